@@ -1,0 +1,85 @@
+"""Configuration of the TSA network: what the formulas leave open, with the legacy's values as defaults."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+
+from tsa_model.settings import Settings
+
+SecondPolicy = Literal["random", "all", "none", "threshold"]
+
+
+class ModelSettings(Settings):
+    """The choices a person makes about the network; the data decides the rest (see `ModelConfig`)."""
+
+    sequences: Literal["single", "dual"] = "dual"
+    """`single` scores from the customer's history alone, `dual` adds the card's and a gate between them."""
+
+    dim_embedding_table: PositiveInt = 128
+    """Width D of the shared embedding table; order attention works at E = 2·D."""
+    dim_attn_feedforward: PositiveInt = 256
+    """Hidden width of each expert, or of the plain feed-forward block."""
+    num_heads: PositiveInt = 1
+    """Attention heads; must divide both D and 2·D."""
+    n_layers_order: PositiveInt = 6
+    """Layers over the orders of a history."""
+    n_layers_feature: PositiveInt = 6
+    """Layers over the features of the current order."""
+    dropout: float = 0.0
+    """Dropout rate in [0, 1) of every block but the optional MLP branch."""
+    emb_tbl_use_bias: bool = True
+    """Add a learned bias to each feature token of feature attention."""
+    use_moe: bool = True
+    """Mixture of experts instead of a plain feed-forward block."""
+    num_experts: PositiveInt = 5
+    """Experts per mixture; at least 2."""
+    use_time_seq: bool = True
+    """Temporal attention over the orders instead of plain attention."""
+    use_mlp: bool = False
+    """Add the MLP branch over the current order's numerical and engineered features (single only)."""
+    return_seq: bool = False
+    """Order attention returns every position instead of the dummy token's (a block option)."""
+
+    moe_second_policy_train: SecondPolicy = "random"
+    moe_second_policy_eval: SecondPolicy = "random"
+    moe_eval: Literal["legacy", "deterministic"] = "legacy"
+    """`deterministic`: in evaluation every token keeps both experts, without capacity limit."""
+
+    gate_embedding_dim: PositiveInt = 16
+    gate_hidden_dim: PositiveInt = 256
+    gate_feedforward_dim: PositiveInt = 128
+    gate_layers: PositiveInt = 1
+    gate_threshold: float = 0.05
+    """Rows whose card gate is not above this skip the card's order attention."""
+    gate_use_moe: bool = False
+    gate_use_time_seq: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelSettings:
+        if self.dim_embedding_table % self.num_heads:
+            raise ValueError(
+                f"num_heads={self.num_heads} does not divide dim_embedding_table={self.dim_embedding_table}"
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout={self.dropout} is not in [0, 1)")
+        if self.use_moe and self.num_experts < 2:
+            raise ValueError(f"num_experts={self.num_experts}: top-2 routing needs at least 2")
+        return self
+
+
+class ModelConfig(ModelSettings):
+    """`ModelSettings` plus the sizes the data decides; enough to build the network."""
+
+    n_cat_features: PositiveInt
+    """Fc, categorical features per order."""
+    n_num_features: PositiveInt
+    """Fn, numerical features per order."""
+    n_embedding: PositiveInt
+    """V, the last usable row of the embedding table; the table has V + 2 rows."""
+    n_engineered_num_features: NonNegativeInt = 0
+    """Fe, engineered features of the current order; 0 = none."""
+    seq_len: PositiveInt = 51
+    """L, orders per history, the current one included."""
+    n_classes: PositiveInt = 2
