@@ -1,0 +1,67 @@
+# Every target works alone on a bare clone: what needs the environment makes it first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+.DELETE_ON_ERROR:
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+ENGINE ?= $(shell command -v docker || command -v podman)
+IMAGE ?= localhost/tsa-python:dev
+
+# A single thread per test process: the networks of the tests are too small to gain from more.
+TEST_ENV := OMP_NUM_THREADS=1
+PYTEST := $(TEST_ENV) $(PY) -m pytest -n logical --maxprocesses 4
+
+.PHONY: help setup run test test-slow check compile image clean
+
+help:  ## Show this list
+	@echo "TSA Pipeline. On a bare clone: 'make run', then 'make test'."
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  make run EVENTS=orders.parquet CONFIG=configs/handbook.yaml OPTIONS='--seed 3 --max-epochs 2'"
+
+setup: $(STAMP)  ## Make .venv with the pinned packages (Python 3.11 or newer); once
+
+$(STAMP): pyproject.toml constraints.txt
+	@python=$$(for name in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3; do
+	    "$$name" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break
+	done) || true
+	if [ -z "$$python" ]; then
+	    echo "No Python 3.11 or newer with venv and pip was found. Install one (on Debian and Ubuntu: python3.11-venv)," >&2
+	    echo "or name it: make setup PYTHON=/path/to/python3.11" >&2
+	    exit 1
+	fi
+	[ -x $(VENV)/bin/pip ] || "$$python" -m venv $(VENV)
+	echo "Installing the pinned packages into $(VENV) (several minutes on a first run) ..."
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+run: $(STAMP)  ## Run the whole pipeline here: EVENTS=<files>, CONFIG=<name or file>, OPTIONS='--seed 3 ...'
+	@$(PY) pipeline.py run $(if $(EVENTS),--events '$(EVENTS)') $(if $(CONFIG),--config '$(CONFIG)') $(OPTIONS)
+
+test: $(STAMP)  ## Run the unit tests (some minutes)
+	@$(PYTEST) --cov --cov-report=term $(OPTIONS)
+
+test-slow: $(STAMP)  ## Run the slow tests too: whole local pipeline runs, short trainings
+	@$(PYTEST) -m 'not gpu' $(OPTIONS)
+
+check: $(STAMP)  ## Check format, style and types, and that pipeline.yaml is current
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(PY) pipeline.py compile --check
+
+compile: $(STAMP)  ## Write pipeline.yaml, the form a cluster takes
+	@$(PY) pipeline.py compile
+
+image:  ## Build the container image every stage runs in: IMAGE=<reference>, ENGINE=docker|podman
+	@[ -n "$(ENGINE)" ] || { echo "Neither docker nor podman was found." >&2; exit 1; }
+	$(ENGINE) build $(BUILD_OPTIONS) -t $(IMAGE) .
+
+clean:  ## Delete everything that was made here, .venv and runs included
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -prune -exec rm -rf {} +

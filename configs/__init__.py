@@ -1,0 +1,1 @@
+"""The run descriptions that come with the project."""
