@@ -39,8 +39,6 @@ class ModelSettings(Settings):
     """Temporal attention over the orders instead of plain attention."""
     use_mlp: bool = False
     """Add the MLP branch over the current order's numerical and engineered features (single only)."""
-    return_seq: bool = False
-    """Order attention returns every position instead of the dummy token's (a block option)."""
 
     moe_second_policy_train: SecondPolicy = "random"
     moe_second_policy_eval: SecondPolicy = "random"
@@ -64,6 +62,8 @@ class ModelSettings(Settings):
             )
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout={self.dropout} is not in [0, 1)")
+        if self.use_mlp and self.sequences == "dual":
+            raise ValueError("use_mlp=True: only the single-sequence network has an MLP branch")
         if self.use_moe and self.num_experts < 2:
             raise ValueError(f"num_experts={self.num_experts}: top-2 routing needs at least 2")
         return self

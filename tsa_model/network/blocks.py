@@ -1,0 +1,321 @@
+"""The blocks that own the parameters, under the legacy's names; what they compute lies in
+`reference.py` and `fast.py`, chosen by `implementation`.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from tsa_model.network import fast, reference
+from tsa_model.network.trace import SILENT, Trace
+
+Implementation = Literal["reference", "fast"]
+IMPLEMENTATIONS: dict[str, ModuleType] = {"reference": reference, "fast": fast}
+
+FEATURE_AGGREGATION_HALVINGS = 5
+MIN_EXPERT_CAPACITY = 4
+
+
+def untrained(*shape: int) -> nn.Parameter:
+    """A parameter the legacy stores but never uses: loadable and saveable, never trained."""
+    return nn.Parameter(torch.zeros(*shape), requires_grad=False)
+
+
+def untrained_layer_norm(dim: int) -> nn.LayerNorm:
+    """A layer norm the legacy stores but never uses."""
+    return nn.LayerNorm(dim).requires_grad_(False)
+
+
+class Block(nn.Module):
+    """A block whose computation is `reference` or `fast`; both read the same parameters."""
+
+    def __init__(self, implementation: Implementation = "reference") -> None:
+        super().__init__()
+        if implementation not in IMPLEMENTATIONS:
+            raise ValueError(f"implementation={implementation!r} is not one of {sorted(IMPLEMENTATIONS)}")
+        self.implementation = implementation
+
+    @property
+    def compute(self) -> ModuleType:
+        """The module of functions this block computes with."""
+        return IMPLEMENTATIONS[self.implementation]
+
+
+class FeatureAggregation(Block):
+    """[..., D, F] → [..., D]: an MLP along the feature axis (TSA spec, section 3).
+
+    Args:
+        n_features: F. Widths halve five times, never below 1, and end at 1.
+    """
+
+    def __init__(self, n_features: int, implementation: Implementation = "reference") -> None:
+        super().__init__(implementation)
+        widths = [max(1, n_features // 2**k) for k in range(FEATURE_AGGREGATION_HALVINGS + 1)] + [1]
+        layers: list[nn.Module] = []
+        for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            if i:
+                layers.append(nn.LeakyReLU(0.01))
+            layers.append(nn.Linear(n_in, n_out))
+        self.encoder = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.compute.feature_aggregation(self, x)
+
+
+class _Top2Gate(nn.Module):
+    def __init__(self, dim: int, num_experts: int) -> None:
+        super().__init__()
+        self.w_gating = nn.Parameter(torch.randn(dim, num_experts))
+
+
+class _Experts(nn.Module):
+    def __init__(self, dim: int, num_experts: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.w1 = nn.Parameter(torch.empty(num_experts, dim, hidden_dim).uniform_(-1, 1) / dim**0.5)
+        self.w2 = nn.Parameter(torch.empty(num_experts, hidden_dim, dim).uniform_(-1, 1) / hidden_dim**0.5)
+
+
+class MixtureOfExperts(Block):
+    """[G, N, D] → [G, N, D]: top-2 mixture of experts with capacity (TSA spec, section 6).
+
+    Args:
+        dim: width D of a token.
+        num_experts: experts, at least 2.
+        hidden_dim: hidden width of an expert.
+        second_policy_train: what happens to the second expert in training: random | all | none | threshold.
+        second_policy_eval: the same in evaluation.
+        deterministic_eval: in evaluation keep every second expert and drop the capacity limit, so that
+            a row's result does not depend on its batch.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_experts: int,
+        hidden_dim: int,
+        second_policy_train: str = "random",
+        second_policy_eval: str = "random",
+        deterministic_eval: bool = False,
+        implementation: Implementation = "reference",
+    ) -> None:
+        super().__init__(implementation)
+        self.num_experts = num_experts
+        self.gate = _Top2Gate(dim, num_experts)
+        self.experts = _Experts(dim, num_experts, hidden_dim)
+        self.second_policy_train = second_policy_train
+        self.second_policy_eval = second_policy_eval
+        self.deterministic_eval = deterministic_eval
+        self.capacity_factor_train = 1.25
+        self.capacity_factor_eval = 2.0
+
+    @property
+    def unlimited(self) -> bool:
+        """No capacity limit and no dropped second expert: rows do not influence each other."""
+        return self.deterministic_eval and not self.training
+
+    @property
+    def second_policy(self) -> str:
+        """The policy in force."""
+        if self.unlimited:
+            return "all"
+        return self.second_policy_train if self.training else self.second_policy_eval
+
+    def capacity(self, n_tokens: int) -> int:
+        """Tokens of a group one expert accepts."""
+        if self.unlimited:
+            return max(n_tokens, 1)
+        factor = self.capacity_factor_train if self.training else self.capacity_factor_eval
+        return max(min(n_tokens, int(n_tokens * factor / self.num_experts)), MIN_EXPERT_CAPACITY)
+
+    def forward(self, x: Tensor, trace: Trace = SILENT) -> Tensor:
+        return self.compute.mixture_of_experts(self, x, trace=trace)
+
+
+class TemporalMultiheadAttention(Block):
+    """[T, B, E] → [T, B, E]: self-attention, temporal when times are given (TSA spec, section 5).
+
+    Args:
+        embed_dim: width E.
+        num_heads: heads H; must divide E.
+        dropout: rate on the attention weights.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int = 1,
+        dropout: float = 0.0,
+        implementation: Implementation = "reference",
+    ) -> None:
+        super().__init__(implementation)
+        if embed_dim % num_heads:
+            raise ValueError(f"num_heads={num_heads} does not divide embed_dim={embed_dim}")
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * embed_dim, embed_dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * embed_dim))
+        self.out_proj = nn.Linear(embed_dim, embed_dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor | None = None,
+        key_padding_mask: Tensor | None = None,
+        attn_mask: Tensor | None = None,
+        trace: Trace = SILENT,
+    ) -> Tensor:
+        return self.compute.attention(self, x, time, key_padding_mask, attn_mask, trace=trace)
+
+
+def plain_feedforward(dim: int, hidden_dim: int, dropout: float) -> nn.Sequential:
+    """Linear, ReLU, Dropout, Linear."""
+    return nn.Sequential(
+        nn.Linear(dim, hidden_dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, dim)
+    )
+
+
+class _LayerParameters(Block):
+    """The parameters both kinds of attention layer have."""
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        feedforward: nn.Module,
+        dropout: float = 0.0,
+        implementation: Implementation = "reference",
+    ) -> None:
+        super().__init__(implementation)
+        self.multi_attn = TemporalMultiheadAttention(dim, num_heads, dropout, implementation)
+        self.layer_norm1 = nn.LayerNorm(dim)
+        self.layer_norm2 = nn.LayerNorm(dim)
+        self.feedforward = feedforward
+        self.dropout1 = nn.Dropout(dropout)
+        self.dropout2 = nn.Dropout(dropout)
+
+
+class AttentionLayer(_LayerParameters):
+    """[T, B, E] → [T, B, E]: post-norm layer of order attention (TSA spec, section 5)."""
+
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor | None = None,
+        key_padding_mask: Tensor | None = None,
+        attn_mask: Tensor | None = None,
+        trace: Trace = SILENT,
+    ) -> Tensor:
+        return self.compute.attention_layer(self, x, time, key_padding_mask, attn_mask, trace=trace)
+
+
+class AttentionLayerPreNorm(_LayerParameters):
+    """[T, B, D] → [T, B, D]: pre-norm layer of feature attention (TSA spec, section 5)."""
+
+    def forward(self, x: Tensor, trace: Trace = SILENT) -> Tensor:
+        return self.compute.attention_layer_pre_norm(self, x, trace=trace)
+
+
+class OrderAttentionModule(Block):
+    """A history of orders → [B, E] (TSA spec, section 4).
+
+    Args:
+        embedding: the shared table, (V + 2) × D, padding row 0.
+        n_cat_features, n_num_features: Fc and Fn.
+        layers: the attention layers, width E = 2·D.
+        use_bias_table: create the legacy's unused `emb_tbl_bias`.
+        use_time_seq: pass the orders' times to the layers.
+        return_seq: return [B, L + 1, E] instead of the dummy token's [B, E].
+        time_encoder: [B, L, 1] → [L, B, E], added to the order tokens; None in the production form.
+    """
+
+    def __init__(
+        self,
+        embedding: nn.Embedding,
+        n_cat_features: int,
+        n_num_features: int,
+        layers: list[AttentionLayer],
+        use_bias_table: bool = True,
+        use_time_seq: bool = True,
+        return_seq: bool = False,
+        time_encoder: nn.Module | None = None,
+        implementation: Implementation = "reference",
+    ) -> None:
+        super().__init__(implementation)
+        D = embedding.embedding_dim
+        self.n_embedding = embedding.num_embeddings - 2
+        self.n_num_features = n_num_features
+        self.use_time_seq = use_time_seq
+        self.return_seq = return_seq
+        self.dummy_order = nn.Parameter(torch.randn(1, 2 * D))
+        if use_bias_table:
+            self.emb_tbl_bias = untrained(n_cat_features + n_num_features, D)
+        self.embedding = embedding
+        self.layer_norm_feature = nn.LayerNorm(2 * D)
+        self.layer_stack = nn.ModuleList(layers)
+        self.layer_norm = nn.LayerNorm(2 * D)
+        self.feature_aggregation_cat = FeatureAggregation(n_cat_features, implementation)
+        self.feature_aggregation_num = FeatureAggregation(n_num_features, implementation)
+        self.time_encoder = time_encoder
+
+    def forward(
+        self,
+        x_cat: Tensor,
+        x_num: Tensor,
+        time_seq: Tensor,
+        key_padding_mask: Tensor,
+        attn_mask: Tensor | None = None,
+        trace: Trace = SILENT,
+    ) -> Tensor:
+        return self.compute.order_attention(
+            self, x_cat, x_num, time_seq, key_padding_mask, attn_mask, trace=trace
+        )
+
+
+class FeatureAttentionModule(Block):
+    """The features of the current order → [B, D] (TSA spec, section 7).
+
+    Args:
+        embedding: the shared table, (V + 2) × D.
+        embedding_engineered: (Fe + 1) × D, row 0 is the read-out token's zero row.
+        n_cat_features, n_num_features: Fc and Fn.
+        layers: pre-norm attention layers of width D.
+        use_bias_table: add a learned bias per feature token.
+    """
+
+    def __init__(
+        self,
+        embedding: nn.Embedding,
+        embedding_engineered: nn.Embedding,
+        n_cat_features: int,
+        n_num_features: int,
+        layers: list[AttentionLayerPreNorm],
+        use_bias_table: bool = True,
+        implementation: Implementation = "reference",
+    ) -> None:
+        super().__init__(implementation)
+        D = embedding.embedding_dim
+        self.n_embedding = embedding.num_embeddings - 2
+        self.n_num_features = n_num_features
+        self.n_engineered = embedding_engineered.num_embeddings - 1
+        self.emb_tbl_bias: nn.Parameter | None = None
+        self.engineered_emb_tbl_bias: nn.Parameter | None = None
+        if use_bias_table:
+            self.emb_tbl_bias = nn.Parameter(torch.zeros(n_cat_features + n_num_features, D))
+            if self.n_engineered:
+                self.engineered_emb_tbl_bias = nn.Parameter(torch.zeros(self.n_engineered, D))
+        self.embedding = embedding
+        self.layer_stack_feature = nn.ModuleList(layers)
+        self.layer_norm = untrained_layer_norm(D)
+        self.embedding_engineered = embedding_engineered
+        self.layer_norm_engineered = nn.LayerNorm(D)
+
+    def forward(
+        self, x_cat: Tensor, x_num: Tensor, x_engineered: Tensor | None = None, trace: Trace = SILENT
+    ) -> Tensor:
+        return self.compute.feature_attention(self, x_cat, x_num, x_engineered, trace=trace)
