@@ -1,0 +1,24 @@
+"""Other written forms of some blocks, selectable by configuration in place of the production ones."""
+
+from tsa_model.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
+from tsa_model.forms.features import FeatureAggregationLinear, FeatureAggregationReLU, compute_fm_parallel
+from tsa_model.forms.presets import PRESETS
+from tsa_model.forms.time_encoding import (
+    CosineTimeEncoding,
+    PeriodicTimeEncoding,
+    TimeEncode,
+    TimeEncoder,
+)
+
+__all__ = [
+    "PRESETS",
+    "CosineTimeEncoding",
+    "DenseSoftmaxExperts",
+    "FeatureAggregationLinear",
+    "FeatureAggregationReLU",
+    "NoisyTop2Experts",
+    "PeriodicTimeEncoding",
+    "TimeEncode",
+    "TimeEncoder",
+    "compute_fm_parallel",
+]
