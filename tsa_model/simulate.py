@@ -61,11 +61,11 @@ class SimulationConfig(Settings):
     """Moment of the first possible order, UTC."""
     days: PositiveInt = 120
     """Length of the log in days."""
-    order_fraud_rate: float = Field(default=0.036, ge=0.0, le=0.1)
+    order_fraud_rate: float = Field(default=0.040, ge=0.0, le=0.1)
     """Share of orders that are fraud of the `order` pattern."""
-    customer_fraud_rate: float = Field(default=0.016, ge=0.0, le=0.1)
+    customer_fraud_rate: float = Field(default=0.015, ge=0.0, le=0.1)
     """Share of orders that are fraud of the `customer` pattern."""
-    card_fraud_rate: float = Field(default=0.016, ge=0.0, le=0.1)
+    card_fraud_rate: float = Field(default=0.015, ge=0.0, le=0.1)
     """Share of orders that are fraud of the `card` pattern."""
     unexplained_fraud_rate: float = Field(default=0.003, ge=0.0, le=0.1)
     """Share of orders that are fraud and look genuine everywhere."""
