@@ -1,0 +1,1 @@
+"""Ways to start the pipeline: compile it, run it on this machine."""

@@ -1,0 +1,66 @@
+"""Compile the pipeline to YAML, the form a cluster takes and the form a local run executes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kfp import compiler
+from kfp.dsl.base_component import BaseComponent
+
+from tsa_model.files import atomic_file
+
+Documents = list[dict[str, Any]]
+
+
+def read_documents(path: str | Path) -> Documents:
+    """The YAML documents of a compiled pipeline; comments do not count."""
+    return list(yaml.safe_load_all(Path(path).read_text(encoding="utf-8")))
+
+
+def compiled_documents(pipeline: BaseComponent, image: str | None = None) -> Documents:
+    """Compile `pipeline` in memory.
+
+    Args:
+        pipeline: the decorated pipeline function.
+        image: image reference for every stage; None = the components' own.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pipeline.yaml"
+        compiler.Compiler().compile(pipeline, str(path))
+        documents = read_documents(path)
+    if image is not None:
+        for executor in documents[0]["deploymentSpec"]["executors"].values():
+            executor["container"]["image"] = image
+    return documents
+
+
+def write_documents(documents: Documents, path: str | Path) -> None:
+    """Write YAML documents, whole or not at all."""
+    with atomic_file(path) as temporary:
+        text = yaml.safe_dump_all(documents, explicit_start=len(documents) > 1, sort_keys=True)
+        temporary.write_text(
+            "# Written by 'python pipeline.py compile'; do not edit.\n" + text, encoding="utf-8"
+        )
+
+
+def stage_names(documents: Documents) -> list[str]:
+    """Task names of the compiled pipeline, in an order in which each stage follows what it reads."""
+    tasks = documents[0]["root"]["dag"]["tasks"]
+    names: list[str] = []
+    while len(names) < len(tasks):
+        names += [
+            name
+            for name in sorted(tasks)
+            if name not in names and all(before in names for before in tasks[name].get("dependentTasks", ()))
+        ]
+    return names
+
+
+def output_names(documents: Documents, task: str) -> list[str]:
+    """Names of the artifacts that `task` promises to write."""
+    component = documents[0]["root"]["dag"]["tasks"][task]["componentRef"]["name"]
+    outputs = documents[0]["components"][component].get("outputDefinitions", {})
+    return list(outputs.get("artifacts", {}))

@@ -1,0 +1,203 @@
+"""Run the pipeline on this machine and tell its story: stage by stage, with logs, ending in a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from launcher.compilation import Documents, output_names, stage_names, write_documents
+from launcher.display import Display, make_display
+from launcher.failure import exception_text
+from launcher.follow import Ended, Started, follow
+from tsa_model import progress
+from tsa_model.files import write_json
+
+GRACE_S = 5.0
+"""Seconds between asking the stages to end and killing them."""
+
+
+class StageResult(NamedTuple):
+    """One finished stage."""
+
+    name: str
+    seconds: float
+    key_figure: str
+    output: Path
+
+
+class StageError(RuntimeError):
+    """A stage failed; the message says which, why, and where its log lies."""
+
+
+def run_locally(
+    documents: Documents, arguments: dict[str, Any], name: str, runs: Path, console: Console
+) -> list[StageResult]:
+    """Execute a compiled pipeline in a fresh folder below `runs`, showing its progress on `console`.
+
+    Args:
+        documents: the compiled pipeline.
+        arguments: values of the pipeline's parameters.
+        name: first part of the run folder's name.
+        runs: folder of all runs; `latest` in it points to the newest.
+        console: where people read.
+
+    Returns:
+        The stages in the order they ran.
+
+    Raises:
+        StageError: a stage failed, or ended without one of its outputs.
+    """
+    folder = _new_run_folder(runs, name)
+    console.print(f"Run folder: {folder}", markup=False, highlight=False, soft_wrap=True)
+    write_documents(documents, folder / "pipeline.yaml")
+    write_json(folder / "arguments.json", arguments)
+    with make_display(console) as display, _child(folder) as child:
+        assert child.stdout is not None
+        results = _watch(child.stdout, documents, folder, display)
+        child.wait()
+    if len(results) < len(stage_names(documents)):
+        log = folder / "logs" / "runner.log"
+        raise StageError(
+            f"the run ended before all stages had run\n{exception_text(log.read_text())}\nlog: {log}"
+        )
+    return results
+
+
+def results_table(results: list[StageResult]) -> Table:
+    """The closing table: stage, seconds, key figure, where its output lies."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage", no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("key figure", overflow="fold")
+    table.add_column("output", overflow="fold")
+    for result in results:
+        table.add_row(result.name, f"{result.seconds:.1f}", result.key_figure, str(result.output))
+    table.add_row("all", f"{sum(result.seconds for result in results):.1f}", "", "", style="bold")
+    return table
+
+
+def _new_run_folder(runs: Path, name: str) -> Path:
+    """Make `<runs>/<name>-<time>` (a number follows when it exists) and point `<runs>/latest` to it."""
+    runs.mkdir(parents=True, exist_ok=True)
+    stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    number = 1
+    while True:
+        folder = runs / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir()
+            break
+        except FileExistsError:
+            number += 1
+    for part in ("logs", "artifacts", "tmp"):
+        (folder / part).mkdir()
+    link = folder / "tmp" / "latest"
+    link.symlink_to(folder.name)
+    os.replace(link, runs / "latest")
+    return folder
+
+
+@contextmanager
+def _child(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start `launcher.execute` in its own process group; whatever happens, neither it nor its stages stay behind.
+
+    Its standard input is a pipe that only this process holds: when this process dies, the child notices.
+    """
+    environment = {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",  # progress must arrive while it happens
+        "TMPDIR": str((folder / "tmp").resolve()),
+    }
+    child = subprocess.Popen(
+        [sys.executable, "-m", "launcher.execute", str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        yield child
+    finally:
+        for request in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(child.pid, request)
+                child.wait(GRACE_S)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+        shutil.rmtree(folder / "tmp", ignore_errors=True)
+
+
+def _watch(output: Iterable[str], documents: Documents, folder: Path, display: Display) -> list[StageResult]:
+    """Follow the child's output to its end; logs go to `logs/`, results come back."""
+    total = len(stage_names(documents))
+    results: list[StageResult] = []
+    began = 0.0
+    with ExitStack() as logs:
+        log = runner_log = logs.enter_context(open(folder / "logs" / "runner.log", "w", encoding="utf-8"))
+        for event in follow(output):
+            if isinstance(event, Started):
+                number = len(results) + 1
+                name = f"{number}-{event.stage}.log"
+                log = logs.enter_context(open(folder / "logs" / name, "w", encoding="utf-8"))
+                began = time.monotonic()
+                display.start(number, total, _shown(event.stage))
+            elif isinstance(event, Ended):
+                if not event.succeeded:
+                    display.fail()
+                    raise _stage_error(event.stage, Path(log.name))
+                seconds = time.monotonic() - began
+                results.append(_collect(event.stage, seconds, documents, folder, Path(log.name)))
+                display.end(seconds, results[-1].key_figure)
+            else:
+                target = log if event.stage else runner_log
+                target.write(event.text + "\n")
+                target.flush()
+                if event.stage and (reached := progress.parse(event.text)):
+                    display.progress(reached)
+    return results
+
+
+def _collect(stage: str, seconds: float, documents: Documents, folder: Path, log: Path) -> StageResult:
+    """Read what a finished stage left; kfp calls a stage successful even when an output is missing."""
+    link = folder / "stages"
+    if not link.exists():
+        (made,) = (folder / "artifacts").iterdir()
+        link.symlink_to(made.relative_to(folder))
+    output = link / stage
+    for name in output_names(documents, stage):
+        if not (output / name).exists():
+            raise StageError(f"{_shown(stage)} ended without writing its output {name!r}\nlog: {log}")
+    content = json.loads((output / "executor_output.json").read_text(encoding="utf-8"))
+    metadata = [
+        artifact.get("metadata", {})
+        for artifacts in content.get("artifacts", {}).values()
+        for artifact in artifacts["artifacts"]
+    ]
+    figures = [str(entry["key_figure"]) for entry in metadata if "key_figure" in entry]
+    return StageResult(_shown(stage), seconds, "; ".join(figures), output)
+
+
+def _stage_error(stage: str, log: Path) -> StageError:
+    return StageError(
+        f"{_shown(stage)} failed\n{exception_text(log.read_text(encoding='utf-8'))}\nlog: {log}"
+    )
+
+
+def _shown(stage: str) -> str:
+    """A stage's name as its file and function have it; kfp writes hyphens."""
+    return stage.replace("-", "_")
