@@ -111,7 +111,7 @@ def _new_run_folder(runs: Path, name: str) -> Path:
 
 @contextmanager
 def _child(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start `launcher.execute` in its own process group; whatever happens, neither it nor its stages stay behind.
+    """Start `launcher.execute` in a process group of its own, of which nothing stays behind.
 
     Its standard input is a pipe that only this process holds: when this process dies, the child notices.
     """

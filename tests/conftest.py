@@ -1,0 +1,26 @@
+"""What holds for every test: no network, repeatable examples, nothing left behind in the process."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from hypothesis import settings
+
+# No example database (it would be written into the repository), the same examples every time.
+settings.register_profile("project", database=None, deadline=None, derandomize=True)
+settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection that would leave this machine."""
+    connect = socket.socket.connect
+
+    def local_only(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else "localhost"
+        if host not in ("localhost", "127.0.0.1", "::1"):
+            raise AssertionError(f"a test tried to reach {address}")
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", local_only)

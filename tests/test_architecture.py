@@ -1,0 +1,93 @@
+"""Imports point one way, components stay thin, and packaging knows every package."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Whom of ours each room may import; everything else of ours is out of reach.
+ALLOWED = {
+    "pipeline": {"components", "launcher", "tsa_model"},
+    "launcher": {"launcher", "tsa_model"},
+    "components": {"components", "data_contracts", "tsa_model"},
+    "data_contracts": {"data_contracts", "tsa_model"},
+    "tsa_model": {"tsa_model"},
+}
+FORBIDDEN_IN_LIBRARY = {"kfp", "kubernetes", "great_expectations", "click", "rich"}
+
+
+def modules(room: str) -> list[Path]:
+    single = ROOT / f"{room}.py"
+    return [single] if single.exists() else sorted((ROOT / room).rglob("*.py"))
+
+
+def imports(nodes: Iterator[ast.AST] | list[ast.stmt]) -> set[str]:
+    """Top-level names of everything imported by `nodes`."""
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import of {node.module}"
+            names.add((node.module or "").partition(".")[0])
+    return names
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_imports_point_one_way(room: str) -> None:
+    assert modules(room), f"no modules in {room}"
+    for path in modules(room):
+        ours = imports(ast.walk(tree(path))) & ALLOWED.keys()
+        assert ours <= ALLOWED[room], f"{path.relative_to(ROOT)} imports {ours - ALLOWED[room]}"
+
+
+def test_library_runs_without_kubeflow_and_great_expectations() -> None:
+    for path in modules("tsa_model"):
+        wrong = imports(ast.walk(tree(path))) & FORBIDDEN_IN_LIBRARY
+        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def components() -> list[Path]:
+    return [path for path in modules("components") if path.name not in ("__init__.py", "image.py")]
+
+
+def test_components_import_only_kfp_and_the_standard_library_at_module_level() -> None:
+    for path in components():
+        ours = {"components"}  # the image's name
+        outside = imports(tree(path).body) - sys.stdlib_module_names - {"kfp"} - ours
+        assert not outside, f"{path.name} imports {outside} at module level"
+
+
+def test_a_component_is_one_function_with_the_name_of_its_file() -> None:
+    assert len(components()) >= 6
+    for path in components():
+        functions = [node.name for node in tree(path).body if isinstance(node, ast.FunctionDef)]
+        assert functions == [path.stem]
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 70, f"{path.name} is no longer thin"
+
+
+def test_packaging_lists_every_package() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"][
+        "packages"
+    ]
+    folders = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for room in ("components", "data_contracts", "launcher", "tsa_model")
+        for path in (ROOT / room).rglob("*.py")
+    }
+    assert sorted(listed) == sorted(folders | {"tsa_model.configs"}), (
+        "[tool.setuptools] packages in pyproject.toml"
+    )
+    for name in sorted(folders):
+        assert (ROOT / name.replace(".", "/") / "__init__.py").exists(), f"{name} has no __init__.py"

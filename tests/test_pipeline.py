@@ -1,0 +1,132 @@
+"""The DAG and its command line; whole runs of it are in the slow tier."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+import pipeline
+from launcher.compilation import (
+    Documents,
+    compiled_documents,
+    read_documents,
+    stage_names,
+    write_documents,
+)
+
+STAGES = [
+    "validate-events",
+    "build-sequences",
+    "train-model",
+    "check-equivalence",
+    "export-onnx",
+    "generate-scores",
+]
+
+
+@pytest.fixture(scope="module")
+def documents() -> Documents:
+    return compiled_documents(pipeline.tsa_pipeline)
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(pipeline.main, list(arguments))
+
+
+def test_committed_pipeline_is_current(documents: Documents) -> None:
+    assert read_documents(pipeline.COMPILED) == documents, "run 'make compile'"
+
+
+def test_kfp_compiles_the_same_pipeline(tmp_path: Path, documents: Documents) -> None:
+    target = tmp_path / "pipeline.yaml"
+    subprocess.run(
+        [
+            str(Path(sys.executable).with_name("kfp")),
+            "dsl",
+            "compile",
+            "--py",
+            pipeline.__file__,
+            "--output",
+            target,
+        ],
+        check=True,
+        capture_output=True,
+    )
+    assert read_documents(target) == documents
+
+
+def test_compiled_pipeline_is_a_valid_specification(documents: Documents) -> None:
+    specification = json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
+    assert specification.pipeline_info.name == "tsa-pipeline"
+    executors = documents[0]["deploymentSpec"]["executors"]
+    assert len(executors) == len(STAGES)
+    for executor in executors.values():
+        json_format.ParseDict(executor, pipeline_spec_pb2.PipelineDeploymentConfig.ExecutorSpec())
+
+
+def test_stages_run_in_the_order_of_the_data_flow(documents: Documents) -> None:
+    assert stage_names(documents) == STAGES
+
+
+def test_no_stage_is_ever_taken_from_a_cache(documents: Documents) -> None:
+    for task in documents[0]["root"]["dag"]["tasks"].values():
+        assert not task["cachingOptions"].get("enableCache", False)
+
+
+def test_export_needs_the_gates_verdict(documents: Documents) -> None:
+    inputs = documents[0]["root"]["dag"]["tasks"]["export-onnx"]["inputs"]["artifacts"]
+    assert inputs["verdict"]["taskOutputArtifact"] == {
+        "outputArtifactKey": "verdict",
+        "producerTask": "check-equivalence",
+    }
+
+
+def test_every_pipeline_parameter_is_an_option_of_run() -> None:
+    parameters = set(inspect.signature(pipeline.tsa_pipeline.pipeline_func).parameters)
+    options = {option.name for option in pipeline.run.params}
+    assert parameters <= options
+
+
+def test_compile_sets_the_image_of_every_stage(tmp_path: Path) -> None:
+    target = tmp_path / "other.yaml"
+    assert (
+        command("compile", "--image", "registry/tsa-python@sha256:abc", "--output", str(target)).exit_code
+        == 0
+    )
+    executors = read_documents(target)[0]["deploymentSpec"]["executors"].values()
+    assert {executor["container"]["image"] for executor in executors} == {"registry/tsa-python@sha256:abc"}
+
+
+def test_compile_check_tells_when_the_file_is_old(tmp_path: Path, documents: Documents) -> None:
+    target = tmp_path / "pipeline.yaml"
+    assert command("compile", "--check", "--output", str(target)).exit_code == 1
+    write_documents(documents, target)
+    assert command("compile", "--check", "--output", str(target)).exit_code == 0
+    target.write_text(target.read_text().replace("tsa-pipeline", "other-pipeline"))
+    result = command("compile", "--check", "--output", str(target))
+    assert result.exit_code == 1
+    assert "is not current" in result.output
+
+
+@pytest.mark.parametrize("arguments", [(), ("run",), ("compile",)])
+def test_help_teaches_with_examples(arguments: tuple[str, ...]) -> None:
+    result = command(*arguments, "--help")
+    assert result.exit_code == 0
+    assert "Examples:" in result.output
+    assert "python pipeline.py" in result.output
+
+
+def test_a_bad_run_description_stops_before_anything_is_written(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("dataset: {nmae: typo}\n")
+    result = command("run", "--config", str(bad), "--runs", str(tmp_path / "runs"))
+    assert result.exit_code == 1
+    assert "nmae" in result.output
+    assert not (tmp_path / "runs").exists()
