@@ -85,8 +85,7 @@ def test_a_failure_names_stage_cause_and_log(tmp_path: Path, fault: str, message
 
 
 def test_a_runner_that_cannot_start_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match=r"ended before all stages had run
-TypeError: .*no_such_parameter"):
+    with pytest.raises(StageError, match=r"ended before all stages had run\nTypeError: .*no_such_parameter"):
         run_tiny(tmp_path, no_such_parameter=1)
 
 
