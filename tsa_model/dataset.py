@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import NonNegativeFloat, PositiveInt, model_validator
+import yaml
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from tsa_model.settings import Settings
 
+PERIODS = ("train", "vali", "cali", "test")
+KNOWN_LABEL = "known_label"
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_utc)]
+
 
 class Split(Settings):
-    """Half-open time windows [start, next start); timestamps are UTC. The gaps before `vali`, `cali`
-    and `test` may be covered by setting `train_end` etc. when labels are late."""
+    """Half-open time windows [start, end) of order time, UTC; they may leave gaps but not overlap.
 
-    train_start: datetime
-    train_end: datetime
-    vali_start: datetime
-    vali_end: datetime
-    cali_start: datetime
-    cali_end: datetime
-    test_start: datetime
-    test_end: datetime
+    A model is made at `test_start`: train, vali and cali have no targets whose label is known only later.
+    A gap of the label delay before vali makes its figures as hard to reach as those of test.
+    """
+
+    train_start: Moment
+    train_end: Moment
+    vali_start: Moment
+    vali_end: Moment
+    cali_start: Moment
+    cali_end: Moment
+    test_start: Moment
+    test_end: Moment
 
     @model_validator(mode="after")
     def _check(self) -> Split:
@@ -29,6 +53,40 @@ class Split(Settings):
         if order != sorted(order):
             raise ValueError(f"split boundaries must not go back in time: {[str(t) for t in order]}")
         return self
+
+    def window(self, period: str) -> tuple[datetime, datetime]:
+        """Return (start, end) of one of `PERIODS`."""
+        return getattr(self, f"{period}_start"), getattr(self, f"{period}_end")
+
+
+class Window(Settings):
+    """Columns `{name}_{days}d`: a statistic over the key's earlier orders, causal by construction.
+
+    `count`, `mean` and `ratio` look at the orders of the last `days` days strictly before the order;
+    `label_rate` and `label_count` at the labels known at the order's moment, so at the `days` days that
+    end `label_delay_days` earlier. An empty window gives 0, and `ratio` then 1.
+    """
+
+    name: str
+    key: Literal["customer", "card"]
+    statistic: Literal["count", "mean", "ratio", "label_rate", "label_count"]
+    """`ratio` is the order's own value over the window's mean; `label_count` counts known labels."""
+    column: str | None = None
+    """The raw numerical column of `mean` and `ratio`."""
+    days: tuple[PositiveFloat, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Window:
+        if (self.statistic in ("mean", "ratio")) != (self.column is not None):
+            raise ValueError(
+                f"window {self.name!r}: statistic {self.statistic!r} with column={self.column!r}; "
+                "mean and ratio need a column, the others take none"
+            )
+        return self
+
+    def columns(self) -> dict[str, float]:
+        """Name of every column this window makes → its length in days."""
+        return {f"{self.name}_{days:g}d": days for days in self.days}
 
 
 class DatasetDescription(Settings):
@@ -38,21 +96,125 @@ class DatasetDescription(Settings):
     order_id: str
     customer_id: str
     """CID key of the first history."""
-    card_id: str
-    """CCID key of the second history; null in a row = no card, no card history."""
+    card_id: str | None = None
+    """CCID key of the second history; None = a data set with one key. Null in a row = no card history."""
     order_time: str
+    """UTC timestamp, or a number of seconds since 1970-01-01."""
     label: str
     """0 genuine, 1 fraud; null or -1 = not yet known: history, never a target."""
     categorical: tuple[str, ...]
     numerical: tuple[str, ...]
     engineered: tuple[str, ...] = ()
+    calendar: tuple[Literal["hour", "weekday", "weekend", "night"], ...] = ()
+    """Columns derived from the order time (UTC; weekday 0 = Monday, night = hour ≤ 6), for any feature role."""
+    windows: tuple[Window, ...] = ()
+    """Columns derived from the earlier orders of a key, for a numerical or engineered role."""
+    known_label: bool = False
+    """Add the label of every earlier order, as far as it was known at the target's moment (fraud / genuine /
+    not yet known), as the last categorical sequence feature."""
     label_delay_days: NonNegativeFloat = 0.0
     """Days until an order's label becomes known."""
     seq_len: PositiveInt = 51
-    target_positive_rate: float | None = None
+    """L, orders per sequence, the current one included."""
+    time_cap: Literal["element", "legacy"] = "element"
+    """Times above 10^7 s: capped one by one, or (`legacy`) the whole sequence's times set to 10^7."""
+    min_count: PositiveInt = 2
+    """Values seen less often in the training period share the feature's unknown index, which trains it."""
+    max_values: PositiveInt = 100_000
+    """Largest vocabulary of one categorical feature; more is an error."""
+    target_positive_rate: float | None = Field(default=None, gt=0, lt=1)
     """Negatives of the training targets are downsampled to this rate; None keeps all."""
+    sampling_seed: NonNegativeInt = 0
     split: Split
 
+    @model_validator(mode="after")
+    def _check(self) -> DatasetDescription:
+        keys = [self.order_id, self.customer_id, self.card_id, self.order_time, self.label]
+        named = [column for column in keys if column is not None]
+        if len(set(named)) < len(named):
+            raise ValueError(f"one column has two of the roles id, keys, time and label: {named}")
+        for role in ("categorical", "numerical", "engineered"):
+            columns = getattr(self, role)
+            if len(set(columns)) < len(columns):
+                raise ValueError(f"{role} names a column twice: {list(columns)}")
+            if self.label in columns:
+                raise ValueError(f"{role} contains the label column {self.label!r}: set known_label instead")
+        if not self.categorical and not self.known_label:
+            raise ValueError("categorical is empty: the model needs at least one categorical feature")
+        if not self.numerical:
+            raise ValueError("numerical is empty: the model needs at least one numerical feature")
+        self._check_windows()
+        return self
+
+    def _check_windows(self) -> None:
+        names = [column for window in self.windows for column in window.columns()]
+        if len(set(names)) < len(names) or set(names) & set(self.calendar):
+            raise ValueError(f"two derived columns have the same name: {names + list(self.calendar)}")
+        as_text = set(names) & set(self.categorical)
+        if as_text:
+            raise ValueError(f"window columns are numbers, not categories: {sorted(as_text)}")
+        for window in self.windows:
+            if window.key == "card" and self.card_id is None:
+                raise ValueError(f"window {window.name!r} is over cards, but card_id is not set")
+
+    @property
+    def derived(self) -> frozenset[str]:
+        """Names of the columns that are computed instead of read."""
+        return frozenset(self.calendar).union(*(window.columns() for window in self.windows))
+
+    @property
+    def raw_categorical(self) -> tuple[str, ...]:
+        """Categorical columns to read, without the derived ones."""
+        return tuple(column for column in self.categorical if column not in self.derived)
+
+    @property
+    def raw_numerical(self) -> tuple[str, ...]:
+        """Columns to read as numbers: numerical, engineered and what windows average, each once."""
+        wanted = [*self.numerical, *self.engineered]
+        wanted += [window.column for window in self.windows if window.column is not None]
+        return tuple(dict.fromkeys(column for column in wanted if column not in self.derived))
+
     @classmethod
-    def load(cls, source: DatasetDescription | dict | str | Path) -> DatasetDescription:
-        raise NotImplementedError
+    def load(cls, source: DatasetDescription | dict[str, Any] | str | Path) -> DatasetDescription:
+        """Return the description in `source`; of a whole run description its `dataset` section.
+
+        Args:
+            source: a description, its dictionary, a shipped name, a YAML/JSON path, or the text itself.
+        """
+        if isinstance(source, DatasetDescription):
+            return source
+        content = source if isinstance(source, dict) else read_description(source)
+        return cls.model_validate(content.get("dataset", content))
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Name → file of the run descriptions that come with the project."""
+    try:
+        folder = Path(str(resources.files("tsa_model.configs")))
+    except ModuleNotFoundError:  # a plain checkout, not an installation
+        folder = Path(__file__).resolve().parent.parent / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def read_description(source: str | Path) -> dict[str, Any]:
+    """Return the mapping in a shipped name, a YAML/JSON path, or YAML/JSON text.
+
+    Raises:
+        ValueError: `source` is none of these, or its content is not a mapping.
+    """
+    origin, text = "the given text", str(source)
+    if "\n" not in text and not text.lstrip().startswith("{"):
+        path = shipped_configs().get(text, Path(text))
+        if not path.is_file():
+            names = ", ".join(shipped_configs())
+            raise ValueError(
+                f"no description {text!r}: neither a file nor one of {names or '(none shipped)'}"
+            )
+        origin, text = str(path), path.read_text(encoding="utf-8")
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{origin} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{origin} is not a mapping of settings but {type(content).__name__}")
+    return content

@@ -1,10 +1,14 @@
-"""One file says everything about a run: the data, the model, the training."""
+"""One file says everything about a run: the data, the model, the training, perhaps the simulator."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from tsa_model.config import ModelSettings
-from tsa_model.dataset import DatasetDescription
+from tsa_model.dataset import DatasetDescription, read_description
 from tsa_model.settings import Settings
+from tsa_model.simulate import SimulationConfig
 from tsa_model.training.config import TrainConfig
 
 
@@ -14,3 +18,19 @@ class RunConfig(Settings):
     dataset: DatasetDescription
     model: ModelSettings = ModelSettings()
     training: TrainConfig = TrainConfig()
+    simulation: SimulationConfig | None = None
+    """Where no events are given, these make them."""
+
+    @classmethod
+    def load(cls, source: RunConfig | dict[str, Any] | str | Path) -> RunConfig:
+        """Return the run description in `source`.
+
+        Args:
+            source: a run description, its dictionary, a shipped name ("demo"), a YAML/JSON path, or the text.
+
+        Raises:
+            ValueError: nothing of that name exists, or a setting is unknown or refused.
+        """
+        if isinstance(source, RunConfig):
+            return source
+        return cls.model_validate(source if isinstance(source, dict) else read_description(source))

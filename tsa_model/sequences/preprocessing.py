@@ -1,0 +1,161 @@
+"""What the training period teaches about turning raw values into inputs: vocabulary, scaler, defaults.
+
+One index space serves all categorical features: 0 is padding; then, feature after feature, one index for
+unknown and rare values followed by the values; the numerical features take the last rows, up to V.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from pydantic import NonNegativeInt, PositiveInt
+
+from tsa_model.dataset import KNOWN_LABEL, DatasetDescription
+from tsa_model.files import write_json
+from tsa_model.sequences.columns import Codes, EventColumns
+from tsa_model.settings import Settings
+
+LABEL_VALUES = ("not yet known", "genuine", "fraud")
+
+
+class Vocabulary(Settings):
+    """Text → index of one categorical feature."""
+
+    values: dict[str, PositiveInt]
+    unknown: NonNegativeInt
+    """Index of every other value; the legacy uses 0, the padding."""
+    default: str | None = None
+    """What a missing value stands for; None = it is unknown."""
+
+    def encode(self, column: Codes) -> np.ndarray:
+        """Return the column's indices, [N] int32."""
+        default = self.unknown if self.default is None else self.values.get(self.default, self.unknown)
+        table = [self.values.get(value, self.unknown) for value in column.values]
+        return np.array([*table, default], dtype=np.int32)[column.code]
+
+
+class Scaling(Settings):
+    """Scaled value = x · scale + min, as the legacy writes it."""
+
+    scale: float
+    min: float
+    default: float = 0.0
+    """What a missing value stands for, before scaling."""
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Return the scaled values, float64, with missing ones (NaN) replaced by the default's."""
+        return np.where(np.isnan(values), self.default, values) * self.scale + self.min
+
+
+class Preprocessing(Settings):
+    """Everything fitted, in one JSON file."""
+
+    n_embedding: PositiveInt
+    """V, the last usable row of the embedding table."""
+    categorical: dict[str, Vocabulary]
+    numerical: dict[str, Scaling]
+    engineered: dict[str, Scaling] = {}
+
+    @classmethod
+    def load(cls, source: Preprocessing | Mapping | str | Path) -> Preprocessing:
+        """Return the preprocessing in a JSON file, a dictionary, or itself."""
+        if isinstance(source, Preprocessing):
+            return source
+        if isinstance(source, Mapping):
+            return cls.model_validate(source)
+        return cls.model_validate(json.loads(Path(source).read_text(encoding="utf-8")))
+
+    def save(self, path: str | Path) -> None:
+        """Write the JSON file that `load` reads."""
+        write_json(path, self.model_dump(mode="json"))
+
+    def check_covers(self, description: DatasetDescription) -> None:
+        """Refuse a preprocessing that was made for other features.
+
+        Raises:
+            ValueError: a feature of the description is missing here, or the order differs.
+        """
+        wanted = {
+            "categorical": [*description.categorical, *([KNOWN_LABEL] if description.known_label else [])],
+            "numerical": [*description.numerical],
+            "engineered": [*description.engineered],
+        }
+        for role, names in wanted.items():
+            if list(getattr(self, role)) != names:
+                raise ValueError(
+                    f"the preprocessing has the {role} features {list(getattr(self, role))}, "
+                    f"the description {names}: they must be the same, in the same order"
+                )
+        indices = [
+            index for one in self.categorical.values() for index in (one.unknown, *one.values.values())
+        ]
+        last = self.n_embedding - len(self.numerical)
+        if max(indices) > last:
+            raise ValueError(
+                f"vocabulary overflow: index {max(indices)}, but n_embedding={self.n_embedding} leaves "
+                f"1..{last} to categorical values ({len(self.numerical)} numerical features take the rest)"
+            )
+
+
+def fit(columns: EventColumns, description: DatasetDescription) -> Preprocessing:
+    """Fit vocabularies, scalers and defaults on the training period.
+
+    Args:
+        columns: all events; only those of the training window are looked at.
+        description: features, training window, rare-value threshold and vocabulary limit.
+
+    Raises:
+        ValueError: no events in the training window, or more distinct values than `max_values`.
+    """
+    window = columns.between(*description.split.window("train"))
+    if window.start == window.stop:
+        start, end = description.split.window("train")
+        raise ValueError(f"no orders in the training window [{start}, {end}): nothing to fit on")
+    vocabularies: dict[str, Vocabulary] = {}
+    next_index = 1
+    for name in description.categorical:
+        vocabularies[name] = _fit_vocabulary(name, columns.categorical[name], window, next_index, description)
+        next_index += 1 + len(vocabularies[name].values)
+    if description.known_label:
+        indices = {value: next_index + offset for offset, value in enumerate(LABEL_VALUES)}
+        vocabularies[KNOWN_LABEL] = Vocabulary(values=indices, unknown=next_index)
+        next_index += len(LABEL_VALUES)
+    return Preprocessing(
+        n_embedding=next_index - 1 + len(description.numerical),
+        categorical=vocabularies,
+        numerical={name: _fit_scaling(columns.numerical[name][window]) for name in description.numerical},
+        engineered={name: _fit_scaling(columns.numerical[name][window]) for name in description.engineered},
+    )
+
+
+def _fit_vocabulary(
+    name: str, column: Codes, window: slice, first_index: int, description: DatasetDescription
+) -> Vocabulary:
+    code = column.code[window]
+    counts = np.bincount(code[code >= 0], minlength=len(column.values))
+    frequent = [(-int(counts[i]), column.values[i]) for i in np.flatnonzero(counts >= description.min_count)]
+    if len(frequent) > description.max_values:
+        raise ValueError(
+            f"vocabulary overflow: column {name!r} has {len(frequent)} values seen at least "
+            f"min_count={description.min_count} times in the training window, more than "
+            f"max_values={description.max_values}; raise one of the two"
+        )
+    ordered = [value for _, value in sorted(frequent)]
+    return Vocabulary(
+        values={value: first_index + 1 + rank for rank, value in enumerate(ordered)},
+        unknown=first_index,
+        default=ordered[0] if ordered else None,
+    )
+
+
+def _fit_scaling(values: np.ndarray) -> Scaling:
+    """Map the training window's smallest value to 0 and its largest to 1; a missing one is its median."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return Scaling(scale=1.0, min=0.0)
+    low, high = float(known.min()), float(known.max())
+    scale = 1.0 / (high - low) if high > low else 1.0
+    return Scaling(scale=scale, min=-low * scale, default=float(np.median(known)))
