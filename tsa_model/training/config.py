@@ -1,19 +1,79 @@
-"""How a model is trained. Defaults are those of spec section 13."""
+"""How a model is trained. Defaults are those of TSA spec, section 13."""
 
 from __future__ import annotations
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from tsa_model.settings import Settings
 
+MetricName = Literal["auroc", "pr_auc", "accuracy", "precision", "recall", "f1"]
+
 
 class TrainConfig(Settings):
+    """The choices of one training run; all of them are saved with the model."""
+
     max_epochs: PositiveInt = 70
     batch_size: PositiveInt = 1024
-    learning_rate: PositiveFloat = 1e-5
-    max_learning_rate: PositiveFloat = 1e-3
-    patience: NonNegativeInt = 10
-    gradient_clip: float = 1.0
-    loss: str = "CrossEntropyLoss"
-    loss_parameters: dict[str, float | str | bool] = {}
+    """Rows per step and device; an optimiser step sees batch_size · devices · nodes · accumulate rows."""
+    accumulate: PositiveInt = 1
+    """Batches whose gradients are averaged into one optimiser step."""
     seed: NonNegativeInt = 0
+
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: NonNegativeFloat = 0.0
+    learning_rate: PositiveFloat = 1e-5
+    """Rate of `constant` and the first rate of `warmup`; `one_cycle` starts at max_learning_rate / 25."""
+    max_learning_rate: PositiveFloat = 1e-3
+    """Highest rate of `one_cycle` and `warmup`."""
+    schedule: Literal["one_cycle", "warmup", "constant"] = "one_cycle"
+    """`warmup` rises linearly and then stays at its highest rate."""
+    schedule_interval: Literal["step", "epoch"] = "step"
+    """When the schedule advances; `epoch` is the legacy's habit."""
+    warmup_fraction: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Share of the optimiser steps in which `warmup` rises."""
+    gradient_clip: NonNegativeFloat = 1.0
+    """Largest norm of the whole gradient; 0 = no clipping."""
+
+    loss: str = "CrossEntropyLoss"
+    """One of the names `tsa_model.losses.create_loss_function` knows."""
+    loss_parameters: dict[str, float | str | bool] = {}
+
+    metric_choices: tuple[MetricName, ...] = ("auroc", "pr_auc")
+    """Validation metrics, logged as val/<name>; precision, recall and f1 call the likelier class."""
+    primary_metric: MetricName = "auroc"
+    """Validation metric that selects the best epoch and stops early; higher is better."""
+    patience: NonNegativeInt = 10
+    """Epochs without improvement after which training stops; 0 = never."""
+
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    deterministic: bool = True
+    """Refuse operations that give different results from run to run."""
+    compile: bool = False
+    """Pass the network through torch.compile."""
+    activation_checkpointing: bool = False
+    """Recompute the attention layers' activations in the backward pass: less memory, more time."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: PositiveInt = 1
+    """Processes per node, each with one GPU (or a share of the CPU)."""
+    num_nodes: PositiveInt = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """`auto` = ddp when there is more than one device."""
+
+    checkpoint_every_steps: PositiveInt = 200
+    """Steps between two resume points inside an epoch; the end of every epoch is one too."""
+    tensorboard: bool = False
+    """Write TensorBoard event files beside the CSV log."""
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainConfig:
+        if self.primary_metric not in self.metric_choices:
+            raise ValueError(
+                f"primary_metric={self.primary_metric!r} is not among metric_choices={self.metric_choices}"
+            )
+        if self.schedule != "one_cycle" and self.learning_rate > self.max_learning_rate:
+            raise ValueError(
+                f"learning_rate={self.learning_rate} is above max_learning_rate={self.max_learning_rate}"
+            )
+        return self

@@ -1,0 +1,232 @@
+"""The TSA network as Lightning modules: one base, one class per kind of classifier."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from tsa_model.config import ModelConfig
+from tsa_model.network.networks import build_network
+from tsa_model.network.trace import SILENT, Trace
+from tsa_model.training.config import TrainConfig
+from tsa_model.training.feeding import Batch, drop_duplicates
+from tsa_model.training.metrics import classification_metrics
+from tsa_model.training.objective import Objective
+from tsa_model.training.schedules import create_optimizer, create_schedule
+
+
+class NonFiniteLossError(ValueError):
+    """The loss of a training batch is NaN or infinite.
+
+    Args:
+        loss: its value.
+        epoch: counted from 0.
+        batch_idx: of the batch in its epoch, from 0.
+        rows: the batch's row numbers in the store.
+    """
+
+    def __init__(self, loss: float, epoch: int, batch_idx: int, rows: list[int]) -> None:
+        super().__init__(
+            f"the training loss is {loss} in epoch {epoch}, batch {batch_idx}:"
+            " look at the batch's orders, lower the learning rate or clip gradients harder"
+        )
+        self.loss, self.epoch, self.batch_idx, self.rows = loss, epoch, batch_idx, rows
+
+
+class TSAModule(pl.LightningModule):
+    """Training, validation, test and prediction of a TSA network, for any number of classes.
+
+    Every random number of a training step comes from (seed, epoch, batch, rank), so a step does not depend
+    on how the process came to it. Validation and test metrics are computed once, over all rows.
+
+    Args:
+        model: the network.
+        training: optimiser, schedule, loss, metrics.
+    """
+
+    sequences: Literal["single", "dual"]
+
+    def __init__(self, model: ModelConfig, training: TrainConfig) -> None:
+        super().__init__()
+        if model.sequences != self.sequences:
+            raise ValueError(
+                f"{type(self).__name__} cannot train a network with sequences={model.sequences!r}"
+            )
+        self.training_config = training
+        self.network = build_network(model, "fast")
+        self.objective = Objective(training)
+        self.epoch_metrics: list[dict[str, float]] = []
+        """Metrics of every finished epoch, kept across a resume."""
+        self._loss_sum = torch.zeros((), dtype=torch.float64)
+        self._loss_rows = 0
+        self._evaluated: list[tuple[Tensor, ...]] = []
+
+    @override
+    def forward(self, batch: Batch, trace: Trace = SILENT) -> Tensor:
+        """Logits [B, C]."""
+        return self.network(batch, trace=trace)[0]
+
+    # training
+
+    @override
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        key = [self.training_config.seed, self.current_epoch, batch_idx, self.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = self.objective(self(batch), batch["label"], self.current_epoch)
+        if not torch.isfinite(loss):
+            rows = batch["row"].tolist()
+            raise NonFiniteLossError(float(loss), self.current_epoch, batch_idx, rows)
+        self._loss_sum += loss.detach().double().cpu() * len(batch["label"])
+        self._loss_rows += len(batch["label"])
+        self.log("train_loss_step", loss)
+        return loss
+
+    @override
+    def on_train_epoch_end(self) -> None:
+        total = torch.stack([self._loss_sum, torch.tensor(float(self._loss_rows), dtype=torch.float64)])
+        loss_sum, n_rows = self._reduce_sum(total).tolist()
+        self._loss_sum.zero_()
+        self._loss_rows = 0
+        self.log("train_loss", loss_sum / n_rows, rank_zero_only=True)
+        values = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        shown = {k: v for k, v in values.items() if k.startswith("val")}
+        self.epoch_metrics.append({"epoch": self.current_epoch, "train_loss": loss_sum / n_rows, **shown})
+
+    # validation, test, prediction
+
+    @override
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluated.append(self._evaluate(batch))
+
+    @override
+    def on_validation_epoch_end(self) -> None:
+        self._log_evaluation("val")
+
+    @override
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluated.append(self._evaluate(batch))
+
+    @override
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluation("test")
+
+    @override
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Row numbers int64 [B] and class probabilities float64 [B, C]."""
+        return {"row": batch["row"], "probabilities": self(batch).double().softmax(dim=-1)}
+
+    def _evaluate(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What a metric needs of a batch: row, label, logits, then whatever a subclass adds."""
+        return batch["row"], batch["label"], self(batch).float()
+
+    def _log_evaluation(self, stage: str) -> tuple[Tensor, ...]:
+        columns = [torch.cat(parts) for parts in zip(*self._evaluated, strict=True)]
+        self._evaluated.clear()
+        row, label, logits, *more = drop_duplicates(*(self._gather(column) for column in columns))
+        metrics = {f"{stage}_loss": float(self.objective(logits, label, self.current_epoch))}
+        probabilities = logits.double().softmax(dim=-1).cpu().numpy()
+        chosen = classification_metrics(
+            label.cpu().numpy(), probabilities, self.training_config.metric_choices
+        )
+        metrics |= {f"{stage}/{name}": value for name, value in chosen.items()}
+        # Every rank computed the same values from the same gathered rows: nothing is left to reduce.
+        self.log_dict(metrics, rank_zero_only=False, sync_dist=False)
+        return row, label, logits, *more
+
+    # optimisation
+
+    @override
+    def configure_optimizers(self) -> Any:
+        config = self.training_config
+        optimizer = create_optimizer(self.parameters(), config)
+        per_step = config.schedule_interval == "step"
+        total = int(self.trainer.estimated_stepping_batches) if per_step else config.max_epochs
+        schedule = create_schedule(optimizer, config, total)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": config.schedule_interval},
+        }
+
+    # resume
+
+    @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["tsa"] = {
+            "epoch_metrics": self.epoch_metrics,
+            "loss_sum": float(self._loss_sum),
+            "loss_rows": self._loss_rows,
+        }
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["tsa"]
+        self.epoch_metrics = list(state["epoch_metrics"])
+        self._loss_sum.fill_(state["loss_sum"])
+        self._loss_rows = state["loss_rows"]
+
+    # ranks
+
+    def _gather(self, column: Tensor) -> Tensor:
+        """Every rank's entries, one rank after the other, [sum of N_r, ...]; ranks may differ in N_r."""
+        if self.trainer.world_size == 1:
+            return column
+        all_gather = self.trainer.strategy.all_gather
+        sizes = all_gather(torch.tensor(len(column), device=self.device)).tolist()
+        padded = column.new_zeros((max(sizes), *column.shape[1:]))
+        padded[: len(column)] = column
+        return torch.cat([part[:n] for part, n in zip(all_gather(padded), sizes, strict=True)])
+
+    def _reduce_sum(self, values: Tensor) -> Tensor:
+        if self.trainer.world_size == 1:
+            return values
+        return self.trainer.strategy.all_gather(values.to(self.device)).sum(dim=0).cpu()
+
+
+class TSASingleSeq(TSAModule):
+    """Classifier over the customer's history (TSA spec, section 8)."""
+
+    sequences = "single"
+
+
+class TSADualSeq(TSAModule):
+    """Classifier over the customer's and the card's history (TSA spec, section 9); logs its gate."""
+
+    sequences = "dual"
+
+    def _evaluate(self, batch: Batch) -> tuple[Tensor, ...]:
+        trace = _GateTrace()
+        logits = self(batch, trace=trace)
+        return batch["row"], batch["label"], logits.float(), trace.tensors["gate_scores"].float()
+
+    def _log_evaluation(self, stage: str) -> tuple[Tensor, ...]:
+        row, label, logits, gate = super()._log_evaluation(stage)
+        card = gate[:, 1]
+        open_share = (card > self.network.config.gate_threshold).float().mean()
+        self.log_dict(
+            {
+                f"{stage}/gate_cid_mean": gate[:, 0].mean(),
+                f"{stage}/gate_ccid_mean": card.mean(),
+                f"{stage}/gate_ccid_std": card.std(correction=0),
+                f"{stage}/gate_ccid_open": open_share,
+            }
+        )
+        for logger in self.loggers:
+            if isinstance(logger, pl.loggers.TensorBoardLogger):
+                logger.experiment.add_histogram(f"{stage}/gate_ccid", card, self.global_step)
+        return row, label, logits, gate
+
+
+class _GateTrace(Trace):
+    """Keeps the gate and nothing else: the other intermediate tensors are large."""
+
+    def record(self, name: str, value: Tensor) -> None:
+        if name == "gate_scores":
+            super().record(name, value)

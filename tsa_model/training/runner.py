@@ -1,0 +1,195 @@
+"""From a sequence store to a model folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from tsa_model.checkpoint import save_model
+from tsa_model.config import ModelConfig
+from tsa_model.files import write_json
+from tsa_model.network.networks import build_network
+from tsa_model.run_config import RunConfig
+from tsa_model.sequences import SequenceStore
+from tsa_model.training.callbacks import ProgressLines, Throughput
+from tsa_model.training.checkpoints import BEST, LAST, BestAndLast, WholeFileIO
+from tsa_model.training.config import TrainConfig
+from tsa_model.training.feeding import EvaluationBatches, ShuffledBatches, TrainBatches
+from tsa_model.training.modules import NonFiniteLossError, TSADualSeq, TSAModule, TSASingleSeq
+
+MODULES: dict[str, type[TSAModule]] = {"single": TSASingleSeq, "dual": TSADualSeq}
+
+
+def train_model(
+    store_dir: str | Path,
+    run: RunConfig,
+    model_dir: str | Path,
+    log_dir: str | Path,
+    seed: int | None = None,
+    max_epochs: int | None = None,
+) -> dict[str, Any]:
+    """Train a TSA network on a sequence store and save the best epoch's weights.
+
+    A run that was killed and is started again with the same arguments goes on from its last resume point
+    (`log_dir`/checkpoints) and ends with the weights of an undisturbed run.
+
+    Args:
+        store_dir: written by `build_sequences`.
+        run: model and training settings.
+        model_dir: the model folder to write.
+        log_dir: CSV log, resume points; TensorBoard files when asked for.
+        seed: replaces the run's.
+        max_epochs: replaces the run's.
+
+    Returns:
+        train_loss and validation metrics of the best epoch, `epochs` trained, `best_epoch` (from 1),
+        `rows_per_second` and `seconds` of this process, `weights_sha256`, `key_figure`.
+
+    Raises:
+        ValueError: the store has no rows to train or select on, or the loss stopped being finite; then
+            `log_dir`/non_finite_batch.json names the orders of the batch.
+    """
+    started = time.perf_counter()
+    changes = {"seed": seed, "max_epochs": max_epochs}
+    training = run.training.model_copy(update={k: v for k, v in changes.items() if v is not None})
+    store = SequenceStore.open(store_dir)
+    model = model_config(run, store)
+    _check_periods(store)
+    folder = Path(log_dir) / "checkpoints" / fingerprint(store, model, training)
+
+    torch.manual_seed(training.seed)
+    module = MODULES[model.sequences](model, training)
+    selection = BestAndLast(
+        folder, f"val/{training.primary_metric}", training.patience, training.checkpoint_every_steps
+    )
+    throughput = Throughput()
+    trainer = create_trainer(
+        training, Path(log_dir), [ProgressLines(selection.monitor), throughput, selection]
+    )
+    try:
+        _fit(trainer, module, store, training, folder / LAST)
+    except NonFiniteLossError as error:
+        path = Path(log_dir) / "non_finite_batch.json"
+        write_json(
+            path,
+            {
+                "epoch": error.epoch,
+                "batch": error.batch_idx,
+                "order_ids": store.ids_of(np.array(error.rows)).tolist(),
+            },
+        )
+        raise ValueError(f"{error} (order ids in {path})") from error
+    best = module.epoch_metrics[selection.best_epoch]
+    metadata = {
+        "store_digest": store.digest,
+        "dataset": run.dataset.name,
+        "training": training.model_dump(mode="json"),
+        "best_epoch": selection.best_epoch + 1,
+        "epochs": len(module.epoch_metrics),
+        "metrics": best,
+        "torch": torch.__version__,
+    }
+    digest = _save_best(folder / BEST, model, model_dir, metadata)
+    return {
+        **best,
+        "epochs": len(module.epoch_metrics),
+        "best_epoch": selection.best_epoch + 1,
+        "rows_per_second": round(throughput.rows_per_second, 1),
+        "seconds": round(time.perf_counter() - started, 1),
+        "weights_sha256": digest,
+        "key_figure": f"val AUC {best['val/auroc']:.4f}",
+    }
+
+
+def model_config(run: RunConfig, store: SequenceStore) -> ModelConfig:
+    """The run's model settings with the sizes of the store's data."""
+    return ModelConfig(
+        **run.model.model_dump(),
+        n_cat_features=store.n_cat_features,
+        n_num_features=store.n_num_features,
+        n_embedding=store.n_embedding,
+        n_engineered_num_features=store.n_engineered,
+        seq_len=store.seq_len,
+    )
+
+
+def create_trainer(training: TrainConfig, log_dir: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Lightning's trainer as the configuration asks for it; it prints nothing itself."""
+    log_dir.mkdir(parents=True, exist_ok=True)
+    loggers: list[Logger] = [CSVLogger(log_dir, name="csv")]
+    if training.tensorboard:
+        loggers.append(TensorBoardLogger(log_dir, name="tensorboard"))
+    return pl.Trainer(
+        accelerator=training.accelerator,
+        devices=training.devices,
+        num_nodes=training.num_nodes,
+        strategy=training.strategy,
+        precision=training.precision,
+        max_epochs=training.max_epochs,
+        accumulate_grad_batches=training.accumulate,
+        gradient_clip_val=training.gradient_clip or None,
+        deterministic=training.deterministic,
+        logger=loggers,
+        callbacks=callbacks,
+        plugins=[WholeFileIO()],
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=log_dir,
+    )
+
+
+def fingerprint(store: SequenceStore, model: ModelConfig, training: TrainConfig) -> str:
+    """Names the run whose resume points may be continued: same data, model, settings and torch."""
+    content = [
+        store.digest,
+        model.model_dump(mode="json"),
+        training.model_dump(mode="json"),
+        torch.__version__,
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _fit(
+    trainer: pl.Trainer, module: TSAModule, store: SequenceStore, training: TrainConfig, last: Path
+) -> None:
+    rank, world_size = trainer.global_rank, trainer.world_size
+    size, seed, sequences = training.batch_size, training.seed, module.sequences
+    sampler = ShuffledBatches(store.targets("train"), size, seed, rank, world_size)
+    trainer.fit(
+        module,
+        train_dataloaders=TrainBatches(store, sequences, sampler),
+        val_dataloaders=EvaluationBatches(store, sequences, store.targets("vali"), size, rank, world_size),
+        ckpt_path=last if last.is_file() else None,
+        weights_only=True,
+    )
+
+
+def _check_periods(store: SequenceStore) -> None:
+    for period in ("train", "vali"):
+        labels = store.labels(period)
+        if len(np.unique(labels)) < 2:
+            raise ValueError(
+                f"the {period} period has {len(labels)} labelled orders with the labels"
+                f" {np.unique(labels).tolist()}: training needs both frauds and genuine orders in it"
+            )
+
+
+def _save_best(best: Path, model: ModelConfig, model_dir: str | Path, metadata: dict[str, Any]) -> str:
+    state = WholeFileIO().load_checkpoint(best)["state_dict"]
+    network = build_network(model)
+    prefix = "network."
+    network.load_state_dict(
+        {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    )
+    return save_model(network, model_dir, metadata)
