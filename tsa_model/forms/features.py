@@ -1,4 +1,4 @@
-"""Feature aggregations other than the production one, and second-order interactions (TSA spec, section 11)."""
+"""Feature aggregations other than the production one, and pairwise interactions (TSA spec, section 11)."""
 
 from __future__ import annotations
 

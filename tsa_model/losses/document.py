@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tsa_model.losses.functional import at_least_float32, log_probabilities, one_hot, reduce
+from tsa_model.losses.functional import at_least_float32, check_class_targets, log_probabilities, reduce
 from tsa_model.losses.modules import TargetKind, check_not_negative, check_reduction
 
 
@@ -18,7 +18,7 @@ def focal_cross_entropy(
     gamma: float | Tensor = 2.0,
     reduction: str = "mean",
 ) -> Tensor:
-    """alpha · (1 - pt)^gamma · cross entropy, pt the probability of the row's class.
+    """Cross entropy times alpha · (1 - pt)^gamma, pt the probability of the row's class.
 
     Args:
         logits_BC: float [B, C], C ≥ 2.
@@ -30,10 +30,11 @@ def focal_cross_entropy(
     Returns:
         [B] for `none`, otherwise a scalar.
     """
+    check_class_targets(logits_BC, target_B)
     logits_BC = at_least_float32(logits_BC)
     log_p_BC, log_not_p_BC = log_probabilities(logits_BC)
-    is_target_BC = one_hot(logits_BC, target_B)
-    loss_B = -alpha * torch.exp(gamma * log_not_p_BC[is_target_BC]) * log_p_BC[is_target_BC]
+    log_pt_B, log_not_pt_B = (x.gather(1, target_B[:, None])[:, 0] for x in (log_p_BC, log_not_p_BC))
+    loss_B = -alpha * torch.exp(gamma * log_not_pt_B) * log_pt_B
     return reduce(loss_B, reduction)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tsa_model.losses.document import FocalCrossEntropyLoss, SteppedCyclicalFocalLoss
+from tsa_model.losses.functional import at_least_float32
 from tsa_model.losses.modules import (
     ASLFocalLoss,
     ASLSingleLabel,
@@ -63,10 +64,10 @@ def create_loss_function(loss_type: str, **parameters: object) -> nn.Module:
 def prepare_target(loss: nn.Module, logits_BC: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
     """Turn a classifier's logits and labels into what a loss takes.
 
-    A `class_index` loss takes them as they are. A `multi_label` loss judges yes-no decisions. Two classes are
-    one decision: its logit is x_1 - x_0, whose sigmoid is the score softmax(x)_1, so that gamma_pos, alpha and
-    pos_weight speak of class 1 and the loss trains the score itself. More classes are one decision each,
-    class against the rest.
+    A `class_index` loss takes them as they are. A `multi_label` loss judges yes-no decisions. Two classes
+    are one decision: its logit is x_1 - x_0, whose sigmoid is the score softmax(x)_1, so that gamma_pos,
+    alpha and pos_weight speak of class 1 and the loss trains the score itself. More classes are one decision
+    each, class against the rest.
 
     Args:
         loss: one of `LOSSES`.
@@ -74,9 +75,10 @@ def prepare_target(loss: nn.Module, logits_BC: Tensor, label_B: Tensor) -> tuple
         label_B: int64 [B], class of each row.
 
     Returns:
-        logits and target: [B, C] and int64 [B] for a `class_index` loss; [B, 1] and float [B, 1] for a
-        `multi_label` loss of two classes, [B, C] and float [B, C] for more.
+        logits in at least float32, and target. For a `class_index` loss [B, C] and int64 [B]; for a
+        `multi_label` loss of two classes [B, 1] and float [B, 1], of more classes [B, C] and float [B, C].
     """
+    logits_BC = at_least_float32(logits_BC)
     if loss.target_kind == "class_index":
         return logits_BC, label_B
     n_classes = logits_BC.shape[-1]

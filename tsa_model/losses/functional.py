@@ -1,9 +1,10 @@
 """The losses as functions of logits and targets (TSA spec, section 10).
 
 Shape letters: B rows, C classes. Class targets are int64 [B]; multi-label and binary targets are floats in
-[0, 1] of the logits' shape. Half-precision logits are computed in float32. Every focal weight (1 - p)^gamma is
-taken as exp(gamma·log(1 - p)) with log(1 - p) from the logits: 1 - p rounds to 0 at large logits, where the
-power's gradient is NaN for gamma below 1.
+[0, 1] of the logits' shape. Half-precision logits are computed in float32.
+
+A focal weight (1 - p)^gamma is taken as exp(gamma·log(1 - p)) with log(1 - p) from the logits: 1 - p itself
+rounds to 0 at large logits, where the power's gradient is NaN for gamma below 1.
 """
 
 from __future__ import annotations
@@ -134,13 +135,13 @@ def asymmetric_single_label_loss(
     if eta:
         confident_BC = torch.where(is_target_BC, (1 + log_p_BC.exp()) ** gamma_hc, 1.0)
         weight_BC = (1 - eta) * weight_BC + eta * confident_BC
-    smooth_BC = is_target_BC * (1 - eps) + eps / logits_BC.shape[-1]
+    smooth_BC = is_target_BC.to(log_p_BC.dtype) * (1 - eps) + eps / logits_BC.shape[-1]
     loss_B = -(smooth_BC * weight_BC * log_p_BC).sum(dim=-1)
     return reduce(loss_B, "mean" if reduction == "mean" else "sum")
 
 
 def log_probabilities(logits_BC: Tensor) -> tuple[Tensor, Tensor]:
-    """log p and log(1 - p) of every class under softmax, both finite for finite logits.
+    """Logarithms of p and 1 - p of every class under softmax, both finite for finite logits.
 
     Args:
         logits_BC: float [B, C].
@@ -162,16 +163,26 @@ def log_probabilities(logits_BC: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def one_hot(logits_BC: Tensor, target_B: Tensor) -> Tensor:
-    """bool [B, C], True at each row's class.
+    """Mark each row's class: bool [B, C].
+
+    Raises:
+        ValueError: logits are not [B, C] or targets are not [B].
+    """
+    check_class_targets(logits_BC, target_B)
+    return functional.one_hot(target_B, logits_BC.shape[-1]).bool()
+
+
+def check_class_targets(logits_BC: Tensor, target_B: Tensor) -> None:
+    """Refuse anything but one class label per row.
 
     Raises:
         ValueError: logits are not [B, C] or targets are not [B].
     """
     if logits_BC.ndim != 2 or target_B.shape != logits_BC.shape[:1]:
         raise ValueError(
-            f"logits {tuple(logits_BC.shape)} and class targets {tuple(target_B.shape)}: expected [B, C] and [B]"
+            f"logits {tuple(logits_BC.shape)} and class targets {tuple(target_B.shape)}: "
+            "expected shapes [B, C] and [B]"
         )
-    return functional.one_hot(target_B, logits_BC.shape[-1]).bool()
 
 
 def check_same_shape(logits: Tensor, target: Tensor) -> None:
