@@ -113,6 +113,8 @@ def run(events: str, config: str, seed: int, max_epochs: int, runs: Path) -> Non
     """
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     description = _load(config)
+    if not events and description.simulation is None:
+        raise click.UsageError(f"run description {config!r} simulates no orders: give the file with --events")
     arguments = {
         "events": events if not events or "://" in events else str(Path(events).absolute()),
         "config": description.model_dump_json(exclude_unset=True),

@@ -29,6 +29,11 @@ def train_model(
     from tsa_model.run_config import RunConfig
 
     metrics = training.train_model(
-        store.path, RunConfig.load(config), model.path, logs.path, seed=seed, max_epochs=max_epochs
+        store.path,
+        RunConfig.load(config),
+        model.path,
+        logs.path,
+        seed=seed if seed >= 0 else None,
+        max_epochs=max_epochs or None,
     )
     model.metadata.update(metadata(metrics))
