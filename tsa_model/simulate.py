@@ -28,15 +28,26 @@ HOUR_S = 3_600
 SMALLEST_RUN = 2_000
 
 VALUES = {
-    "product": "grocery fashion electronics home toys books beauty garden sport games".split(),
-    "channel": "web app phone marketplace".split(),
-    "device": "android iphone tablet windows mac".split(),
-    "browser": "chrome safari firefox edge in_app".split(),
-    "country": "DE FR GB ES IT PL NL SE".split(),
-    "shipping": "standard express pickup locker digital".split(),
-    "email_domain": "mailbox provider company university free disposable".split(),
-    "referrer": "direct search newsletter advert partner".split(),
-    "payment": "card wallet invoice".split(),
+    "product": [
+        "grocery",
+        "fashion",
+        "electronics",
+        "home",
+        "toys",
+        "books",
+        "beauty",
+        "garden",
+        "sport",
+        "games",
+    ],
+    "channel": ["web", "app", "phone", "marketplace"],
+    "device": ["android", "iphone", "tablet", "windows", "mac"],
+    "browser": ["chrome", "safari", "firefox", "edge", "in_app"],
+    "country": ["DE", "FR", "GB", "ES", "IT", "PL", "NL", "SE"],
+    "shipping": ["standard", "express", "pickup", "locker", "digital"],
+    "email_domain": ["mailbox", "provider", "company", "university", "free", "disposable"],
+    "referrer": ["direct", "search", "newsletter", "advert", "partner"],
+    "payment": ["card", "wallet", "invoice"],
 }
 """Categorical features and their values."""
 
@@ -112,9 +123,9 @@ def simulate_orders(config: SimulationConfig) -> pd.DataFrame:
         config: size, time span, seed and fraud rates.
 
     Returns:
-        Frame with `order_id`, `customer_id` (int64), `card_id` (Int64, null = no card), `order_time` (int64, epoch
-        seconds UTC), `label` (Int8: 0 genuine, 1 fraud, null not yet known), 9 categorical (str),
-        10 numerical and 4 engineered features (float64).
+        Frame with `order_id`, `customer_id` (int64), `card_id` (Int64, null = no card), `order_time`
+        (int64, epoch seconds UTC), `label` (Int8: 0 genuine, 1 fraud, null not yet known),
+        9 categorical (str), 10 numerical and 4 engineered features (float64).
     """
     return simulate_orders_and_patterns(config)[0]
 
@@ -282,7 +293,11 @@ def _account_takeovers(
 
 
 def _card_thefts(
-    rng: np.random.Generator, customers: _Customers, genuine: _Events, cash_outs: np.ndarray, tests: np.ndarray
+    rng: np.random.Generator,
+    customers: _Customers,
+    genuine: _Events,
+    cash_outs: np.ndarray,
+    tests: np.ndarray,
 ) -> _Events:
     """A burst of small orders by several accounts on one card, then ordinary orders by others."""
     has_history = (genuine.card >= 0) & (_n_earlier(genuine.card, genuine.time_s) >= 3)
@@ -406,7 +421,9 @@ def _labels(
 ) -> pd.arrays.IntegerArray:
     fraud = np.isin(events.pattern, (_ORDER, _CUSTOMER, _CARD, _UNEXPLAINED))
     age_days = config.days - (events.time_s - start_s) / DAY_S
-    unknown_rate = np.maximum(config.unknown_label_rate, 1.0 - age_days / max(config.unknown_label_days, 1e-9))
+    unknown_rate = np.maximum(
+        config.unknown_label_rate, 1.0 - age_days / max(config.unknown_label_days, 1e-9)
+    )
     label = pd.array(fraud.astype(np.int8), dtype="Int8")
     label[rng.random(len(fraud)) < unknown_rate] = pd.NA
     return label

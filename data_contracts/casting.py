@@ -1,0 +1,210 @@
+"""From the types of a file to the types of the validated events, value by value, without guessing."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_contracts.columns import Column, Kind
+
+MAX_TEXT = 256
+"""Longest text of an id or a category, in bytes."""
+EXACT_FLOAT = 2.0**53
+"""Whole numbers below this are exact in float64."""
+
+_WHOLE = re.compile(r"[+-]?\d{1,18}")
+_PLAIN_WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)|nan", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class CastColumn:
+    """A column in its canonical type."""
+
+    values: pa.Array
+    """Canonical values; null where the raw value could not be read."""
+    unreadable: np.ndarray
+    """[rows] bool, True where the raw value is not one of its kind."""
+
+
+def sentence(kind: Kind, name: str) -> str:
+    """What `cast` asks of every value of a column."""
+    asked = {
+        "id": f"a whole number or a text of at most {MAX_TEXT} bytes",
+        "time": "a moment: whole epoch seconds or an ISO date and time",
+        "label": "a number",
+        "category": f"a whole number or a text of at most {MAX_TEXT} bytes",
+        "number": "a number",
+    }
+    return f"every {name} is {asked[kind]}"
+
+
+def suits(type_: pa.DataType, kind: Kind) -> bool:
+    """Whether a typed (Parquet) column can hold this kind of value at all."""
+    if pa.types.is_dictionary(type_):
+        return suits(type_.value_type, kind)
+    text = pa.types.is_string(type_) or pa.types.is_large_string(type_)
+    whole = pa.types.is_integer(type_)
+    number = whole or pa.types.is_floating(type_)
+    boolean = pa.types.is_boolean(type_)
+    return {
+        "id": text or number,
+        "time": whole or pa.types.is_timestamp(type_),
+        "label": number or boolean or pa.types.is_null(type_),
+        "category": text or number or boolean or pa.types.is_null(type_),
+        "number": number or boolean or pa.types.is_decimal(type_),
+    }[kind]
+
+
+def is_plain_whole(values: pa.ChunkedArray) -> bool:
+    """Whether every text is a whole number in its one usual spelling ('7', not '007' or '+7')."""
+    return bool(pc.all(pc.match_substring_regex(values, _PLAIN_WHOLE), min_count=0).as_py())
+
+
+def cast(raw: pa.ChunkedArray, column: Column, as_whole: bool = False) -> CastColumn:
+    """Cast one column to its canonical type.
+
+    Ids become int64 or text, times int64 epoch seconds, labels float64 (they become int8 once
+    checked), categories text, numbers float64.
+
+    Args:
+        raw: values as read; text from a CSV, or a type that `suits` the kind.
+        column: its description.
+        as_whole: read a text id as a whole number.
+    """
+    values = raw.combine_chunks()
+    if isinstance(values, pa.ChunkedArray):
+        values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], raw.type)
+    if pa.types.is_dictionary(values.type):
+        values, too_long = _decode(values)
+        result = _CASTS[column.kind](values, as_whole)
+        return CastColumn(result.values, result.unreadable | too_long)
+    return _CASTS[column.kind](values, as_whole)
+
+
+def _decode(values: pa.DictionaryArray) -> tuple[pa.Array, np.ndarray]:
+    """Decode, with over-long texts as null, so that one of them cannot fill the memory."""
+    dictionary = values.dictionary
+    if not _is_text(dictionary.type):
+        return values.dictionary_decode(), np.zeros(len(values), dtype=bool)
+    too_long = pc.greater(pc.binary_length(dictionary), MAX_TEXT)
+    short = pc.if_else(too_long, None, dictionary)
+    marked = pc.take(too_long, values.indices)
+    return pc.take(short, values.indices), _mask(marked)
+
+
+def _cast_id(values: pa.Array, as_whole: bool) -> CastColumn:
+    if _is_text(values.type):
+        return _parse(values, pa.int64(), _parse_whole) if as_whole else _cast_text(values)
+    return _cast_whole(values)
+
+
+def _cast_whole(values: pa.Array) -> CastColumn:
+    if not pa.types.is_floating(values.type):
+        # uint64 beyond int64 is the only integer that does not fit.
+        unreadable = _mask(pc.greater(values, 2**63 - 1)) if values.type == pa.uint64() else _none(values)
+        kept = pc.if_else(pa.array(~unreadable), values, None)
+        return CastColumn(kept.cast(pa.int64()), unreadable)
+    number = _without_nan(values.cast(pa.float64()))
+    usable = pc.and_(pc.equal(pc.floor(number), number), pc.less(pc.abs(number), EXACT_FLOAT))
+    unreadable = _mask(pc.invert(usable))
+    return CastColumn(pc.if_else(usable, number, None).cast(pa.int64()), unreadable)
+
+
+def _cast_time(values: pa.Array, as_whole: bool) -> CastColumn:
+    if pa.types.is_timestamp(values.type):
+        seconds = values.cast(pa.timestamp("s", values.type.tz), safe=False)
+        return CastColumn(seconds.cast(pa.int64()), _none(values))
+    if not _is_text(values.type):
+        return _cast_whole(values)
+    try:  # the usual spelling of a data frame's dates, without a loop
+        return CastColumn(values.cast(pa.timestamp("s")).cast(pa.int64()), _none(values))
+    except pa.ArrowInvalid:
+        return _parse(values, pa.int64(), _parse_moment)
+
+
+def _cast_label(values: pa.Array, as_whole: bool) -> CastColumn:
+    number = _cast_number(values, as_whole)
+    return CastColumn(_without_nan(number.values), number.unreadable)
+
+
+def _cast_category(values: pa.Array, as_whole: bool) -> CastColumn:
+    if _is_text(values.type) or pa.types.is_null(values.type):
+        return _cast_text(values)
+    if pa.types.is_boolean(values.type):
+        return CastColumn(values.cast(pa.string()), _none(values))
+    whole = _cast_whole(values)
+    return CastColumn(whole.values.cast(pa.string()), whole.unreadable)
+
+
+def _cast_number(values: pa.Array, as_whole: bool) -> CastColumn:
+    if _is_text(values.type):
+        return _parse(values, pa.float64(), _parse_number)
+    return CastColumn(values.cast(pa.float64(), safe=False), _none(values))
+
+
+def _cast_text(values: pa.Array) -> CastColumn:
+    text = values.cast(pa.string())
+    too_long = _mask(pc.greater(pc.binary_length(text), MAX_TEXT))
+    return CastColumn(pc.if_else(pa.array(~too_long), text, None), too_long)
+
+
+def _parse(values: pa.Array, type_: pa.DataType, parse: Callable[[str], int | float | None]) -> CastColumn:
+    """Cast text at once where all of it can be cast, else each distinct text by `parse`."""
+    try:
+        return CastColumn(values.cast(type_), _none(values))
+    except pa.ArrowInvalid:
+        distinct = pc.drop_null(pc.unique(values))
+        parsed = pa.array([parse(text) for text in distinct.to_pylist()], type_)
+        read = pc.take(parsed, pc.index_in(values, distinct))
+        return CastColumn(read, _mask(pc.and_(pc.is_null(read), pc.is_valid(values))))
+
+
+def _parse_whole(text: str) -> int | None:
+    return int(text) if _WHOLE.fullmatch(text) else None
+
+
+def _parse_moment(text: str) -> int | None:
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return math.floor((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _parse_number(text: str) -> float | None:
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return pa.types.is_string(type_) or pa.types.is_large_string(type_)
+
+
+def _without_nan(number: pa.Array) -> pa.Array:
+    return pc.if_else(pc.is_nan(number), None, number)
+
+
+def _none(values: pa.Array) -> np.ndarray:
+    return np.zeros(len(values), dtype=bool)
+
+
+def _mask(values: pa.Array) -> np.ndarray:
+    return pc.fill_null(values, False).to_numpy(zero_copy_only=False).astype(bool)
+
+
+_CASTS: dict[Kind, Callable[[pa.Array, bool], CastColumn]] = {
+    "id": _cast_id,
+    "time": _cast_time,
+    "label": _cast_label,
+    "category": _cast_category,
+    "number": _cast_number,
+}
