@@ -46,7 +46,7 @@ class Block(nn.Module):
 
 
 class FeatureAggregation(Block):
-    """[..., D, F] → [..., D]: an MLP along the feature axis (TSA spec, section 3).
+    """[..., D, F] → [..., D, 1]: an MLP along the feature axis (TSA spec, section 3).
 
     Args:
         n_features: F. Widths halve five times, never below 1, and end at 1.
@@ -311,7 +311,7 @@ class FeatureAttentionModule(Block):
                 self.engineered_emb_tbl_bias = nn.Parameter(torch.zeros(self.n_engineered, D))
         self.embedding = embedding
         self.layer_stack_feature = nn.ModuleList(layers)
-        self.layer_norm = untrained_layer_norm(D)
+        self.layer_norm = untrained_layer_norm(2 * D)
         self.embedding_engineered = embedding_engineered
         self.layer_norm_engineered = nn.LayerNorm(D)
 

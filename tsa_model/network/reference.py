@@ -34,8 +34,8 @@ def numerical_rows(n_embedding: int, n_num_features: int, device: torch.device) 
 
 
 def feature_aggregation(block: blocks.FeatureAggregation, x_BLDF: Tensor) -> Tensor:
-    """[..., D, F] → [..., D] by one MLP along the feature axis (TSA spec, section 3)."""
-    return block.encoder(x_BLDF).squeeze(-1)
+    """[..., D, F] → [..., D, 1] by one MLP along the feature axis (TSA spec, section 3)."""
+    return block.encoder(x_BLDF)
 
 
 def attention(
@@ -170,8 +170,8 @@ def order_attention(
     num_BLFD = embedding(rows_F) * x_num_BLF.unsqueeze(-1)
     x_BLE = torch.cat(
         [
-            block.feature_aggregation_cat(cat_BLFD.transpose(-1, -2)),
-            block.feature_aggregation_num(num_BLFD.transpose(-1, -2)),
+            block.feature_aggregation_cat(cat_BLFD.transpose(-1, -2)).squeeze(-1),
+            block.feature_aggregation_num(num_BLFD.transpose(-1, -2)).squeeze(-1),
         ],
         dim=-1,
     )

@@ -1,0 +1,212 @@
+"""The same numbers as `reference`, faster: the same functions over the same parameters.
+
+What is saved, all of it exact in real arithmetic: tokens are gathered per expert instead of dispatched through
+one-hot tensors; projections that only meet in a product are folded; the time factor is computed once;
+the last layer of a stack computes the one token that is read out; orders that are all padding are aggregated
+once; feature attention embeds the current order only; both gate calls of the dual network are one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tsa_model.network.fast import aggregation, experts, layers
+from tsa_model.network.fast.attention import Scaling, attend
+from tsa_model.network.trace import SILENT, Trace
+
+if TYPE_CHECKING:
+    from tsa_model.network import blocks, networks
+
+
+def feature_aggregation(block: blocks.FeatureAggregation, x: Tensor) -> Tensor:
+    """[..., D, F] → [..., D, 1]; see `reference.feature_aggregation`."""
+    return block.encoder(x)
+
+
+def attention(
+    block: blocks.TemporalMultiheadAttention,
+    x_TBE: Tensor,
+    time_BT1: Tensor | None = None,
+    key_padding_mask_BT: Tensor | None = None,
+    attn_mask_TT: Tensor | None = None,
+    trace: Trace = SILENT,
+) -> Tensor:
+    """[T, B, E] → [T, B, E]; see `reference.attention`."""
+    scaling = Scaling.build(x_TBE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
+    return attend(block, x_TBE.transpose(0, 1), scaling).transpose(0, 1)
+
+
+def mixture_of_experts(block: blocks.MixtureOfExperts, x_GND: Tensor, trace: Trace = SILENT) -> Tensor:
+    """[G, N, D] → [G, N, D]; see `reference.mixture_of_experts`."""
+    return experts.mix(block, x_GND.transpose(0, 1)).transpose(0, 1)
+
+
+def attention_layer(
+    layer: blocks.AttentionLayer,
+    x_TBE: Tensor,
+    time_BT1: Tensor | None = None,
+    key_padding_mask_BT: Tensor | None = None,
+    attn_mask_TT: Tensor | None = None,
+    trace: Trace = SILENT,
+) -> Tensor:
+    """[T, B, E] → [T, B, E]; see `reference.attention_layer`."""
+    scaling = Scaling.build(x_TBE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
+    return layers.post_norm_layer(layer, x_TBE.transpose(0, 1), scaling).transpose(0, 1)
+
+
+def attention_layer_pre_norm(
+    layer: blocks.AttentionLayerPreNorm, x_TBD: Tensor, trace: Trace = SILENT
+) -> Tensor:
+    """[T, B, D] → [T, B, D]; see `reference.attention_layer_pre_norm`."""
+    return layers.pre_norm_layer(layer, x_TBD.transpose(0, 1)).transpose(0, 1)
+
+
+def order_attention(
+    block: blocks.OrderAttentionModule,
+    x_cat_BLF: Tensor,
+    x_num_BLF: Tensor,
+    time_seq_BL1: Tensor,
+    key_padding_mask_BT: Tensor,
+    attn_mask_TT: Tensor | None = None,
+    trace: Trace = SILENT,
+) -> Tensor:
+    """A history → [B, E], or [B, T, E] with `return_seq`; see `reference.order_attention`."""
+    x_BLE = _order_vectors(block, x_cat_BLF, x_num_BLF)
+    x_BLE = block.layer_norm_feature(x_BLE)
+    if block.time_encoder is not None:
+        x_BLE = x_BLE + block.time_encoder(time_seq_BL1).transpose(0, 1)
+    B, _, E = x_BLE.shape
+    x_BTE = block.layer_norm(torch.cat([x_BLE, block.dummy_order.expand(B, 1, E)], dim=1))
+    trace.record("tokens", x_BTE.transpose(0, 1))
+    time_BT1 = functional.pad(time_seq_BL1, (0, 0, 0, 1)) if block.use_time_seq else None
+    scaling = Scaling.build(x_BTE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
+    *body, last = block.layer_stack
+    for i, layer in enumerate(body):
+        x_BTE = layers.post_norm_layer(layer, x_BTE, scaling)
+        trace.record(f"layer_stack.{i}.output", x_BTE.transpose(0, 1))
+    if block.return_seq:
+        x_BTE = layers.post_norm_layer(last, x_BTE, scaling)
+        trace.record(f"layer_stack.{len(body)}.output", x_BTE.transpose(0, 1))
+        return x_BTE
+    x_BE = layers.post_norm_layer_last(last, x_BTE, scaling)
+    trace.record(f"layer_stack.{len(body)}.output", x_BE[None])
+    return x_BE
+
+
+def _order_vectors(block: blocks.OrderAttentionModule, x_cat_BLF: Tensor, x_num_BLF: Tensor) -> Tensor:
+    """Aggregate each order's features, [B, L, E]; orders that are all padding are one vector."""
+    B, L, _ = x_cat_BLF.shape
+    table = block.embedding.weight
+    first = block.n_embedding - block.n_num_features + 1
+    rows_FD = table[first : first + block.n_num_features]
+    x_cat_nF, x_num_nF = x_cat_BLF.flatten(0, 1), x_num_BLF.flatten(0, 1)
+    empty_n = (x_cat_nF == 0).all(dim=1) & (x_num_nF == 0).all(dim=1)
+    (filled,) = torch.where(~empty_n)
+    # One all-padding order rides at the end, its vector is then copied to every other one.
+    x_cat = torch.cat([x_cat_nF.index_select(0, filled), x_cat_nF.new_zeros(1, x_cat_nF.shape[1])])
+    x_num = torch.cat([x_num_nF.index_select(0, filled), x_num_nF.new_zeros(1, x_num_nF.shape[1])])
+    x_mE = torch.cat(
+        [
+            aggregation.aggregate_categorical(block.feature_aggregation_cat.encoder, table, x_cat),
+            aggregation.aggregate_numerical(block.feature_aggregation_num.encoder, rows_FD, x_num),
+        ],
+        dim=1,
+    )
+    x_nE = x_mE[-1:].expand(B * L, -1).index_copy(0, filled, x_mE[:-1])
+    return x_nE.view(B, L, x_nE.shape[1])
+
+
+def feature_attention(
+    block: blocks.FeatureAttentionModule,
+    x_cat_BLF: Tensor,
+    x_num_BLF: Tensor,
+    x_engineered_BF: Tensor | None,
+    trace: Trace = SILENT,
+) -> Tensor:
+    """The features of the current order → [B, D]; see `reference.feature_attention`."""
+    B = len(x_cat_BLF)
+    first = block.n_embedding - block.n_num_features + 1
+    rows_FD = block.embedding.weight[first : first + block.n_num_features]
+    categorical_BFD = block.embedding(x_cat_BLF[:, -1])
+    numerical_BFD = rows_FD * x_num_BLF[:, -1, :, None]
+    parts = [categorical_BFD, numerical_BFD]
+    if block.emb_tbl_bias is not None:
+        n_cat = x_cat_BLF.shape[2]
+        parts = [categorical_BFD + block.emb_tbl_bias[:n_cat], numerical_BFD + block.emb_tbl_bias[n_cat:]]
+    if block.n_engineered > 0:
+        assert x_engineered_BF is not None
+        engineered_BFD = block.embedding_engineered.weight[1:] * x_engineered_BF[:, :, None]
+        if block.engineered_emb_tbl_bias is not None:
+            engineered_BFD = engineered_BFD + block.engineered_emb_tbl_bias
+        parts.append(engineered_BFD)
+    readout = torch.zeros(1, dtype=torch.long, device=x_cat_BLF.device)
+    parts.append(block.embedding_engineered(readout).expand(B, 1, -1))
+    x_BTD = block.layer_norm_engineered(torch.cat(parts, dim=1))
+    trace.record("tokens", x_BTD.transpose(0, 1))
+    *body, last = block.layer_stack_feature
+    for i, layer in enumerate(body):
+        x_BTD = layers.pre_norm_layer(layer, x_BTD)
+        trace.record(f"layer_stack_feature.{i}.output", x_BTD.transpose(0, 1))
+    x_BD = layers.pre_norm_layer_last(last, x_BTD)
+    trace.record(f"layer_stack_feature.{len(body)}.output", x_BD[None])
+    return x_BD
+
+
+def single(
+    network: networks.SingleSequenceNetwork, batch: dict[str, Tensor], trace: Trace = SILENT
+) -> tuple[Tensor, Tensor]:
+    """One history and the current order's features; see `reference.single`."""
+    x_cat, x_num, x_engineered = batch["x_cat"], batch["x_num"], batch.get("x_engineered")
+    with trace.scope("order_attention"):
+        order_BE = network.order_attention(
+            x_cat, x_num, batch["time_seq"], batch["key_padding_mask"], batch.get("attn_mask"), trace=trace
+        )
+    with trace.scope("feature_attention"):
+        feature_BD = network.feature_attention(x_cat, x_num, x_engineered, trace=trace)
+    parts = [order_BE, feature_BD]
+    if network.mlp is not None:
+        current = x_num[:, -1]
+        if x_engineered is not None:
+            current = torch.cat([current, x_engineered], dim=-1)
+        parts.append(network.mlp_layer_norm(network.mlp(current)))
+    ensemble = torch.cat(parts, dim=-1)
+    return network.clf(ensemble), ensemble
+
+
+def dual(
+    network: networks.DualSequenceNetwork, batch: dict[str, Tensor], trace: Trace = SILENT
+) -> tuple[Tensor, Tensor]:
+    """Both histories, weighed by a learned gate; see `reference.dual`."""
+    names = ("x_seq_cat", "x_seq_num", "time_seq", "key_padding_mask")
+    cid = [batch[f"{name}_cid"] for name in names]
+    ccid = [batch[f"{name}_ccid"] for name in names]
+    attn_mask = batch.get("attn_mask")
+
+    both = (torch.cat(pair) for pair in zip(cid, ccid, strict=True))
+    with trace.scope("gate_emb"):
+        cid_BE, ccid_BE = network.gate_emb(*both, attn_mask, trace=trace).chunk(2)
+    raw_B2 = torch.softmax(network.gate_score(torch.cat([cid_BE, ccid_BE], dim=-1)), dim=-1)
+    n_padded_B = ccid[3].sum(dim=1)
+    has_card_history_B = n_padded_B != ccid[3].shape[1] - 2
+    gate_B2 = torch.stack([raw_B2[:, 0], raw_B2[:, 1] * has_card_history_B], dim=1)
+    trace.record("gate_scores_raw", raw_B2)
+    trace.record("gate_scores", gate_B2)
+
+    with trace.scope("order_attention_cid"):
+        order_BE = gate_B2[:, :1] * network.order_attention_cid(*cid, attn_mask, trace=trace)
+    (with_card,) = torch.where(gate_B2[:, 1] > network.gate_threshold)
+    with trace.scope("order_attention_ccid"):
+        card = network.order_attention_ccid(
+            *(x.index_select(0, with_card) for x in ccid), attn_mask, trace=trace
+        )
+    order_BE = order_BE.index_add(0, with_card, gate_B2[with_card, 1:] * card)
+    combined_BE = network.layer_norm(order_BE)
+    trace.record("combined", combined_BE)
+    with trace.scope("feature_attention"):
+        feature_BD = network.feature_attention(cid[0], cid[1], batch.get("x_engineered"), trace=trace)
+    ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
+    return network.clf(ensemble), ensemble

@@ -1,0 +1,180 @@
+"""Mixture of experts by index: route, sort the tokens by expert, one matrix product per expert and layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from tsa_model.network.fast.autocast import lowered
+
+if TYPE_CHECKING:
+    from tsa_model.network import blocks
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Where each token goes: two assignments a token (first and second choice), sorted by expert.
+
+    Attributes:
+        gate_2n: gate of each assignment, 0 where it was dropped; carries the gradient.
+        position_2n: row of each assignment in the sorted order; any row where it was dropped.
+        token_K: token of each kept assignment, in sorted order.
+        counts: kept assignments per expert.
+    """
+
+    gate_2n: Tensor
+    position_2n: Tensor
+    token_K: Tensor
+    counts: list[int]
+
+
+def choose(
+    block: blocks.MixtureOfExperts, x_BTE: Tensor, n_positions: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top-2 choice of every token under the policy and the capacity (TSA spec, section 6).
+
+    Groups are positions (T) and the rows of the batch (B) queue for slots.
+
+    Args:
+        block: the mixture.
+        x_BTE: tokens of the last T positions.
+        n_positions: positions random numbers are drawn for, at least T.
+
+    Returns:
+        first_BT and second_BT, the chosen experts, and gate_2BT, kept_2BT.
+    """
+    B, T, E = x_BTE.shape
+    X = block.num_experts
+    logits_XBT = (block.gate.w_gating.t() @ x_BTE.reshape(-1, E).t()).view(X, B, T)
+    gates_XBT = torch.softmax(logits_XBT.to(x_BTE.dtype), dim=0)
+    values_XBT = gates_XBT.detach()
+    first_1BT = values_XBT.argmax(dim=0, keepdim=True)
+    second_1BT = values_XBT.scatter(0, first_1BT, 0.0).argmax(dim=0, keepdim=True)
+    gate_2BT = gates_XBT.gather(0, torch.cat([first_1BT, second_1BT]))
+    gate_2BT = gate_2BT / (gate_2BT.sum(dim=0) + 1e-9)
+
+    policy = block.second_policy
+    kept_2BT = torch.ones(2, B, T, dtype=torch.bool, device=x_BTE.device)
+    if policy == "none":
+        kept_2BT[1] = False
+    elif policy == "random":
+        draws = torch.rand(n_positions, B, dtype=gate_2BT.dtype, device=x_BTE.device)
+        kept_2BT[1] = draws[n_positions - T :].t() < gate_2BT[1].detach() / 0.2
+    elif policy == "threshold":
+        kept_2BT[1] = gate_2BT[1].detach() > 0.2
+    if not block.unlimited:
+        _apply_capacity(kept_2BT, first_1BT, second_1BT, X, block.capacity(B))
+    return first_1BT[0], second_1BT[0], gate_2BT, kept_2BT
+
+
+def _apply_capacity(
+    kept_2BT: Tensor, first_1BT: Tensor, second_1BT: Tensor, n_experts: int, capacity: int
+) -> None:
+    """Drop what finds no slot: first choices queue in row order, kept second choices behind them."""
+    expert_X11 = torch.arange(n_experts, device=kept_2BT.device)[:, None, None]
+    queue_XBT = (first_1BT == expert_X11).cumsum(dim=1, dtype=torch.int32)
+    kept_2BT[0] = queue_XBT.gather(0, first_1BT)[0] <= capacity
+    accepted_X1T = queue_XBT[:, -1:].clamp(max=capacity)
+    queue_XBT = ((second_1BT == expert_X11) & kept_2BT[1]).cumsum(dim=1, dtype=torch.int32) + accepted_X1T
+    kept_2BT[1] &= queue_XBT.gather(0, second_1BT)[0] <= capacity
+
+
+def sort_by_expert(
+    first_n: Tensor, second_n: Tensor, gate_2n: Tensor, kept_2n: Tensor, n_experts: int
+) -> Routing:
+    """Counting sort of the assignments by expert; dropped ones go behind the last expert."""
+    n = len(first_n)
+    expert_2n = torch.stack([first_n, second_n]).masked_fill(~kept_2n, n_experts).view(-1)
+    is_expert = expert_2n == torch.arange(n_experts + 1, device=first_n.device)[:, None]
+    rank = is_expert.cumsum(dim=1, dtype=torch.int32)
+    counts = rank[:, -1] if n else rank.new_zeros(n_experts + 1)
+    start = counts.cumsum(0) - counts
+    position = rank.gather(0, expert_2n[None])[0] - 1 + start[expert_2n]
+    token = torch.arange(n, device=first_n.device).repeat(2)
+    token_sorted = torch.empty_like(token).scatter_(0, position, token)
+    *kept_counts, n_dropped = counts.tolist()
+    n_kept = 2 * n - n_dropped
+    return Routing(
+        gate_2n=gate_2n * kept_2n,
+        position_2n=position.clamp(max=max(n_kept - 1, 0)).view(2, n),
+        token_K=token_sorted[:n_kept],
+        counts=kept_counts,
+    )
+
+
+def run_experts(block: blocks.MixtureOfExperts, x_nE: Tensor, routing: Routing) -> Tensor:
+    """Σ kept gate · expert(x) of every token, [n, E]; a token that lost both experts gets 0."""
+    x_nE, w1, w2, gate_2n = lowered(x_nE, block.experts.w1, block.experts.w2, routing.gate_2n)
+    return _RoutedExperts.apply(x_nE, gate_2n, w1, w2, routing)
+
+
+def mix(block: blocks.MixtureOfExperts, x_BTE: Tensor, n_positions: int | None = None) -> Tensor:
+    """The whole mixture over the last T of `n_positions` (default: T) positions, [B, T, E] → [B, T, E]."""
+    B, T, E = x_BTE.shape
+    first_BT, second_BT, gate_2BT, kept_2BT = choose(block, x_BTE, n_positions or T)
+    routing = sort_by_expert(
+        first_BT.reshape(-1),
+        second_BT.reshape(-1),
+        gate_2BT.reshape(2, -1),
+        kept_2BT.reshape(2, -1),
+        block.num_experts,
+    )
+    return run_experts(block, x_BTE.reshape(-1, E), routing).view(B, T, E)
+
+
+def _weighted_rows(rows_KE: Tensor, position_2n: Tensor, weight_2n: Tensor) -> Tensor:
+    """out[i] = Σ_k weight[k, i] · rows[position[k, i]], [n, E]."""
+    if len(rows_KE) == 0:
+        return rows_KE.new_zeros(position_2n.shape[1], rows_KE.shape[1])
+    return functional.embedding_bag(
+        position_2n.t().contiguous(), rows_KE, mode="sum", per_sample_weights=weight_2n.t().contiguous()
+    )
+
+
+class _RoutedExperts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_nE: Tensor, gate_2n: Tensor, w1: Tensor, w2: Tensor, routing: Routing) -> Tensor:
+        y_KE = x_nE.new_empty(len(routing.token_K), x_nE.shape[1])
+        hidden = []
+        start = 0
+        for expert, count in enumerate(routing.counts):
+            end = start + count
+            h = (x_nE.index_select(0, routing.token_K[start:end]) @ w1[expert]).relu_()
+            torch.mm(h, w2[expert], out=y_KE[start:end])
+            hidden.append(h)
+            start = end
+        ctx.save_for_backward(x_nE, gate_2n, w1, w2, *hidden)
+        ctx.routing = routing
+        return _weighted_rows(y_KE, routing.position_2n, gate_2n)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_nE: Tensor) -> tuple[Tensor | None, ...]:
+        x_nE, gate_2n, w1, w2, *hidden = ctx.saved_tensors
+        routing: Routing = ctx.routing
+        K = len(routing.token_K)
+        kept_2n = (gate_2n != 0).to(gate_2n.dtype)
+        gate_K = gate_2n.new_zeros(K).scatter_(0, routing.position_2n[gate_2n != 0], gate_2n[gate_2n != 0])
+        grad_gate_K = gate_2n.new_empty(K)
+        grad_x_KE = x_nE.new_empty(K, x_nE.shape[1])
+        grad_w1, grad_w2 = torch.zeros_like(w1), torch.zeros_like(w2)
+        start = 0
+        for expert, count in enumerate(routing.counts):
+            end = start + count
+            token, h, gate = routing.token_K[start:end], hidden[expert], gate_K[start:end, None]
+            grad_y = grad_nE.index_select(0, token)
+            grad_h = grad_y @ w2[expert].t()
+            grad_gate_K[start:end] = torch.linalg.vecdot(grad_h, h)
+            torch.mm((h * gate).t(), grad_y, out=grad_w2[expert])
+            grad_h = torch.ops.aten.threshold_backward(grad_h * gate, h, 0)
+            torch.mm(x_nE.index_select(0, token).t(), grad_h, out=grad_w1[expert])
+            torch.mm(grad_h, w1[expert].t(), out=grad_x_KE[start:end])
+            start = end
+        grad_x = _weighted_rows(grad_x_KE, routing.position_2n, kept_2n)
+        grad_gate = grad_gate_K[routing.position_2n] * kept_2n if K else torch.zeros_like(gate_2n)
+        return grad_x, grad_gate, grad_w1, grad_w2, None
