@@ -1,0 +1,82 @@
+"""The percentile map: where a score lies among the calibration period's scores (TSA spec, section 14)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tsa_model.calibration.checks import checked_score
+from tsa_model.files import atomic_file, write_json
+
+ENTRIES = 1000
+
+
+@dataclass(frozen=True)
+class PercentileMap:
+    """A table of 1000 scores at the quantiles 0/1000 … 999/1000."""
+
+    scores: NDArray[np.float64]
+    """[1000], non-decreasing."""
+
+    @classmethod
+    def fit(cls, score: ArrayLike) -> PercentileMap:
+        """Take the quantiles of the calibration scores.
+
+        Args:
+            score: [N] raw scores, at least one.
+
+        Raises:
+            ValueError: no scores, or scores that are not finite.
+        """
+        scores = checked_score(score)
+        if scores.size == 0:
+            raise ValueError(
+                "no calibration scores: the percentile map needs the calibration period's orders"
+            )
+        return cls(np.quantile(scores, np.arange(ENTRIES) / ENTRIES))
+
+    @property
+    def percentiles(self) -> NDArray[np.float64]:
+        """The percentile of each table entry, in [0, 1)."""
+        return np.arange(self.scores.size) / self.scores.size
+
+    def percentile(self, score: ArrayLike) -> NDArray[np.float64]:
+        """The percentile of the first table entry that is not below the score, in [0, 1].
+
+        Scores ≤ 0 give 0, scores ≥ 1 and scores above the whole table give 1.
+        """
+        scores = checked_score(score)
+        mapped = np.append(self.percentiles, 1.0)[np.searchsorted(self.scores, scores, side="left")]
+        return np.where(scores <= 0.0, 0.0, np.where(scores >= 1.0, 1.0, mapped))
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON: a list of [score, percentile] pairs under `table`."""
+        pairs = np.stack([self.scores, self.percentiles], axis=1).tolist()
+        write_json(path, {"table": pairs})
+
+    def save_csv(self, path: str | Path) -> None:
+        """Write the same table as CSV with the header `score,percentile`."""
+        lines = [
+            f"{score!r},{percentile!r}"
+            for score, percentile in zip(self.scores.tolist(), self.percentiles.tolist(), strict=True)
+        ]
+        with atomic_file(path) as temporary:
+            temporary.write_text("\n".join(["score,percentile", *lines]) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> PercentileMap:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: the table is not a percentile map.
+        """
+        table = np.asarray(json.loads(Path(path).read_text(encoding="utf-8"))["table"], dtype=np.float64)
+        if table.ndim != 2 or table.shape[1] != 2 or (np.diff(table[:, 0]) < 0).any():
+            raise ValueError(
+                f"{path}: shape {table.shape} is not a table of sorted [score, percentile] pairs"
+            )
+        return cls(table[:, 0])

@@ -1,0 +1,182 @@
+"""From a network to one ONNX file: dynamic batch and length, named dimensions, metadata, checks."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from tsa_model.config import ModelConfig
+from tsa_model.export.network import ExportNetwork, input_names, output_names
+from tsa_model.network.networks import Network
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 20
+
+
+def write_onnx(network: Network, path: str | Path, metadata: Mapping[str, str]) -> None:
+    """Export a network as an ONNX file and check the file.
+
+    Args:
+        network: weights in float32; evaluated with the deterministic mixture of experts.
+        path: the file to write.
+        metadata: text stored in the file.
+
+    Raises:
+        ValueError: the file would not be what scoring needs: a fixed dimension, a random operator.
+    """
+    import onnx
+
+    model = _export(network)
+    _name_dimensions(model, network.config)
+    _clean(model)
+    for key in sorted(metadata):
+        model.metadata_props.add(key=key, value=metadata[key])
+    onnx.checker.check_model(model, full_check=True)
+    check_signature(model, network.config)
+    Path(path).write_bytes(model.SerializeToString(deterministic=True))
+
+
+def example_batch(config: ModelConfig, n_rows: int, length: int) -> dict[str, Tensor]:
+    """Zeros of the right names, shapes and types; every order is real."""
+    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
+        "x_cat": ((length, config.n_cat_features), torch.int64),
+        "x_seq_cat": ((length, config.n_cat_features), torch.int64),
+        "x_num": ((length, config.n_num_features), torch.float32),
+        "x_seq_num": ((length, config.n_num_features), torch.float32),
+        "time_seq": ((length, 1), torch.float32),
+        "key_padding_mask": ((length + 1,), torch.bool),
+        "x_engineered": ((config.n_engineered_num_features,), torch.float32),
+    }
+    batch = {}
+    for name in input_names(config):
+        shape, dtype = shapes[name.removesuffix("_ccid").removesuffix("_cid")]
+        batch[name] = torch.zeros(n_rows, *shape, dtype=dtype)
+    return batch
+
+
+def _export(network: Network) -> onnx.ModelProto:
+    names = input_names(network.config)
+    batch = example_batch(network.config, n_rows=3, length=max(network.config.seq_len, 4))
+    dynamic = torch.export.Dim.DYNAMIC
+    shapes = tuple({0: dynamic} if name == "x_engineered" else {0: dynamic, 1: dynamic} for name in names)
+    with _quiet():
+        program = torch.onnx.export(
+            ExportNetwork(network).eval(),
+            tuple(batch[name] for name in names),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=output_names(network.config),
+            dynamic_shapes=(shapes,),
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def dimension_names(config: ModelConfig) -> dict[str, tuple[str | int, ...]]:
+    """Dimensions of every input and output; names are dynamic."""
+    D = config.dim_embedding_table
+    per_order = {
+        "cat": config.n_cat_features,
+        "num": config.n_num_features,
+        "time": 1,
+    }
+    dimensions: dict[str, tuple[str | int, ...]] = {}
+    for name in input_names(config):
+        length = "length" + ("_ccid" if name.endswith("_ccid") else "_cid" if name.endswith("_cid") else "")
+        if name == "x_engineered":
+            dimensions[name] = ("batch", config.n_engineered_num_features)
+        elif name.startswith("key_padding_mask"):
+            dimensions[name] = ("batch", f"{length} + 1")
+        else:
+            width = next(width for part, width in per_order.items() if part in name)
+            dimensions[name] = ("batch", length, width)
+    ensemble = 3 * D + (D if config.use_mlp and config.sequences == "single" else 0)
+    outputs: dict[str, tuple[str | int, ...]] = {
+        "logits": ("batch", config.n_classes),
+        "score": ("batch",),
+        "ensemble": ("batch", ensemble),
+        "gate_scores": ("batch", 2),
+    }
+    return dimensions | {name: outputs[name] for name in output_names(config)}
+
+
+def check_signature(model: onnx.ModelProto, config: ModelConfig) -> None:
+    """Inputs and outputs have the names and dimensions of the specification, and no operator draws numbers.
+
+    Raises:
+        ValueError: they have not; the message names what differs.
+    """
+    expected = dimension_names(config)
+    found = {
+        value.name: tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in [*model.graph.input, *model.graph.output]
+    }
+    if found != expected:
+        differing = {name: (found.get(name), expected.get(name)) for name in found.keys() | expected.keys()}
+        wrong = {name: pair for name, pair in differing.items() if pair[0] != pair[1]}
+        raise ValueError(f"the exported signature differs (found, expected): {wrong}")
+    drawing = sorted(
+        {node.op_type for node in model.graph.node if "Random" in node.op_type}
+        | {
+            node.op_type
+            for node in model.graph.node
+            if node.op_type in ("Dropout", "Multinomial", "Bernoulli")
+        }
+    )
+    if drawing:
+        raise ValueError(f"the exported graph holds operators that draw random numbers: {drawing}")
+
+
+def _name_dimensions(model: onnx.ModelProto, config: ModelConfig) -> None:
+    """Give the exporter's anonymous symbols (`s15`, `s22 + 1`) the names of `dimension_names`."""
+    expected = dimension_names(config)
+    names: dict[str, str] = {}
+    for value in [*model.graph.input, *model.graph.output]:
+        for dim, name in zip(value.type.tensor_type.shape.dim, expected[value.name], strict=True):
+            if dim.dim_param and isinstance(name, str):
+                names.setdefault(dim.dim_param, name)
+                dim.dim_param = names[dim.dim_param]
+    # Shapes of intermediate values speak of the old symbols; shape inference derives them again.
+    del model.graph.value_info[:]
+
+
+def _clean(model: onnx.ModelProto) -> None:
+    """Drop what depends on the exporting machine: stack traces with paths, and documentation strings."""
+    graphs: list[Any] = [model.graph]
+    for function in model.functions:
+        del function.metadata_props[:]
+        graphs.append(function)
+    for graph in graphs:
+        del graph.metadata_props[:]
+        for node in graph.node:
+            del node.metadata_props[:]
+            node.doc_string = ""
+    for value in [*model.graph.input, *model.graph.output, *model.graph.initializer]:
+        del value.metadata_props[:]
+        value.doc_string = ""
+    del model.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's running commentary out of the stage's log; errors still raise."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,72 @@
+"""The ONNX Runtime session: the one that is checked is the one that scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsa_model.settings import Settings
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+MODEL_FILE = "model.onnx"
+DESCRIPTION_FILE = "onnx.json"
+
+
+class SessionSettings(Settings):
+    """How ONNX Runtime is started, for the parity check and for scoring alike."""
+
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    graph_optimization_level: str = "ORT_ENABLE_ALL"
+    """A member of `onnxruntime.GraphOptimizationLevel`."""
+    intra_op_num_threads: int = 2
+    """Threads of one operator; fixed, so that sums are split the same way on every run."""
+    inter_op_num_threads: int = 1
+
+
+class ScoringSession:
+    """An ONNX model with the session options it was checked with.
+
+    Args:
+        path: the ONNX file.
+        settings: options of the session.
+    """
+
+    def __init__(self, path: str | Path, settings: SessionSettings) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        level = settings.graph_optimization_level
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+        options.intra_op_num_threads = settings.intra_op_num_threads
+        options.inter_op_num_threads = settings.inter_op_num_threads
+        options.log_severity_level = 3
+        self._session: InferenceSession = onnxruntime.InferenceSession(
+            str(path), options, providers=list(settings.providers)
+        )
+        self.input_names = [each.name for each in self._session.get_inputs()]
+        self.output_names = [each.name for each in self._session.get_outputs()]
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def run(self, batch: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """Run one batch.
+
+        Args:
+            batch: tensors or arrays under the names of TSA spec, section 1; others are left aside.
+
+        Returns:
+            output name → array.
+
+        Raises:
+            ValueError: an input is missing.
+        """
+        missing = [name for name in self.input_names if name not in batch]
+        if missing:
+            raise ValueError(f"the batch lacks {missing}; the model reads {self.input_names}")
+        feed = {name: np.asarray(batch[name]) for name in self.input_names}
+        return dict(zip(self.output_names, self._session.run(None, feed), strict=True))

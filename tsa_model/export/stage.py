@@ -1,0 +1,138 @@
+"""The export stage: only what passed the gate, only what agrees with the network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsa_model.checkpoint import load_model, read_description
+from tsa_model.export.graph import dimension_names, write_onnx
+from tsa_model.export.network import input_names, output_names
+from tsa_model.export.parity import check_parity
+from tsa_model.export.session import DESCRIPTION_FILE, MODEL_FILE, ScoringSession, SessionSettings
+from tsa_model.files import atomic_folder, sha256, write_json
+from tsa_model.run_config import RunConfig
+from tsa_model.sequences import SequenceStore
+
+PARITY_ROWS = 256
+PREPROCESSING_FILE = "preprocessing.json"
+DATASET_FILE = "dataset.json"
+
+
+def export_onnx(
+    store_dir: str | Path,
+    model_dir: str | Path,
+    verdict_path: str | Path,
+    run: RunConfig,
+    onnx_dir: str | Path,
+) -> dict[str, Any]:
+    """Export a model that passed the gate to ONNX and prove that the file computes what the model computes.
+
+    Args:
+        store_dir: the sequence store the model was trained on; gives the real rows of the parity check.
+        model_dir: the model folder.
+        verdict_path: the gate's verdict on these weights.
+        run: the run description.
+        onnx_dir: folder to create: `model.onnx`, `onnx.json` (signature, session options, parity, digests),
+            and the preprocessing the model expects.
+
+    Returns:
+        Metrics of the stage.
+
+    Raises:
+        ValueError: the verdict is missing, negative, or about other weights.
+        ParityError: the ONNX model disagrees with the network.
+    """
+    description = read_description(model_dir)
+    verdict = read_verdict(verdict_path, description["weights_sha256"])
+    network = load_model(model_dir, "reference")
+    store = SequenceStore.open(store_dir)
+    settings = SessionSettings()
+    metadata = {
+        "project_version": _project_version(),
+        "run_config_sha256": _digest(run.model_dump_json()),
+        "model_config": network.config.model_dump_json(),
+        "weights_sha256": description["weights_sha256"],
+        "verdict_id": str(verdict["verdict_id"]),
+        "store_sha256": store.digest,
+        "preprocessing_sha256": sha256(store.directory / PREPROCESSING_FILE),
+        "moe_eval": "deterministic",
+    }
+    with atomic_folder(onnx_dir) as folder:
+        write_onnx(network, folder / MODEL_FILE, metadata)
+        session = ScoringSession(folder / MODEL_FILE, settings)
+        rows = parity_rows(store, PARITY_ROWS)
+        parity = check_parity(network, session, store.batch_rows(rows, network.config.sequences))
+        (folder / PREPROCESSING_FILE).write_bytes((store.directory / PREPROCESSING_FILE).read_bytes())
+        write_json(folder / DATASET_FILE, run.dataset.model_dump(mode="json"))
+        dimensions = dimension_names(network.config)
+        content = {
+            "onnx_sha256": sha256(folder / MODEL_FILE),
+            **{key: value for key, value in metadata.items() if key != "model_config"},
+            "model_config": network.config.model_dump(mode="json"),
+            "inputs": {name: list(dimensions[name]) for name in input_names(network.config)},
+            "outputs": {name: list(dimensions[name]) for name in output_names(network.config)},
+            "session": settings.model_dump(mode="json"),
+            "parity": parity.summary(),
+        }
+        write_json(folder / DESCRIPTION_FILE, content)
+        size = (folder / MODEL_FILE).stat().st_size
+    worst = parity.worst["logits"]
+    return {
+        "key_figure": f"parity {worst:.1e} over {parity.rows} rows, {size / 1e6:.1f} MB",
+        "onnx_sha256": content["onnx_sha256"],
+        "bytes": size,
+        "parity": parity.summary(),
+    }
+
+
+def read_verdict(path: str | Path, weights_sha256: str) -> dict[str, Any]:
+    """The gate's verdict, if it passed and is about these weights.
+
+    Raises:
+        ValueError: it is missing, unreadable, negative, or about other weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: only a model that passed the gate is exported; run it first")
+    try:
+        verdict = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not a verdict: {error}") from error
+    lacking = {"passed", "verdict_id", "weights_sha256"} - (
+        verdict.keys() if isinstance(verdict, dict) else set()
+    )
+    if lacking:
+        raise ValueError(f"{path} is not a verdict: it lacks {sorted(lacking)}")
+    if verdict["passed"] is not True:
+        raise ValueError(f"{path}: the model did not pass the gate (verdict {verdict['verdict_id']})")
+    if verdict["weights_sha256"] != weights_sha256:
+        raise ValueError(
+            f"{path} is about the weights {verdict['weights_sha256']}, the model folder holds "
+            f"{weights_sha256}: run the gate on this model"
+        )
+    return verdict
+
+
+def parity_rows(store: SequenceStore, n_rows: int) -> np.ndarray:
+    """Row numbers spread evenly over the test and calibration targets, the store's last ones included."""
+    rows = np.concatenate([store.targets(period) for period in ("cali", "test")])
+    if not rows.size:
+        raise ValueError(f"{store.directory} has no calibration or test orders to check parity on")
+    return rows[np.unique(np.linspace(0, rows.size - 1, min(n_rows, rows.size)).astype(np.int64))]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _project_version() -> str:
+    try:
+        return version("tsa-pipeline")
+    except PackageNotFoundError:
+        return "0+unknown"
