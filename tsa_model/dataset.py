@@ -105,8 +105,11 @@ class DatasetDescription(Settings):
     categorical: tuple[str, ...]
     numerical: tuple[str, ...]
     engineered: tuple[str, ...] = ()
+    may_be_missing: tuple[str, ...] = ()
+    """Numerical and engineered columns where null or NaN stands for the training median; elsewhere it is an
+    error. A missing category always stands for the most frequent one."""
     calendar: tuple[Literal["hour", "weekday", "weekend", "night"], ...] = ()
-    """Columns derived from the order time (UTC; weekday 0 = Monday, night = hour ≤ 6), for any feature role."""
+    """Columns derived from the order time, for any role (UTC; weekday 0 = Monday, night = hour ≤ 6)."""
     windows: tuple[Window, ...] = ()
     """Columns derived from the earlier orders of a key, for a numerical or engineered role."""
     known_label: bool = False
@@ -125,6 +128,10 @@ class DatasetDescription(Settings):
     target_positive_rate: float | None = Field(default=None, gt=0, lt=1)
     """Negatives of the training targets are downsampled to this rate; None keeps all."""
     sampling_seed: NonNegativeInt = 0
+    on_bad_rows: Literal["stop", "quarantine"] = "stop"
+    """`quarantine` moves rows that cannot be used to the store's `quarantine.csv`, with reasons."""
+    max_bad_share: float = Field(default=0.01, ge=0, le=1)
+    """With `quarantine`, a larger share of bad rows stops all the same."""
     split: Split
 
     @model_validator(mode="after")

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from tsa_model.dataset import DatasetDescription, Window
 from tsa_model.sequences.columns import DAY_US, UNKNOWN_LABEL, Codes, EventColumns
 from tsa_model.sequences.orderings import Ordering
+from tsa_model.sequences.spill import ColumnFiles
 
 HOUR_US = DAY_US // 24
 LAST_NIGHT_HOUR = 6
-BLOCK = 2**20
-KEY_NAMES = {"customer": "cid", "card": "ccid"}
+KEY_ORDERING = {"customer": "cid", "card": "ccid"}
+CHUNK = 2**20
+"""Orders worked on at a time; a key is never cut."""
 
 
-def add_derived_columns(
-    columns: EventColumns, orderings: dict[str, Ordering], description: DatasetDescription
-) -> None:
-    """Add the derived columns that have a role to `columns`."""
-    wanted_numbers = {*description.numerical, *description.engineered}
+def add_calendar_columns(columns: EventColumns, description: DatasetDescription, files: ColumnFiles) -> None:
+    """Add the calendar columns that have a role to `columns`."""
     for name in description.calendar:
         values = calendar_column(name, columns.time_us)
         if name in description.categorical:
-            columns.categorical[name] = Codes(values.astype(np.int32), [str(v) for v in range(24)])
-        if name in wanted_numbers:
-            columns.numerical[name] = values.astype(np.float64)
-    for window in description.windows:
-        wanted = {name: days for name, days in window.columns().items() if name in wanted_numbers}
-        if wanted:
-            delay_us = round(description.label_delay_days * DAY_US)
-            ordering = orderings[KEY_NAMES[window.key]]
-            columns.numerical |= window_columns(window, wanted, columns, ordering, delay_us)
+            code = files.put(f"calendar_code_{name}", values.astype(np.int32))
+            columns.categorical[name] = Codes(code, [str(value) for value in range(24)])
+        if name in (*description.numerical, *description.engineered):
+            columns.numerical[name] = files.put(f"calendar_{name}", values.astype(np.float64))
 
 
 def calendar_column(name: str, time_us: np.ndarray) -> np.ndarray:
@@ -46,116 +42,152 @@ def calendar_column(name: str, time_us: np.ndarray) -> np.ndarray:
     return values[name]
 
 
-def window_columns(
-    window: Window, wanted: dict[str, float], columns: EventColumns, ordering: Ordering, delay_us: int
-) -> dict[str, np.ndarray]:
-    """Compute one window's columns.
+def add_window_columns(
+    columns: EventColumns,
+    ordering_name: str,
+    ordering: Ordering,
+    description: DatasetDescription,
+    files: ColumnFiles,
+) -> None:
+    """Add the window columns over one key that have a role to `columns`.
 
     Args:
-        window: the statistic and its column.
-        wanted: column name → length in days.
         columns: all events.
-        ordering: the key's order.
-        delay_us: age at which a label is known, microseconds.
-
-    Returns:
-        Column name → [N] float64.
+        ordering_name: "cid" or "ccid".
+        ordering: that key's order.
+        description: the windows, roles and label delay.
+        files: where the columns are written, for they may not fit into memory together.
     """
-    about_labels = window.statistic in ("label_rate", "label_count")
-    shift_us = delay_us if about_labels else 0
-    search = _HistorySearch(columns.keys[KEY_NAMES[window.key]], columns.time_us, ordering)
-    until = search.first_after(shift_us) if about_labels else search.end
-    sums = _WindowSums(window, columns, ordering)
-    made = {}
-    for name, days in wanted.items():
-        since = search.first_after(shift_us + round(days * DAY_US))
-        made[name] = np.empty(len(columns))
-        made[name][ordering.rows] = sums.statistic(np.minimum(since, until), until)
-    return made
+    roles = {*description.numerical, *description.engineered}
+    windows = [window for window in description.windows if KEY_ORDERING[window.key] == ordering_name]
+    delay_us = round(description.label_delay_days * DAY_US)
+    names = [name for window in windows for name in window.columns() if name in roles]
+    if not names:
+        return
+    for first, last in _whole_keys(ordering):
+        chunk = _Chunk(columns, ordering, first, last)
+        for window in windows:
+            for name, days in window.columns().items():
+                if name in roles:
+                    values = chunk.statistic(window, round(days * DAY_US), delay_us)
+                    files.append(f"by_position_{name}", values)
+    for name in names:
+        by_row = np.empty(len(columns))
+        by_row[ordering.rows] = files.read(f"by_position_{name}")
+        columns.numerical[name] = files.put(f"window_{name}", by_row)
 
 
-class _HistorySearch:
-    """Finds, for every position of an ordering, where its history passes a given age."""
-
-    def __init__(self, key: np.ndarray, time_us: np.ndarray, ordering: Ordering) -> None:
-        is_new = np.r_[True, time_us[1:] != time_us[:-1]]
-        self.moments_us = time_us[is_new]
-        """Distinct times, ascending; an event's moment is its index here."""
-        moment = (np.cumsum(is_new) - 1).astype(np.int32)
-        self.moment = moment[ordering.rows]
-        self.start = ordering.start[ordering.rows]
-        self.end = ordering.end[ordering.rows]
-        # (key, moment) as one ascending number, so that one search serves all keys.
-        self.base = (key[ordering.rows].astype(np.int64) + 1) * (len(self.moments_us) + 1)
-        self.place = self.base + self.moment
-
-    def first_after(self, age_us: int) -> np.ndarray:
-        """First position of each history with time > own time − age, [N] int32; `end` when there is none."""
-        oldest = np.searchsorted(self.moments_us, self.moments_us - age_us, side="right").astype(np.int32)
-        found = np.empty(len(self.place), dtype=np.int32)
-        for first in range(0, len(found), BLOCK):
-            part = slice(first, first + BLOCK)
-            found[part] = np.searchsorted(self.place, self.base[part] + oldest[self.moment[part]])
-        return np.clip(found, self.start, self.end)
+def _whole_keys(ordering: Ordering) -> Iterator[tuple[int, int]]:
+    """Cut the positions into stretches of about `CHUNK` that begin and end with a key."""
+    n, first = len(ordering.rows), 0
+    while first < n:
+        last = min(first + CHUNK, n)
+        if last < n:
+            begin_of_cut_key = int(ordering.start[ordering.rows[last]])
+            last = begin_of_cut_key if begin_of_cut_key > first else _end_of_key(ordering, last)
+        yield first, last
+        first = last
 
 
-class _WindowSums:
-    """Counts and sums over any stretch of one key's orders, exact: no order outside a window can change
-    even the last bit of its sum, which running totals of floats do not give.
+def _end_of_key(ordering: Ordering, position: int) -> int:
+    starts = ordering.start[ordering.rows[position:]]
+    return position + int(np.searchsorted(starts, starts[0], side="right"))
+
+
+class _Chunk:
+    """Some keys' orders, and statistics over any stretch of them.
+
+    All sums are exact: no order outside a window can change even the last bit of its statistic, which
+    differences of running totals in floats do not give.
     """
 
-    def __init__(self, window: Window, columns: EventColumns, ordering: Ordering) -> None:
-        self.name = window.statistic
-        if window.column is not None:
-            self.value = columns.numerical[window.column][ordering.rows]
-            self.is_counted = ~np.isnan(self.value)
-        else:
-            label = columns.label[ordering.rows]
-            self.is_fraud = label == 1
-            self.is_counted = label != UNKNOWN_LABEL
+    def __init__(self, columns: EventColumns, ordering: Ordering, first: int, last: int) -> None:
+        rows = ordering.rows[first:last]
+        self._columns, self._rows = columns, rows
+        self._start = ordering.start[rows] - first
+        self._end = ordering.end[rows] - first
+        self._time_us = columns.time_us[rows]
+        self._sums: dict[str, _ExactSums] = {}
 
-    def statistic(self, since: np.ndarray, until: np.ndarray) -> np.ndarray:
-        """The window's statistic over the positions [since, until) of each position's key, [N] float64."""
-        if self.name == "count":
+    def statistic(self, window: Window, length_us: int, delay_us: int) -> np.ndarray:
+        """The window's statistic for each order, float64; NaN where it needs a value the order lacks."""
+        about_labels = window.statistic in ("label_rate", "label_count")
+        shift_us = delay_us if about_labels else 0
+        until = self._first_younger(shift_us) if about_labels else self._end
+        since = np.minimum(self._first_younger(shift_us + length_us), until)
+        if window.statistic == "count":
             return (until - since).astype(np.float64)
-        count = _between(self.is_counted, since, until)
-        if self.name == "label_count":
+        sums = self._sums_of(window)
+        count, total = sums.between(since, until)
+        if window.statistic == "label_count":
             return count.astype(np.float64)
-        if self.name == "label_rate":
-            return _between(self.is_fraud, since, until) / np.maximum(count, 1)
-        mean = exact_sums(self.value, since, until) / np.maximum(count, 1)
-        if self.name == "mean":
+        mean = total / np.maximum(count, 1)
+        if window.statistic != "ratio":
             return mean
-        ratio = np.divide(self.value, mean, out=np.ones_like(mean), where=mean != 0)
-        return np.where(self.is_counted, ratio, np.nan)
+        ratio = np.divide(sums.value, mean, out=np.ones_like(mean), where=mean != 0)
+        return np.where(np.isnan(sums.value), np.nan, ratio)
+
+    def _sums_of(self, window: Window) -> _ExactSums:
+        name = window.column or ""
+        if name not in self._sums:
+            if window.column is not None:
+                value = self._columns.numerical[window.column][self._rows]
+            else:
+                label = self._columns.label[self._rows].astype(np.float64)
+                value = np.where(label == UNKNOWN_LABEL, np.nan, label)
+            self._sums[name] = _ExactSums(name, value)
+        return self._sums[name]
+
+    def _first_younger(self, age_us: int) -> np.ndarray:
+        """First position in each order's history with time > own time − age; `end` when there is none."""
+        key = np.cumsum(self._start == np.arange(len(self._start))) - 1
+        earliest_us = self._time_us.min()
+        span_us = int(self._time_us.max() - earliest_us) + 1
+        found = np.empty(len(key), dtype=np.int64)
+        # (key, time) as one ascending integer, so that one search serves all keys; as many as fit in 63 bits.
+        keys_at_once = 2**62 // (span_us + 1)
+        for first_key in range(0, int(key[-1]) + 1, keys_at_once):
+            first, last = np.searchsorted(key, [first_key, first_key + keys_at_once])
+            base = (key[first:last] - first_key) * (span_us + 1)
+            since_us = self._time_us[first:last] - earliest_us
+            oldest = np.clip(since_us - age_us + 1, 0, span_us)
+            found[first:last] = first + np.searchsorted(base + since_us, base + oldest)
+        return np.clip(found, self._start, self._end)
 
 
-def exact_sums(value: np.ndarray, since: np.ndarray, until: np.ndarray) -> np.ndarray:
-    """Sum `value` over every stretch [since, until), with NaN as 0.
+class _ExactSums:
+    """Counts and sums of stretches of a column, NaN left out.
 
-    Each value is cut into three integers of 40 bits, in units of 2**20, 2**-20 and 2**-60. Running totals of
-    integers are exact in their differences even where they overflow.
-
-    Args:
-        value: [N] float64 below 2**60 in size; what is smaller than 2**-60 is lost.
-        since: [M] positions.
-        until: [M] positions, not before `since`.
-
-    Returns:
-        [M] float64.
+    Each value is cut into three integers of 40 bits, in units of 2**20, 2**-20 and 2**-60. Running totals
+    of integers are exact in their differences, even where they overflow.
     """
-    if np.nanmax(np.abs(value), initial=0) >= 2**60:
-        raise ValueError(f"{np.nanmax(np.abs(value))} is too large to be averaged; leave the value out")
-    rest = np.nan_to_num(value) / 2**20
-    total = np.zeros(len(since))
-    for unit in (2.0**20, 2.0**-20, 2.0**-60):
-        whole = np.floor(rest)
-        total += _between(whole.astype(np.int64), since, until) * unit
-        rest = (rest - whole) * 2**40
-    return total
+
+    UNITS = (2.0**20, 2.0**-20, 2.0**-60)
+    LARGEST = 2.0**60
+
+    def __init__(self, name: str, value: np.ndarray) -> None:
+        self.value = value
+        largest = np.nanmax(np.abs(value), initial=0)
+        if largest >= self.LARGEST:
+            raise ValueError(f"column {name!r} holds {largest:g}, too large to be averaged over a window")
+        self._count = _running(~np.isnan(value))
+        self._totals = []
+        rest = np.nan_to_num(value) / self.UNITS[0]
+        for unit in self.UNITS:
+            whole = np.floor(rest)
+            if whole.any():
+                self._totals.append((unit, _running(whole.astype(np.int64))))
+            rest = (rest - whole) * 2**40
+
+    def between(self, since: np.ndarray, until: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Count and sum over each stretch [since, until)."""
+        total = np.zeros(len(since))
+        for unit, running in self._totals:
+            total += (running[until] - running[since]) * unit
+        return self._count[until] - self._count[since], total
 
 
-def _between(summand: np.ndarray, since: np.ndarray, until: np.ndarray) -> np.ndarray:
+def _running(summand: np.ndarray) -> np.ndarray:
     running = np.zeros(len(summand) + 1, dtype=np.int64)
     np.cumsum(summand, out=running[1:])
-    return running[until] - running[since]
+    return running

@@ -1,57 +1,202 @@
-"""Raw events → `EventColumns`."""
+"""Raw events → `EventColumns`, whatever their size: cleaned part by part, sorted by the engine, spilled."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ibis.expr.types as ir
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tsa_model.dataset import DatasetDescription
-from tsa_model.sequences.columns import MICROSECONDS, Codes, EventColumns
+from tsa_model.sequences.cleaning import clean, wanted_columns
+from tsa_model.sequences.columns import NO_KEY, Codes, EventColumns
+from tsa_model.sequences.engine import DuckDBEngine, chronological, repeated_rows, whole_number_columns
+from tsa_model.sequences.quarantine import BadRows
+from tsa_model.sequences.reading import BadEvents, are_text_files, read_parts
+from tsa_model.sequences.spill import ColumnFiles
+
+ORDERING_NAMES = {"customer": "cid", "card": "ccid"}
+"""Key column of the cleaned events → name of its ordering."""
 
 
-def read_columns(events: Any, description: DatasetDescription) -> EventColumns:
-    """Read events into memory."""
-    if isinstance(events, (str, Path)):
-        frame = pd.read_csv(events) if ".csv" in Path(events).suffixes else pq.read_table(events).to_pandas()
-    elif isinstance(events, pa.Table):
-        frame = events.to_pandas()
-    else:
-        frame = events
-    wanted = [description.order_id, description.customer_id, description.order_time, description.label]
-    wanted += [*description.raw_categorical, *description.raw_numerical]
-    wanted += [description.card_id] if description.card_id else []
-    missing = [name for name in wanted if name not in frame.columns]
-    if missing:
-        raise ValueError(f"columns missing: {missing}; the events have {list(frame.columns)}")
-    order_id = frame[description.order_id]
-    ids = (
-        order_id.to_numpy(np.int64)
-        if pd.api.types.is_integer_dtype(order_id)
-        else np.char.encode(order_id.astype(str).to_numpy(dtype=np.str_), "utf-8")
+@dataclass
+class Ingested:
+    """The usable events, and how many were not."""
+
+    columns: EventColumns
+    n_quarantined: int
+
+
+def ingest(events: Any, description: DatasetDescription, work: Path, bad_path: Path) -> Ingested:
+    """Read, check and sort events.
+
+    Args:
+        events: see `read_parts`.
+        description: roles, and what to do with bad rows.
+        work: an empty folder for temporary files, needed as long as the columns are.
+        bad_path: where the quarantine file is written, if there is anything to write.
+
+    Raises:
+        BadEvents: the events cannot be used.
+    """
+    engine = DuckDBEngine(work)
+    with BadRows(description, bad_path) as bad:
+        n_rows = _write_clean(events, description, work / "clean.parquet", bad)
+        table = engine.table(work / "clean.parquet")
+        table = _without_repeated(engine, table, bad, description)
+        bad.check(n_rows)
+    keys = [name for name in ORDERING_NAMES if name in table.columns]
+    whole = whole_number_columns(engine, table) if are_text_files(events) else []
+    columns = _spill(engine, chronological(table, keys, whole), keys, description, ColumnFiles(work / "raw"))
+    engine.close()
+    if not len(columns):
+        raise BadEvents("no rows are left after those that cannot be used were set aside")
+    return Ingested(columns, bad.n_rows)
+
+
+def _write_clean(events: Any, description: DatasetDescription, path: Path, bad: BadRows) -> int:
+    """Clean part by part into one Parquet file; return the number of rows read."""
+    n_rows, writer = 0, None
+    try:
+        for origin, part in read_parts(events, wanted_columns(description)):
+            cleaned = clean(part, description)
+            n_rows += len(part)
+            is_bad = pc.is_valid(cleaned["problem"])
+            if pc.any(is_bad, min_count=0).as_py():
+                wrong = cleaned.filter(is_bad)
+                order_ids = part[description.order_id].filter(is_bad)
+                bad.add(origin, order_ids, _flat(wrong["problem"]), wrong["value"], part.filter(is_bad))
+                cleaned = cleaned.filter(pc.invert(is_bad))
+            cleaned = cleaned.drop_columns(["problem", "value"])
+            if writer is None:
+                writer = pq.ParquetWriter(path, cleaned.schema, compression="lz4", use_dictionary=True)
+            _check_same_types(origin, cleaned.schema, writer.schema, description)
+            writer.write_table(cleaned)
+    finally:
+        if writer is not None:
+            writer.close()
+    if not n_rows:
+        raise BadEvents(f"{events if isinstance(events, (str, Path)) else 'the events'}: there are no rows")
+    return n_rows
+
+
+def _check_same_types(
+    origin: str, schema: pa.Schema, first: pa.Schema, description: DatasetDescription
+) -> None:
+    named = {
+        "order_id": description.order_id,
+        "customer": description.customer_id,
+        "card": description.card_id,
+    }
+    for name, column in named.items():
+        if column is not None and schema.field(name).type != first.field(name).type:
+            raise BadEvents(
+                f"{origin}: column {column!r} is {schema.field(name).type} here "
+                f"and {first.field(name).type} in the first rows; give it one type"
+            )
+
+
+def _without_repeated(
+    engine: DuckDBEngine, table: ir.Table, bad: BadRows, description: DatasetDescription
+) -> ir.Table:
+    """Set aside every row whose order id another row has: which of them is right cannot be known."""
+    repeated = repeated_rows(table)
+    found = engine.fetch(repeated.order_by("order_id", "time_us"))
+    if not len(found):
+        return table
+    reasons = pa.repeat(f"column {description.order_id}: more than one row has this order id", len(found))
+    ids = found["order_id"].cast(pa.string())
+    bad.add("the events", ids, reasons, ids, found)
+    return table.anti_join(repeated, "order_id")
+
+
+def _spill(
+    engine: DuckDBEngine,
+    events: ir.Table,
+    keys: list[str],
+    description: DatasetDescription,
+    files: ColumnFiles,
+) -> EventColumns:
+    """Stream the sorted events into column files."""
+    ids = _IdColumn(files)
+    texts = {f"c{i}": _TextColumn(name, description) for i, name in enumerate(description.raw_categorical)}
+    for batch in engine.stream(events):
+        ids.append(batch["order_id"])
+        files.append("time_us", batch["time_us"].to_numpy())
+        files.append("label", batch["label"].to_numpy())
+        for key in keys:
+            files.append(key, pc.fill_null(batch[key], NO_KEY).to_numpy())
+        for name, text in texts.items():
+            files.append(name, text.encode(batch[name]))
+        for place, _ in enumerate(description.raw_numerical):
+            files.append(f"n{place}", batch[f"n{place}"].to_numpy(zero_copy_only=False))
+    return EventColumns(
+        order_id=ids.read(),
+        time_us=files.read("time_us"),
+        label=files.read("label"),
+        keys={ORDERING_NAMES[key]: files.read(key) for key in keys},
+        categorical={t.name: Codes(files.read(name), list(t.codes)) for name, t in texts.items()},
+        numerical={name: files.read(f"n{i}") for i, name in enumerate(description.raw_numerical)},
     )
-    time = frame[description.order_time]
-    if pd.api.types.is_datetime64_any_dtype(time):
-        time = time.dt.tz_localize(None) if time.dt.tz is not None else time
-        time_us = time.to_numpy("datetime64[us]").astype(np.int64)
-    else:
-        time_us = np.round(time.to_numpy(np.float64) * MICROSECONDS).astype(np.int64)
-    order = np.lexsort((ids, time_us))
-    if len(np.unique(ids)) < len(ids):
-        raise ValueError(f"column {description.order_id!r} has duplicates")
-    label = frame[description.label].astype("Float64").fillna(-1).to_numpy(np.int8)
-    keys = {}
-    for key, column in zip(("cid", "ccid"), (description.customer_id, description.card_id), strict=True):
-        if column is not None:
-            keys[key] = pd.factorize(frame[column], sort=True)[0].astype(np.int32)[order]
-    columns = EventColumns(ids[order], time_us[order], label[order], keys)
-    for name in description.raw_categorical:
-        codes, values = pd.factorize(frame[name], sort=True)
-        columns.categorical[name] = Codes(codes.astype(np.int32)[order], [str(v) for v in values])
-    for name in description.raw_numerical:
-        columns.numerical[name] = frame[name].astype("Float64").to_numpy(np.float64, na_value=np.nan)[order]
-    return columns
+
+
+class _TextColumn:
+    """Numbers distinct texts as they come."""
+
+    def __init__(self, name: str, description: DatasetDescription) -> None:
+        self.name = name
+        self.codes: dict[str, int] = {}
+        self._most = 10 * description.max_values
+
+    def encode(self, values: pa.Array) -> np.ndarray:
+        encoded = values.dictionary_encode()
+        words = encoded.dictionary.to_pylist()
+        table = np.array([self.codes.setdefault(word, len(self.codes)) for word in words], dtype=np.int32)
+        if len(self.codes) > self._most:
+            raise BadEvents(
+                f"vocabulary overflow: column {self.name!r} has more than {self._most:,} distinct values "
+                "(10 · max_values); it is not a category, or raise max_values"
+            )
+        code = pc.fill_null(encoded.indices, len(words)).to_numpy()
+        return np.append(table, np.int32(-1))[code]
+
+
+class _IdColumn:
+    """Order ids as int64, or as UTF-8 bytes of one width, which is known only at the end."""
+
+    def __init__(self, files: ColumnFiles) -> None:
+        self._files = files
+        self._is_text = False
+
+    def append(self, values: pa.Array) -> None:
+        if pa.types.is_integer(values.type):
+            self._files.append("order_id", values.to_numpy())
+            return
+        self._is_text = True
+        text = values.cast(pa.binary())
+        self._files.append("id_length", pc.binary_length(text).to_numpy())
+        offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1]
+        self._files.append("id_bytes", np.frombuffer(text.buffers()[2], np.uint8)[offsets[0] : offsets[-1]])
+
+    def read(self) -> np.ndarray:
+        if not self._is_text:
+            return self._files.read("order_id")
+        length, data = self._files.read("id_length"), self._files.read("id_bytes")
+        width = int(length.max(initial=1))
+        done = 0
+        for first in range(0, len(length), 2**20):
+            part = length[first : first + 2**20]
+            padded = np.zeros((len(part), width), dtype=np.uint8)
+            padded[np.arange(width) < part[:, None]] = data[done : done + part.sum()]
+            done += int(part.sum())
+            self._files.append("order_id", padded.view(f"S{width}").ravel())
+        return self._files.read("order_id")
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks)

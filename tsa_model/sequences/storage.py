@@ -31,6 +31,11 @@ def write_npy(path: Path, blocks: Iterable[np.ndarray], shape: tuple[int, ...], 
     assert n_rows == shape[0], f"{path.name}: {n_rows} rows written, {shape[0]} announced"
 
 
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array that lies in memory."""
+    write_npy(path, [array], array.shape, array.dtype)
+
+
 def read_npy(path: Path) -> np.ndarray:
     """Memory-map an array, read-only; a small one is read, for an empty file cannot be mapped."""
     mode: Literal["r"] | None = "r" if path.stat().st_size > SMALL_BYTES else None

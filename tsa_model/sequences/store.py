@@ -146,7 +146,7 @@ class SequenceStore:
         return self.manifest["sampled_prior"]
 
     def targets(self, period: str) -> np.ndarray:
-        """Row numbers of a period's labelled orders ("train", "vali", "cali", "test"), in time order, [n] int32."""
+        """Row numbers of the labelled orders of a period ("train", …, "test"), in time order, [n] int32."""
         if period not in self._targets:
             raise ValueError(f"period {period!r} is not one of {', '.join(PERIODS)}")
         return self._targets[period]

@@ -1,0 +1,106 @@
+"""One part of the raw events → columns of known types, each bad row with its reason.
+
+A pure function from Arrow to Arrow, so that any engine can apply it part by part.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tsa_model.dataset import DatasetDescription
+from tsa_model.sequences.casting import (
+    Cast,
+    as_text,
+    cast_category,
+    cast_id,
+    cast_label,
+    cast_moment,
+    cast_number,
+)
+
+
+def wanted_columns(description: DatasetDescription) -> list[str]:
+    """Names of the raw columns a description needs, each once."""
+    keys = [description.order_id, description.customer_id, description.card_id]
+    keys += [description.order_time, description.label]
+    named = [column for column in keys if column is not None]
+    return list(dict.fromkeys([*named, *description.raw_categorical, *description.raw_numerical]))
+
+
+def clean(part: pa.Table, description: DatasetDescription) -> pa.Table:
+    """Cast one part by the columns' roles.
+
+    Args:
+        part: the raw columns `wanted_columns` names, of any type.
+        description: the roles.
+
+    Returns:
+        Columns `order_id`, `customer`, `card` (int64 or text), `time_us` (int64), `label` (int8),
+        `c0`, `c1`, … (text), `n0`, `n1`, … (float64) in the description's order, and `problem`, `value` (text):
+        the reason why a row cannot be used and the raw value behind it, null in good rows.
+    """
+    raw = {name: _one_array(part[name]) for name in part.column_names}
+    columns: dict[str, pa.Array] = {}
+    problems = _Problems(part.num_rows)
+
+    def add(name: str, column: str, cast: Cast, required: bool = False) -> None:
+        columns[name] = cast.values
+        problems.note(column, raw[column], cast.bad, f"not {cast.asked}")
+        if required:
+            problems.note(column, raw[column], _flags(pc.is_null(cast.values)), "missing")
+
+    add("order_id", description.order_id, cast_id(raw[description.order_id]), required=True)
+    add("customer", description.customer_id, cast_id(raw[description.customer_id]), required=True)
+    if description.card_id is not None:
+        add("card", description.card_id, cast_id(raw[description.card_id]))
+    add("time_us", description.order_time, cast_moment(raw[description.order_time]), required=True)
+    add("label", description.label, cast_label(raw[description.label]))
+    for place, column in enumerate(description.raw_categorical):
+        add(f"c{place}", column, cast_category(raw[column]))
+    for place, column in enumerate(description.raw_numerical):
+        add(f"n{place}", column, cast_number(raw[column]), column not in description.may_be_missing)
+    return pa.table(columns | problems.columns())
+
+
+class _Problems:
+    """The first problem of every row."""
+
+    def __init__(self, n_rows: int) -> None:
+        self._reason = np.full(n_rows, None, dtype=object)
+        self._value = np.full(n_rows, None, dtype=object)
+
+    def note(self, column: str, raw: pa.Array, bad: np.ndarray, reason: str) -> None:
+        rows = np.flatnonzero(bad)
+        rows = rows[[self._reason[row] is None for row in rows]] if len(rows) else rows
+        if len(rows):
+            self._reason[rows] = f"column {column}: {reason}"
+            self._value[rows] = as_text(raw.take(pa.array(rows))).to_pylist()
+
+    def columns(self) -> dict[str, pa.Array]:
+        return {
+            "problem": pa.array(self._reason, pa.string()),
+            "value": pa.array(self._value, pa.string()),
+        }
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    if isinstance(combined, pa.ChunkedArray):
+        combined = pa.concat_arrays(combined.chunks) if combined.num_chunks else pa.array([], column.type)
+    if pa.types.is_dictionary(combined.type):
+        combined = _decoded(combined)
+    return combined
+
+
+def _decoded(values: pa.DictionaryArray) -> pa.Array:
+    """Decode a dictionary, its over-long texts cut short: they will be refused, and could fill the memory."""
+    words = values.dictionary
+    if pa.types.is_string(words.type) or pa.types.is_large_string(words.type):
+        words = pc.utf8_slice_codeunits(words, 0, 1000)
+    return pc.take(words, values.indices)
+
+
+def _flags(values: pa.Array) -> np.ndarray:
+    return values.to_numpy(zero_copy_only=False).astype(bool)
