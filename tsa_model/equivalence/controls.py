@@ -1,0 +1,73 @@
+"""Check 7: can the gate still fail? Known-bad variants of the shipped network must be rejected."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from tsa_model.equivalence.algebra import check_algebra
+from tsa_model.equivalence.evidence import Evidence
+from tsa_model.equivalence.generated import sequence_names
+from tsa_model.equivalence.networks import Networks
+from tsa_model.equivalence.results import CheckResult, at_least, conclude
+from tsa_model.equivalence.rounding import check_rounding
+from tsa_model.network.networks import Network
+
+
+def check_controls(evidence: Evidence) -> CheckResult:
+    """Check 7: every known-bad variant fails the check that is there to catch it."""
+    controls: list[tuple[str, Callable[[Network], None], Callable[[Evidence], CheckResult]]] = [
+        ("the oldest order of each history is forgotten", _forget_oldest, check_algebra),
+        ("one weight of the classifier is off by 1e-5", _nudge_weight, check_algebra),
+        ("the ensemble passes through float16", _half_precision, check_rounding),
+    ]
+    measurements = []
+    for name, spoil, check in controls:
+        result = check(evidence.against(_spoiled(evidence.networks, spoil)))
+        measurements.append(
+            at_least(f"{name}: rejected by check {result.number}", float(not result.passed), 1)
+        )
+    return conclude(
+        7,
+        "Negative control",
+        "Would the gate notice? Networks that are known to be wrong must fail.",
+        measurements,
+        f"all {len(controls)} known-bad variants were rejected",
+    )
+
+
+def _spoiled(networks: Networks, spoil: Callable[[Network], None]) -> Networks:
+    """The same comparison with a shipped network that is wrong from the outside."""
+    shipped, shipped64 = copy.deepcopy(networks.shipped), copy.deepcopy(networks.shipped64)
+    spoil(shipped)
+    spoil(shipped64)
+    return Networks(shipped, networks.reference, shipped64, networks.reference64)
+
+
+def _forget_oldest(network: Network) -> None:
+    def forget(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple, dict]:
+        batch = dict(args[0])
+        for names in sequence_names(network.config):
+            mask = batch[names[3]].clone()
+            oldest = mask.int().argmin(dim=1)  # the first column that is not masked
+            longer_than_one = oldest < mask.shape[1] - 2
+            mask[longer_than_one, oldest[longer_than_one]] = True
+            batch[names[3]] = mask
+        return (batch, *args[1:]), kwargs
+
+    network.register_forward_pre_hook(forget, with_kwargs=True)
+
+
+def _nudge_weight(network: Network) -> None:
+    clf: Any = network.clf
+    with torch.no_grad():
+        clf[-1].bias[0] += 1e-5
+
+
+def _half_precision(network: Network) -> None:
+    clf: Any = network.clf
+    clf.register_forward_pre_hook(lambda _, args: (args[0].half().to(args[0].dtype),))

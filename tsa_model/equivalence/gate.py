@@ -1,0 +1,201 @@
+"""The gate: every check in order, one verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from tsa_model import progress
+from tsa_model.equivalence.algebra import check_algebra
+from tsa_model.equivalence.contract import check_contract
+from tsa_model.equivalence.controls import check_controls
+from tsa_model.equivalence.environment import environment
+from tsa_model.equivalence.evidence import Evidence
+from tsa_model.equivalence.networks import Networks
+from tsa_model.equivalence.results import CheckResult, Verdict, digest_of
+from tsa_model.equivalence.rounding import check_rounding
+from tsa_model.equivalence.sample import Sample
+from tsa_model.network.networks import Network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tsa_model.run_config import RunConfig
+
+Check = Callable[[], CheckResult]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What the verdict is about."""
+
+    weights_sha256: str
+    store_digest: str
+
+
+def judge(
+    shipped: Network, sample: Sample, identity: Identity, stored: dict[str, Tensor] | None = None
+) -> Verdict:
+    """Run every check on a network.
+
+    Args:
+        shipped: float32, in evaluation mode, as it will be exported.
+        sample: the rows to compare on.
+        identity: digests of the weights and the data.
+        stored: the tensors of the model file, where there is one.
+    """
+    started = time.perf_counter()
+    networks = Networks.of(shipped)
+    evidence = Evidence(networks, sample)
+    checks: list[tuple[int, str, Check]] = [
+        (0, "Contract", lambda: check_contract(networks, sample, stored)),
+        (1, "Algebra in float64", lambda: check_algebra(evidence)),
+        (2, "Rounding in float32", lambda: check_rounding(evidence)),
+        (7, "Negative control", lambda: check_controls(evidence)),
+    ]
+    results: list[CheckResult] = []
+    for i, (number, name, check) in enumerate(checks):
+        progress.report(i, len(checks), "check", name)
+        results.append(_run(number, name, check))
+    progress.report(len(checks), len(checks), "check")
+    return make_verdict(results, identity, sample.summary(), shipped.config.model_dump(mode="json"), started)
+
+
+def _run(number: int, name: str, check: Check) -> CheckResult:
+    """Run one check; a check that breaks has failed."""
+    started = time.perf_counter()
+    try:
+        result = check()
+    except Exception as error:  # a network that cannot be computed is a finding, and the report must say it
+        result = broken(number, name, error)
+    return result.model_copy(update={"seconds": round(time.perf_counter() - started, 3)})
+
+
+def broken(number: int, name: str, error: Exception) -> CheckResult:
+    """The result of a check that raised."""
+    return CheckResult(
+        number=number,
+        name=name,
+        question="Can the check be carried out?",
+        passed=False,
+        reason=f"{type(error).__name__}: {error}",
+        measurements=[],
+    )
+
+
+def make_verdict(
+    results: list[CheckResult],
+    identity: Identity,
+    sample: dict[str, Any],
+    config: dict[str, Any],
+    started: float,
+) -> Verdict:
+    """Put results together."""
+    failed = [result for result in results if not result.passed]
+    if failed:
+        reason = f"check {failed[0].number} ({failed[0].name}) failed: {failed[0].reason}"
+    else:
+        reason = f"{len(results)} checks passed on {sample.get('rows', 0)} rows"
+    content = {
+        "passed": bool(results) and not failed,
+        "reason": reason,
+        "weights_sha256": identity.weights_sha256,
+        "store_digest": identity.store_digest,
+        "sample": sample,
+        "config": config,
+    }
+    checked = [result.model_dump(mode="json", exclude={"seconds"}) for result in results]
+    return Verdict.model_validate(
+        {
+            **content,
+            "verdict_id": digest_of({**content, "checks": checked}),
+            "checks": results,
+            "environment": environment(),
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+    )
+
+
+def check_equivalence(
+    store_dir: str | Path,
+    model_dir: str | Path,
+    run: RunConfig,
+    verdict_path: str | Path,
+    report_path: str | Path,
+) -> dict[str, Any]:
+    """Prove that the trained weights, as they will be exported, compute what the reference computes.
+
+    Args:
+        store_dir: the sequence store real rows are taken from.
+        model_dir: the model folder.
+        run: the run description.
+        verdict_path: where the verdict goes, as JSON; written whether it passes or fails.
+        report_path: the same for people, one HTML page.
+
+    Returns:
+        Metrics for the stage table and the artifact's metadata.
+
+    Raises:
+        EquivalenceError: a check failed; the message names the first one and why.
+    """
+    from tsa_model.equivalence.report import render
+    from tsa_model.equivalence.results import EquivalenceError
+    from tsa_model.files import atomic_file, write_json
+
+    verdict = judge_model(store_dir, model_dir, run)
+    write_json(verdict_path, verdict.model_dump(mode="json"))
+    with atomic_file(report_path) as temporary:
+        temporary.write_text(render(verdict), encoding="utf-8")
+    if not verdict.passed:
+        raise EquivalenceError(f"{verdict.reason} (verdict: {verdict_path}, report: {report_path})")
+    return metrics(verdict)
+
+
+def judge_model(store_dir: str | Path, model_dir: str | Path, run: RunConfig) -> Verdict:
+    """Judge a model folder on a store; what cannot even be loaded fails check 0."""
+    from safetensors.torch import load_file
+
+    from tsa_model.checkpoint import WEIGHTS_FILE, load_model, read_description
+    from tsa_model.equivalence.sample import sample_store
+    from tsa_model.sequences import SequenceStore
+
+    started = time.perf_counter()
+    identity = Identity("", "")
+    try:
+        description = read_description(model_dir)
+        identity = Identity(description["weights_sha256"], "")
+        shipped = load_model(model_dir).twin("fast", moe_eval="deterministic").eval()
+        stored = load_file(f"{model_dir}/{WEIGHTS_FILE}")
+        store = SequenceStore.open(store_dir)
+        identity = Identity(description["weights_sha256"], store.digest)
+        sample = sample_store(store, shipped.config)
+    except ValueError as error:
+        return make_verdict([broken(0, "Contract", error)], identity, {}, {}, started)
+    return judge(shipped, sample, identity, stored)
+
+
+def metrics(verdict: Verdict) -> dict[str, Any]:
+    """What the stage table and Kubeflow show of a verdict."""
+    checks = {check.number: check for check in verdict.checks}
+
+    def worst(number: int, fragment: str) -> float | None:
+        found = [m.value for m in checks[number].measurements if fragment in m.name and m.value is not None]
+        return max(found, default=None)
+
+    used = worst(1, "share of the allowed")
+    return {
+        "key_figure": f"passed: {len(checks)} checks, {verdict.sample['rows']} rows, "
+        f"float64 difference {used:.0e} of the allowed",
+        "passed": verdict.passed,
+        "verdict_id": verdict.verdict_id,
+        "weights_sha256": verdict.weights_sha256,
+        "rows": verdict.sample["rows"],
+        "float64_share_of_allowed": used,
+        "float32_error_ratio": worst(2, "error / the reference"),
+        "checks": {check.name: check.passed for check in verdict.checks},
+        "seconds": verdict.seconds,
+    }

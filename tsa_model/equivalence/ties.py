@@ -1,0 +1,97 @@
+"""Decisions that rounding can turn: second expert against third, card gate against its threshold.
+
+A float32 computation may fall on the other side of such a decision and then differ by much more than
+rounding, without being wrong. These rows are found from the float64 reference, by their margins.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsa_model.equivalence import tolerance
+from tsa_model.equivalence.generated import sequence_names
+from tsa_model.equivalence.networks import REFERENCE_ROWS, Batch, Networks, as_dtype, chunks, watch
+from tsa_model.network.blocks import MixtureOfExperts
+from tsa_model.network.networks import Network
+from tsa_model.network.trace import Trace
+
+CARD_GATE = "card gate"
+
+
+@torch.no_grad()
+def rows_at_risk(networks: Networks, batch: Batch, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Rows, bool [B], with a decision whose margin is within the rounding error of this dtype.
+
+    The margin is the float64 reference's, the error that of the same reference in `dtype`, both row by row.
+    """
+    truth = _decisions(networks.reference64, batch)
+    rounded = _decisions(networks.pair(dtype)[0], batch)
+    risk_B = torch.zeros(len(batch["label"]), dtype=torch.bool)
+    for name, (score_BGX, counts_BG) in truth.items():
+        error_BGX = (rounded[name][0].double() - score_BGX).abs()
+        both_BG = counts_BG & rounded[name][1]
+        error_B = error_BGX.amax(-1).masked_fill(~both_BG, 0.0).amax(-1)
+        scale_B = score_BGX.abs().amax(-1).masked_fill(~both_BG, 0.0).amax(-1)
+        margin_B = _margins(name, score_BGX, networks.shipped).masked_fill(~both_BG, torch.inf).amin(-1)
+        floor_B = tolerance.TIE_FLOOR_ULP * tolerance.unit(dtype) * scale_B
+        changed_B = (counts_BG != rounded[name][1]).any(-1)
+        risk_B |= (margin_B <= torch.maximum(tolerance.TIE_FACTOR * error_B, floor_B)) | changed_B
+    return risk_B
+
+
+def _margins(name: str, score_BGX: Tensor, network: Network) -> Tensor:
+    """How far each decision is from turning, [B, G]."""
+    if name == CARD_GATE:
+        return (score_BGX[..., 1] - network.config.gate_threshold).abs()
+    if score_BGX.shape[-1] < 3:  # two experts: both are always taken
+        return torch.full_like(score_BGX[..., 0], torch.inf)
+    best = score_BGX.topk(3, dim=-1).values  # first against second is no tie: both experts are kept
+    return best[..., 1] - best[..., 2]
+
+
+def _decisions(network: Network, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+    """Name → scores [B, G, X] that decide, and bool [B, G]: the decisions that can reach a row's output."""
+    calls = [_decisions_call(network, part) for part in chunks(batch, REFERENCE_ROWS)]
+    return {
+        name: tuple(torch.cat(parts) for parts in zip(*(call[name] for call in calls), strict=True))  # type: ignore[misc]
+        for name in calls[0]
+    }
+
+
+def _decisions_call(network: Network, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+    batch = as_dtype(batch, next(network.parameters()).dtype)
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str, args: tuple, kwargs: dict[str, Any], output: object) -> None:
+        block = mixtures[name]
+        while name in seen:  # the gate's module runs once per history
+            name += " again"
+        seen[name] = (args[0] @ block.gate.w_gating).transpose(0, 1)  # [B, G, X]
+
+    mixtures: dict[str, Any] = {n: m for n, m in network.named_modules() if isinstance(m, MixtureOfExperts)}
+    trace = Trace()
+    with watch(mixtures, keep):
+        logits, _ = network(batch, trace=trace)
+    B = len(logits)
+    masks = [~batch[names[3]] for names in sequence_names(network.config)]
+    found = {}
+    with_card = torch.arange(B)
+    if "gate_scores" in trace.tensors:
+        gate_B2 = trace.tensors["gate_scores"]
+        found[CARD_GATE] = (gate_B2[:, None], torch.ones(B, 1, dtype=torch.bool))
+        (with_card,) = torch.where(gate_B2[:, 1] > network.config.gate_threshold)
+    for name, score_BGX in seen.items():
+        counts = torch.ones(score_BGX.shape[:2], dtype=torch.bool)
+        if name.startswith("order_attention_ccid."):
+            counts = torch.zeros(B, score_BGX.shape[1], dtype=torch.bool)
+            counts[with_card] = masks[1][with_card]
+            score_BGX = torch.zeros(B, *score_BGX.shape[1:], dtype=score_BGX.dtype).index_copy(
+                0, with_card, score_BGX
+            )
+        elif name.startswith(("order_attention", "gate_emb")):
+            counts = masks[1 if name.endswith(" again") else 0]
+        found[name] = (score_BGX, counts)
+    return found
