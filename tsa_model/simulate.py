@@ -190,9 +190,9 @@ def _make_events(
     rng: np.random.Generator, config: SimulationConfig, customers: _Customers, start_s: int
 ) -> _Events:
     n_order = round(config.orders * config.order_fraud_rate)
-    takeovers = _episode_sizes(rng, round(config.orders * config.customer_fraud_rate))
-    cash_outs = _episode_sizes(rng, round(config.orders * config.card_fraud_rate))
-    tests = rng.integers(4, 9, len(cash_outs))
+    takeovers = _episode_sizes(rng, round(config.orders * config.customer_fraud_rate), largest=3)
+    cash_outs = _episode_sizes(rng, round(config.orders * config.card_fraud_rate), largest=4)
+    tests = rng.integers(3, 7, len(cash_outs))
     n_genuine = config.orders - n_order - takeovers.sum() - cash_outs.sum() - tests.sum()
 
     genuine = _genuine_events(rng, config, customers, start_s, n_genuine)
@@ -209,9 +209,9 @@ def _make_events(
     )
 
 
-def _episode_sizes(rng: np.random.Generator, total: int) -> np.ndarray:
-    """Sizes of 1 to 3 that add up to `total`."""
-    sizes = rng.integers(1, 4, total)
+def _episode_sizes(rng: np.random.Generator, total: int, largest: int) -> np.ndarray:
+    """Sizes of 1 to `largest` that add up to `total`."""
+    sizes = rng.integers(1, largest + 1, total)
     ends = np.cumsum(sizes)
     sizes = sizes[: np.searchsorted(ends, total) + 1]
     if len(sizes):
