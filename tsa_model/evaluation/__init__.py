@@ -1,0 +1,23 @@
+"""Evaluation: figures with intervals, curves, and a baseline to stand beside the model."""
+
+from tsa_model.evaluation.baseline import score_baseline
+from tsa_model.evaluation.metrics import (
+    Interval,
+    Ranking,
+    best_f1_threshold,
+    calibration_error,
+    evaluate,
+    reliability_bins,
+    threshold_for_rate,
+)
+
+__all__ = [
+    "Interval",
+    "Ranking",
+    "best_f1_threshold",
+    "calibration_error",
+    "evaluate",
+    "reliability_bins",
+    "score_baseline",
+    "threshold_for_rate",
+]

@@ -1,0 +1,96 @@
+"""Rows of a sequence store through an ONNX session, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tsa_model.export.session import ScoringSession
+    from tsa_model.sequences import SequenceStore
+
+WINDOW = 2048
+"""Rows gathered at once, and sorted by history length."""
+BATCH = 256
+"""Rows the session sees at once."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """What the model says of N orders, in the order they were asked for."""
+
+    score: NDArray[np.float32]
+    """[N] in [0, 1]."""
+    real_orders: NDArray[np.int16]
+    """[N, histories] orders in each history, the current one included."""
+    gate: NDArray[np.float32] | None
+    """[N, 2] weight of the customer's and the card's history; None for one history."""
+
+
+def score_rows(
+    store: SequenceStore, session: ScoringSession, rows: NDArray[Any], progress: Progress | None = None
+) -> ScoredRows:
+    """Score orders by their row numbers.
+
+    Orders with histories of similar length share a batch, which is cut to its longest history: padding costs
+    as much as orders do. A score does not depend on its batch (beyond rounding).
+
+    Args:
+        store: the sequence store.
+        session: the exported model.
+        rows: [N] row numbers.
+        progress: called with (rows done, rows altogether).
+
+    Raises:
+        ValueError: a score is not a number in [0, 1].
+    """
+    dual = any(name.endswith("_ccid") for name in session.input_names)
+    n_histories = 2 if dual else 1
+    score = np.empty(rows.size, np.float32)
+    real_orders = np.empty((rows.size, n_histories), np.int16)
+    gate = np.empty((rows.size, 2), np.float32) if dual else None
+    for start in range(0, rows.size, WINDOW):
+        window = slice(start, min(start + WINDOW, rows.size))
+        tensors = store.batch_rows(rows[window], "dual" if dual else "single")
+        batch = {name: tensor.numpy() for name, tensor in tensors.items() if name != "label"}
+        lengths = real_orders[window]
+        for column, suffix in enumerate(("_cid", "_ccid") if dual else ("",)):
+            lengths[:, column] = (~batch[f"key_padding_mask{suffix}"][:, :-1]).sum(axis=1)
+        by_length = np.lexsort(lengths.T)
+        for first in range(0, by_length.size, BATCH):
+            part = by_length[first : first + BATCH]
+            outputs = session.run(cut_to_longest(batch, part))
+            score[window][part] = outputs["score"]
+            if gate is not None:
+                gate[window][part] = outputs["gate_scores"]
+        if progress is not None:
+            progress(window.stop, rows.size)
+    if not ((score >= 0) & (score <= 1)).all():
+        bad = int((~((score >= 0) & (score <= 1))).sum())
+        raise ValueError(f"{bad} of {score.size} scores are not numbers in [0, 1]; the model is not usable")
+    return ScoredRows(score, real_orders, gate)
+
+
+def cut_to_longest(batch: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+    """The given rows without the leading columns in which each of them has padding.
+
+    Args:
+        batch: arrays named as in TSA spec, section 1.
+        rows: places in the batch.
+    """
+    part = {name: values[rows] for name, values in batch.items()}
+    for mask_name in [name for name in part if name.startswith("key_padding_mask")]:
+        suffix = mask_name.removeprefix("key_padding_mask")
+        holds_order = (~part[mask_name][:, :-1]).any(axis=0)
+        padded = int(holds_order.argmax()) if holds_order.any() else holds_order.size - 1
+        for name in [f"x_seq_cat{suffix}", f"x_seq_num{suffix}"] if suffix else ["x_cat", "x_num"]:
+            part[name] = part[name][:, padded:]
+        part[f"time_seq{suffix}"] = part[f"time_seq{suffix}"][:, padded:]
+        part[mask_name] = part[mask_name][:, padded:]
+    return part
