@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tsa_model.network.fast import aggregation, experts, layers
-from tsa_model.network.fast.attention import Scaling, attend
+from tsa_model.network.fast.attention import Scaling, attention_over
+from tsa_model.network.fast.pieces import rows_per_piece, split_by_length, split_rows
 from tsa_model.network.trace import SILENT, Trace
 
 if TYPE_CHECKING:
@@ -37,12 +38,13 @@ def attention(
 ) -> Tensor:
     """[T, B, E] → [T, B, E]; see `reference.attention`."""
     scaling = Scaling.build(x_TBE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
-    return attend(block, x_TBE.transpose(0, 1), scaling).transpose(0, 1)
+    attend = attention_over(block, x_TBE.shape[0] * x_TBE.shape[1])
+    return attend(x_TBE.transpose(0, 1).contiguous(), scaling).transpose(0, 1)
 
 
 def mixture_of_experts(block: blocks.MixtureOfExperts, x_GND: Tensor, trace: Trace = SILENT) -> Tensor:
     """[G, N, D] → [G, N, D]; see `reference.mixture_of_experts`."""
-    return experts.mix(block, x_GND.transpose(0, 1)).transpose(0, 1)
+    return experts.mix(block, [x_GND.transpose(0, 1)])[0].transpose(0, 1)
 
 
 def attention_layer(
@@ -55,14 +57,15 @@ def attention_layer(
 ) -> Tensor:
     """[T, B, E] → [T, B, E]; see `reference.attention_layer`."""
     scaling = Scaling.build(x_TBE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
-    return layers.post_norm_layer(layer, x_TBE.transpose(0, 1), scaling).transpose(0, 1)
+    x_BTE = x_TBE.transpose(0, 1).contiguous()
+    return layers.post_norm_layer(layer, [x_BTE], [scaling])[0].transpose(0, 1)
 
 
 def attention_layer_pre_norm(
     layer: blocks.AttentionLayerPreNorm, x_TBD: Tensor, trace: Trace = SILENT
 ) -> Tensor:
     """[T, B, D] → [T, B, D]; see `reference.attention_layer_pre_norm`."""
-    return layers.pre_norm_layer(layer, x_TBD.transpose(0, 1)).transpose(0, 1)
+    return layers.pre_norm_layer(layer, [x_TBD.transpose(0, 1).contiguous()])[0].transpose(0, 1)
 
 
 def order_attention(
@@ -75,26 +78,50 @@ def order_attention(
     trace: Trace = SILENT,
 ) -> Tensor:
     """A history → [B, E], or [B, T, E] with `return_seq`; see `reference.order_attention`."""
-    x_BLE = _order_vectors(block, x_cat_BLF, x_num_BLF)
-    x_BLE = block.layer_norm_feature(x_BLE)
+    x_BLE = block.layer_norm_feature(_order_vectors(block, x_cat_BLF, x_num_BLF))
     if block.time_encoder is not None:
         x_BLE = x_BLE + block.time_encoder(time_seq_BL1).transpose(0, 1)
-    B, _, E = x_BLE.shape
+    B, L, E = x_BLE.shape
     x_BTE = block.layer_norm(torch.cat([x_BLE, block.dummy_order.expand(B, 1, E)], dim=1))
     trace.record("tokens", x_BTE.transpose(0, 1))
-    time_BT1 = functional.pad(time_seq_BL1, (0, 0, 0, 1)) if block.use_time_seq else None
-    scaling = Scaling.build(x_BTE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
+
+    size = rows_per_piece((L + 1) * E, x_BTE)
+    # A row's leading padding can be left out where it can neither be read out nor crowd another row out.
+    trim = layers.rows_are_independent(block.layer_stack) and attn_mask_TT is None and not block.return_seq
+    if trim and trace is SILENT:
+        rows = split_by_length(key_padding_mask_BT, size)
+    else:
+        rows = split_rows(B, size, x_BTE.device)
+    time_BT1 = functional.pad(time_seq_BL1, (0, 0, 0, 1))
+    pieces = [x_BTE[piece.index, piece.start :] for piece in rows]
+    scalings = [
+        Scaling.build(
+            x_BTE.dtype,
+            time_BT1[piece.index, piece.start :] if block.use_time_seq else None,
+            key_padding_mask_BT[piece.index, piece.start :],
+            attn_mask_TT,
+        )
+        for piece in rows
+    ]
+    del x_BLE, x_BTE
     *body, last = block.layer_stack
     for i, layer in enumerate(body):
-        x_BTE = layers.post_norm_layer(layer, x_BTE, scaling)
-        trace.record(f"layer_stack.{i}.output", x_BTE.transpose(0, 1))
+        pieces = layers.post_norm_layer(layer, pieces, scalings)
+        _record_pieces(trace, f"layer_stack.{i}.output", pieces)
     if block.return_seq:
-        x_BTE = layers.post_norm_layer(last, x_BTE, scaling)
-        trace.record(f"layer_stack.{len(body)}.output", x_BTE.transpose(0, 1))
-        return x_BTE
-    x_BE = layers.post_norm_layer_last(last, x_BTE, scaling)
+        pieces = layers.post_norm_layer(last, pieces, scalings)
+        _record_pieces(trace, f"layer_stack.{len(body)}.output", pieces)
+        return torch.cat(pieces)
+    x_BE = layers.post_norm_layer_last(last, pieces, scalings, L + 1)
+    back = torch.argsort(torch.cat([piece.index for piece in rows]))
+    x_BE = x_BE.index_select(0, back)
     trace.record(f"layer_stack.{len(body)}.output", x_BE[None])
     return x_BE
+
+
+def _record_pieces(trace: Trace, name: str, pieces: list[Tensor]) -> None:
+    if trace is not SILENT:
+        trace.record(name, torch.cat(pieces).transpose(0, 1))
 
 
 def _order_vectors(block: blocks.OrderAttentionModule, x_cat_BLF: Tensor, x_num_BLF: Tensor) -> Tensor:
@@ -147,11 +174,12 @@ def feature_attention(
     parts.append(block.embedding_engineered(readout).expand(B, 1, -1))
     x_BTD = block.layer_norm_engineered(torch.cat(parts, dim=1))
     trace.record("tokens", x_BTD.transpose(0, 1))
+    pieces = list(x_BTD.split(rows_per_piece(x_BTD[:1].numel(), x_BTD)))
     *body, last = block.layer_stack_feature
     for i, layer in enumerate(body):
-        x_BTD = layers.pre_norm_layer(layer, x_BTD)
-        trace.record(f"layer_stack_feature.{i}.output", x_BTD.transpose(0, 1))
-    x_BD = layers.pre_norm_layer_last(last, x_BTD)
+        pieces = layers.pre_norm_layer(layer, pieces)
+        _record_pieces(trace, f"layer_stack_feature.{i}.output", pieces)
+    x_BD = layers.pre_norm_layer_last(last, pieces)
     trace.record(f"layer_stack_feature.{len(body)}.output", x_BD[None])
     return x_BD
 

@@ -7,19 +7,23 @@ folding would cost more than it saves, except where a single token is read out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
+
+from tsa_model.network.fast.autocast import lowered
 
 if TYPE_CHECKING:
     from tsa_model.network import blocks
 
 TIME_SCALE_S = 1e6
 FOLD_FROM_TOKENS_PER_WIDTH = 4
-"""Fold when there are this many tokens per unit of width: folding itself costs as much as E tokens twice."""
+"""Fold from this many tokens per unit of width: the two folded products cost as much as 2·E tokens."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Scaling:
         key_padding_mask_BT: Tensor | None = None,
         attn_mask_TT: Tensor | None = None,
     ) -> Scaling:
-        """Combine times and masks; the factor multiplies masked logits too, as in TSA spec, section 5."""
+        """Combine times and masks; the factor multiplies an additive mask too, as in TSA spec, section 5."""
         factor = None
         if time_BT1 is not None:
             factor = torch.exp((time_BT1 - time_BT1.transpose(1, 2)) / TIME_SCALE_S)
@@ -63,56 +67,45 @@ class Scaling:
         factor = None if self.factor is None else self.factor[:, -1:]
         return Scaling(factor, None if self.bias is None else self.bias[:, -1:])
 
-    def rows(self, start: int, end: int) -> Scaling:
-        """The part of a slice of the batch."""
-        factor = None if self.factor is None else self.factor[start:end]
-        bias = self.bias if self.bias is None or len(self.bias) == 1 else self.bias[start:end]
-        return Scaling(factor, bias)
-
-    def weights(self, logits_BTT: Tensor) -> Tensor:
+    def weights(self, logits: Tensor) -> Tensor:
         """Attention weights of raw logits [B, T, T] or, with heads, [B, H, T, T]."""
         factor, bias = self.factor, self.bias
-        if logits_BTT.dim() == 4:
+        if logits.dim() == 4:
             factor = None if factor is None else factor[:, None]
             bias = None if bias is None else bias[:, None]
         if factor is not None:
-            logits_BTT = logits_BTT * factor if bias is None else torch.addcmul(bias, logits_BTT, factor)
+            logits = logits * factor if bias is None else torch.addcmul(bias, logits, factor)
         elif bias is not None:
-            logits_BTT = logits_BTT + bias
-        return torch.softmax(logits_BTT, dim=-1)
+            logits = logits + bias
+        return torch.softmax(logits, dim=-1)
 
 
-def attend(block: blocks.TemporalMultiheadAttention, x_BTE: Tensor, scaling: Scaling) -> Tensor:
-    """Every token attends, [B, T, E] → [B, T, E]."""
+Attend = Callable[[Tensor, Scaling], Tensor]
+
+
+def attention_over(block: blocks.TemporalMultiheadAttention, n_tokens: int) -> Attend:
+    """The function [B, T, E] → [B, T, E] in which every token attends.
+
+    Args:
+        block: the attention's parameters.
+        n_tokens: tokens it will be called for in all; many of them pay for folding the projections.
+    """
+    E = block.in_proj_weight.shape[1]
+    if block.num_heads > 1 or n_tokens < FOLD_FROM_TOKENS_PER_WIDTH * E:
+        return lambda x_BTE, scaling: _attend(block, x_BTE, scaling)
+    folded = _Folded.of(block)
+    dropout = block.dropout if block.training else 0.0
+    return lambda x_BTE, scaling: folded.attend(x_BTE, scaling, dropout)
+
+
+def _attend(block: blocks.TemporalMultiheadAttention, x_BTE: Tensor, scaling: Scaling) -> Tensor:
     B, T, E = x_BTE.shape
-    if block.num_heads == 1 and B * T >= FOLD_FROM_TOKENS_PER_WIDTH * E:
-        return _attend_folded(block, x_BTE, scaling)
     H = block.num_heads
     qkv = functional.linear(x_BTE, block.in_proj_weight, block.in_proj_bias)
     q, k, v = (y.view(B, T, H, E // H).transpose(1, 2) for y in qkv.chunk(3, dim=-1))
     weights = scaling.weights((q * (E // H) ** -0.5) @ k.transpose(-2, -1))
     weights = functional.dropout(weights, block.dropout, block.training)
     return block.out_proj((weights @ v).transpose(1, 2).reshape(B, T, E))
-
-
-def _attend_folded(block: blocks.TemporalMultiheadAttention, x_BTE: Tensor, scaling: Scaling) -> Tensor:
-    B, T, E = x_BTE.shape
-    w_q, w_k, w_v = block.in_proj_weight.chunk(3)
-    b_q, b_k, b_v = block.in_proj_bias.chunk(3)
-    scale = E**-0.5
-    query = functional.linear(x_BTE, (w_k.t() @ w_q) * scale, (b_q @ w_k) * scale)
-    if scaling.factor is None:
-        logits = query @ x_BTE.transpose(1, 2)  # b_k adds the same to every key of a query: softmax drops it
-    else:
-        key_bias_BT1 = functional.linear(x_BTE, ((b_k @ w_q) * scale)[None], (b_q @ b_k)[None] * scale)
-        logits = torch.baddbmm(key_bias_BT1.expand(B, T, T), query, x_BTE.transpose(1, 2))
-    weights = functional.dropout(scaling.weights(logits), block.dropout, block.training)
-    w_o = block.out_proj.weight
-    bias = block.out_proj.bias
-    if block.training and block.dropout > 0:  # the weights of a query no longer sum to one
-        y_BTE = functional.linear(weights @ x_BTE, w_o @ w_v, bias)
-        return y_BTE + weights.sum(dim=-1, keepdim=True) * (w_o @ b_v)
-    return functional.linear(weights @ x_BTE, w_o @ w_v, bias + w_o @ b_v)
 
 
 def attend_last(block: blocks.TemporalMultiheadAttention, x_BTE: Tensor, scaling: Scaling) -> Tensor:
@@ -123,7 +116,7 @@ def attend_last(block: blocks.TemporalMultiheadAttention, x_BTE: Tensor, scaling
         x_BTE: tokens.
         scaling: of the last query (`Scaling.last_query`).
     """
-    B, T, E = x_BTE.shape
+    B, _, E = x_BTE.shape
     H, d = block.num_heads, E // block.num_heads
     w_q, w_k, w_v = block.in_proj_weight.chunk(3)
     b_q, b_k, b_v = block.in_proj_bias.chunk(3)
@@ -138,3 +131,134 @@ def attend_last(block: blocks.TemporalMultiheadAttention, x_BTE: Tensor, scaling
     y_BHd = torch.einsum("bhe,hde->bhd", mean_BHE, w_v.view(H, d, E))
     y_BHd = y_BHd + weights_BHT.sum(dim=-1, keepdim=True) * b_v.view(H, d)
     return block.out_proj(y_BHd.reshape(B, E))
+
+
+@dataclass(frozen=True)
+class _Folded:
+    """One head's projections, folded: logits = x W_qk x' + r(x), output = weights x W_vo + constant.
+
+    Attributes:
+        w_query, b_query: x → the query that meets raw tokens, [E, E] and [E].
+        w_key_bias, b_key_bias: x → what the key bias adds to all logits of a query, [E] and [].
+        w_output, b_output: averaged token → output, [E, E] and [E].
+        b_value: what the value bias adds per unit of attention weight, [E].
+    """
+
+    w_query: Tensor
+    b_query: Tensor
+    w_key_bias: Tensor
+    b_key_bias: Tensor
+    w_output: Tensor
+    b_output: Tensor
+    b_value: Tensor
+
+    @classmethod
+    def of(cls, block: blocks.TemporalMultiheadAttention) -> _Folded:
+        w_q, w_k, w_v = block.in_proj_weight.chunk(3)
+        b_q, b_k, b_v = block.in_proj_bias.chunk(3)
+        w_o = block.out_proj.weight
+        scale = len(b_q) ** -0.5
+        return cls(
+            w_query=(w_k.t() @ w_q) * scale,
+            b_query=(b_q @ w_k) * scale,
+            w_key_bias=(b_k @ w_q) * scale,
+            b_key_bias=(b_q @ b_k) * scale,
+            w_output=w_o @ w_v,
+            b_output=block.out_proj.bias,
+            b_value=w_o @ b_v,
+        )
+
+    def attend(self, x_BTE: Tensor, scaling: Scaling, dropout: float) -> Tensor:
+        parameters = (
+            self.w_query,
+            self.b_query,
+            self.w_key_bias,
+            self.b_key_bias,
+            self.w_output,
+            self.b_output,
+            self.b_value,
+        )
+        x_BTE, *parameters_ = lowered(x_BTE, *parameters)
+        return _FoldedAttention.apply(x_BTE, scaling, dropout, *parameters_)
+
+
+class _FoldedAttention(torch.autograd.Function):
+    """Written out so that the five gradients of x add up inside the matrix products that make them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_BTE: Tensor,
+        scaling: Scaling,
+        dropout: float,
+        w_query: Tensor,
+        b_query: Tensor,
+        w_key_bias: Tensor,
+        b_key_bias: Tensor,
+        w_output: Tensor,
+        b_output: Tensor,
+        b_value: Tensor,
+    ) -> Tensor:
+        B, T, _ = x_BTE.shape
+        query_BTE = functional.linear(x_BTE, w_query, b_query)
+        if scaling.factor is None:  # the key bias adds the same to all logits of a query: softmax drops it
+            logits_BTT = torch.bmm(query_BTE, x_BTE.transpose(1, 2))
+        else:
+            key_bias_BT1 = (x_BTE @ w_key_bias + b_key_bias)[..., None]
+            logits_BTT = torch.baddbmm(key_bias_BT1.expand(B, T, T), query_BTE, x_BTE.transpose(1, 2))
+        weights_BTT = scaling.weights(logits_BTT).to(x_BTE.dtype)
+        dropped_BTT, kept_BTT = weights_BTT, None
+        if dropout > 0:
+            dropped_BTT, kept_BTT = torch.native_dropout(weights_BTT, dropout, True)
+        mean_BTE = torch.bmm(dropped_BTT, x_BTE)
+        if dropout > 0:
+            y_BTE = functional.linear(mean_BTE, w_output, b_output)
+            y_BTE += dropped_BTT.sum(dim=-1, keepdim=True) * b_value
+        else:
+            y_BTE = functional.linear(mean_BTE, w_output, b_output + b_value)
+        ctx.scaling, ctx.dropout = scaling, dropout
+        ctx.save_for_backward(
+            x_BTE, query_BTE, weights_BTT, dropped_BTT, kept_BTT, mean_BTE,
+            w_query, w_key_bias, w_output, b_value,
+        )  # fmt: skip
+        return y_BTE
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_BTE: Tensor) -> tuple[Tensor | None, ...]:
+        (x_BTE, query_BTE, weights_BTT, dropped_BTT, kept_BTT, mean_BTE,
+         w_query, w_key_bias, w_output, b_value) = ctx.saved_tensors  # fmt: skip
+        E = x_BTE.shape[2]
+        x_nE, grad_nE = x_BTE.reshape(-1, E), grad_BTE.reshape(-1, E)
+        grad_w_output = grad_nE.t() @ mean_BTE.view(-1, E)
+        grad_b_output = grad_nE.sum(dim=0)
+        grad_mean_BTE = (grad_nE @ w_output).view_as(x_BTE)
+        grad_weights = torch.bmm(grad_mean_BTE, x_BTE.transpose(1, 2))
+        grad_b_value = grad_b_output
+        if kept_BTT is not None:
+            total_BT = dropped_BTT.sum(dim=-1)
+            grad_b_value = total_BT.reshape(-1) @ grad_nE
+            grad_weights += (grad_BTE @ b_value)[..., None]
+            grad_weights = torch.ops.aten.native_dropout_backward(
+                grad_weights, kept_BTT, 1.0 / (1.0 - ctx.dropout)
+            )
+        grad_logits = torch.ops.aten._softmax_backward_data(grad_weights, weights_BTT, -1, weights_BTT.dtype)
+        if ctx.scaling.factor is not None:
+            grad_logits = (grad_logits * ctx.scaling.factor).to(x_BTE.dtype)
+        grad_query_BTE = torch.bmm(grad_logits, x_BTE)
+        grad_query_nE = grad_query_BTE.view(-1, E)
+        grad_x_BTE = torch.bmm(dropped_BTT.transpose(1, 2), grad_mean_BTE)
+        grad_x_BTE.baddbmm_(grad_logits.transpose(1, 2), query_BTE)
+        grad_x_nE = grad_x_BTE.view(-1, E).addmm_(grad_query_nE, w_query)
+        grad_w_key_bias = grad_b_key_bias = None
+        if ctx.scaling.factor is not None:
+            grad_key_bias_n = grad_logits.sum(dim=-1).view(-1)
+            grad_x_nE.addr_(grad_key_bias_n, w_key_bias)
+            grad_w_key_bias = grad_key_bias_n @ x_nE
+            grad_b_key_bias = grad_key_bias_n.sum()
+        return (
+            grad_x_nE.view_as(x_BTE), None, None,
+            grad_query_nE.t() @ x_nE, grad_query_nE.sum(dim=0),
+            grad_w_key_bias, grad_b_key_bias,
+            grad_w_output, grad_b_output, grad_b_value,
+        )  # fmt: skip

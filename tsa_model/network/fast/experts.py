@@ -33,43 +33,80 @@ class Routing:
     counts: list[int]
 
 
-def choose(
-    block: blocks.MixtureOfExperts, x_BTE: Tensor, n_positions: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+@dataclass(frozen=True)
+class Choice:
+    """Which two experts every token goes to; the first dimension counts first and second choice.
+
+    Attributes:
+        expert: index of the expert, int64 [2, B, T].
+        gate: its gate, normalised over the two; carries the gradient.
+        kept: False where policy or capacity dropped the assignment.
+    """
+
+    expert: Tensor
+    gate: Tensor
+    kept: Tensor
+
+    def split(self, sizes: list[int]) -> list[Choice]:
+        """The choices of consecutive rows of the batch."""
+        parts = (tensor.split(sizes, dim=1) for tensor in (self.expert, self.gate, self.kept))
+        return [Choice(*tensors) for tensors in zip(*parts, strict=True)]
+
+
+def gates(block: blocks.MixtureOfExperts, x_BTE: Tensor) -> Tensor:
+    """Softmax over the experts, [X, B, T]: experts first, so that comparisons run along contiguous memory."""
+    B, T, E = x_BTE.shape
+    logits_Xn = (x_BTE.reshape(-1, E) @ block.gate.w_gating).t()
+    return torch.softmax(logits_Xn.to(x_BTE.dtype), dim=0).view(-1, B, T)
+
+
+def _top2(values_XBT: Tensor) -> Tensor:
+    """Indices of the largest and second largest gate, [2, B, T]; the lower index wins a tie."""
+    best = values_XBT[0]
+    first = torch.zeros_like(best, dtype=torch.long)
+    for expert in range(1, len(values_XBT)):
+        larger = values_XBT[expert] > best
+        best = torch.where(larger, values_XBT[expert], best)
+        first = first.masked_fill_(larger, expert)
+    # As the legacy does, look for the second among the gates with the first one set to 0.
+    rest_XBT = values_XBT.scatter(0, first[None], 0.0)
+    best = rest_XBT[0]
+    second = torch.zeros_like(first)
+    for expert in range(1, len(values_XBT)):
+        larger = rest_XBT[expert] > best
+        best = torch.where(larger, rest_XBT[expert], best)
+        second = second.masked_fill_(larger, expert)
+    return torch.stack([first, second])
+
+
+def choose(block: blocks.MixtureOfExperts, gates_XBT: Tensor, n_positions: int) -> Choice:
     """Top-2 choice of every token under the policy and the capacity (TSA spec, section 6).
 
     Groups are positions (T) and the rows of the batch (B) queue for slots.
 
     Args:
         block: the mixture.
-        x_BTE: tokens of the last T positions.
+        gates_XBT: softmax over the experts, of the last T positions.
         n_positions: positions random numbers are drawn for, at least T.
-
-    Returns:
-        first_BT and second_BT, the chosen experts, and gate_2BT, kept_2BT.
     """
-    B, T, E = x_BTE.shape
-    X = block.num_experts
-    logits_XBT = (block.gate.w_gating.t() @ x_BTE.reshape(-1, E).t()).view(X, B, T)
-    gates_XBT = torch.softmax(logits_XBT.to(x_BTE.dtype), dim=0)
-    values_XBT = gates_XBT.detach()
-    first_1BT = values_XBT.argmax(dim=0, keepdim=True)
-    second_1BT = values_XBT.scatter(0, first_1BT, 0.0).argmax(dim=0, keepdim=True)
-    gate_2BT = gates_XBT.gather(0, torch.cat([first_1BT, second_1BT]))
+    X, B, T = gates_XBT.shape
+    device = gates_XBT.device
+    expert_2BT = _top2(gates_XBT.detach())
+    gate_2BT = gates_XBT.gather(0, expert_2BT)
     gate_2BT = gate_2BT / (gate_2BT.sum(dim=0) + 1e-9)
 
     policy = block.second_policy
-    kept_2BT = torch.ones(2, B, T, dtype=torch.bool, device=x_BTE.device)
+    kept_2BT = torch.ones(2, B, T, dtype=torch.bool, device=device)
     if policy == "none":
         kept_2BT[1] = False
     elif policy == "random":
-        draws = torch.rand(n_positions, B, dtype=gate_2BT.dtype, device=x_BTE.device)
+        draws = torch.rand(n_positions, B, dtype=gate_2BT.dtype, device=device)
         kept_2BT[1] = draws[n_positions - T :].t() < gate_2BT[1].detach() / 0.2
     elif policy == "threshold":
         kept_2BT[1] = gate_2BT[1].detach() > 0.2
     if not block.unlimited:
-        _apply_capacity(kept_2BT, first_1BT, second_1BT, X, block.capacity(B))
-    return first_1BT[0], second_1BT[0], gate_2BT, kept_2BT
+        _apply_capacity(kept_2BT, expert_2BT[:1], expert_2BT[1:], X, block.capacity(B))
+    return Choice(expert_2BT, gate_2BT, kept_2BT)
 
 
 def _apply_capacity(
@@ -84,18 +121,17 @@ def _apply_capacity(
     kept_2BT[1] &= queue_XBT.gather(0, second_1BT)[0] <= capacity
 
 
-def sort_by_expert(
-    first_n: Tensor, second_n: Tensor, gate_2n: Tensor, kept_2n: Tensor, n_experts: int
-) -> Routing:
+def sort_by_expert(choice: Choice, n_experts: int) -> Routing:
     """Counting sort of the assignments by expert; dropped ones go behind the last expert."""
-    n = len(first_n)
-    expert_2n = torch.stack([first_n, second_n]).masked_fill(~kept_2n, n_experts).view(-1)
-    is_expert = expert_2n == torch.arange(n_experts + 1, device=first_n.device)[:, None]
+    expert_2n, gate_2n, kept_2n = (t.reshape(2, -1) for t in (choice.expert, choice.gate, choice.kept))
+    n, device = expert_2n.shape[1], expert_2n.device
+    expert_2n = expert_2n.masked_fill(~kept_2n, n_experts).view(-1)
+    is_expert = expert_2n == torch.arange(n_experts + 1, device=device)[:, None]
     rank = is_expert.cumsum(dim=1, dtype=torch.int32)
     counts = rank[:, -1] if n else rank.new_zeros(n_experts + 1)
     start = counts.cumsum(0) - counts
     position = rank.gather(0, expert_2n[None])[0] - 1 + start[expert_2n]
-    token = torch.arange(n, device=first_n.device).repeat(2)
+    token = torch.arange(n, device=device).repeat(2)
     token_sorted = torch.empty_like(token).scatter_(0, position, token)
     *kept_counts, n_dropped = counts.tolist()
     n_kept = 2 * n - n_dropped
@@ -113,18 +149,30 @@ def run_experts(block: blocks.MixtureOfExperts, x_nE: Tensor, routing: Routing) 
     return _RoutedExperts.apply(x_nE, gate_2n, w1, w2, routing)
 
 
-def mix(block: blocks.MixtureOfExperts, x_BTE: Tensor, n_positions: int | None = None) -> Tensor:
-    """The whole mixture over the last T of `n_positions` (default: T) positions, [B, T, E] → [B, T, E]."""
-    B, T, E = x_BTE.shape
-    first_BT, second_BT, gate_2BT, kept_2BT = choose(block, x_BTE, n_positions or T)
-    routing = sort_by_expert(
-        first_BT.reshape(-1),
-        second_BT.reshape(-1),
-        gate_2BT.reshape(2, -1),
-        kept_2BT.reshape(2, -1),
-        block.num_experts,
-    )
-    return run_experts(block, x_BTE.reshape(-1, E), routing).view(B, T, E)
+def mix(
+    block: blocks.MixtureOfExperts, pieces: list[Tensor], n_positions: int | None = None
+) -> list[Tensor]:
+    """The whole mixture over pieces [b, T, E] of a batch.
+
+    Rows queue for slots across all pieces; only then may pieces not differ in T.
+
+    Args:
+        block: the mixture.
+        pieces: tokens of the last T positions.
+        n_positions: positions random numbers are drawn for; by default T.
+    """
+    gates_of_pieces = [gates(block, x_BTE) for x_BTE in pieces]
+    if block.unlimited:
+        choices = [choose(block, g, g.shape[2]) for g in gates_of_pieces]
+    else:
+        gates_XBT = torch.cat(gates_of_pieces, dim=1)
+        choices = choose(block, gates_XBT, n_positions or gates_XBT.shape[2]).split(
+            [len(x_BTE) for x_BTE in pieces]
+        )
+    return [
+        run_experts(block, x_BTE.flatten(0, 1), sort_by_expert(choice, block.num_experts)).view_as(x_BTE)
+        for x_BTE, choice in zip(pieces, choices, strict=True)
+    ]
 
 
 def _weighted_rows(rows_KE: Tensor, position_2n: Tensor, weight_2n: Tensor) -> Tensor:

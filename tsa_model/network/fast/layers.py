@@ -1,4 +1,4 @@
-"""Attention layers, batch first, and the stacks that end in one read-out token."""
+"""Attention layers, batch first, over a batch in pieces, and the layer that reads out one token."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tsa_model.network.fast import experts
-from tsa_model.network.fast.attention import Scaling, attend, attend_last
-from tsa_model.network.trace import Trace
+from tsa_model.network.fast.attention import Scaling, attend_last, attention_over
 
 if TYPE_CHECKING:
     from tsa_model.network import blocks
 
 
-def _is_production_mixture(block: nn.Module) -> bool:
+def is_capacity_mixture(block: nn.Module) -> bool:
+    """Whether the block is the production mixture, the only one in which rows can influence each other."""
     return hasattr(block, "capacity")
 
 
-def feedforward(block: nn.Module, x_BTE: Tensor) -> Tensor:
-    """The feed-forward part of a layer, [B, T, E] → [B, T, E]."""
-    if _is_production_mixture(block):
-        return experts.mix(cast("blocks.MixtureOfExperts", block), x_BTE)
+def rows_are_independent(layers: nn.ModuleList) -> bool:
+    """Whether no mixture of these layers lets one row of the batch influence another."""
+    mixtures = [layer.feedforward for layer in layers if is_capacity_mixture(layer.feedforward)]
+    return all(mixture.unlimited for mixture in mixtures)
+
+
+def feedforward(block: nn.Module, pieces: list[Tensor]) -> list[Tensor]:
+    """The feed-forward part of a layer over pieces [b, T, E]."""
+    if is_capacity_mixture(block):
+        return experts.mix(cast("blocks.MixtureOfExperts", block), pieces)
     if isinstance(block, nn.Sequential):
-        return block(x_BTE)
-    return block(x_BTE.transpose(0, 1)).transpose(0, 1)
+        return [block(x_BTE) for x_BTE in pieces]
+    return [block(x_BTE.transpose(0, 1)).transpose(0, 1) for x_BTE in pieces]
 
 
 def feedforward_last(block: nn.Module, x_BE: Tensor, n_positions: int) -> Tensor:
@@ -34,36 +39,58 @@ def feedforward_last(block: nn.Module, x_BE: Tensor, n_positions: int) -> Tensor
 
     A mixture draws its random numbers for every position, as if all were computed.
     """
-    if _is_production_mixture(block):
-        return experts.mix(cast("blocks.MixtureOfExperts", block), x_BE[:, None], n_positions)[:, 0]
+    if is_capacity_mixture(block):
+        mixture = cast("blocks.MixtureOfExperts", block)
+        return experts.mix(mixture, [x_BE[:, None]], n_positions)[0][:, 0]
     if isinstance(block, nn.Sequential):
         return block(x_BE)
     return block(x_BE[None])[0]
 
 
-def post_norm_layer(layer: blocks.AttentionLayer, x_BTE: Tensor, scaling: Scaling) -> Tensor:
+def _n_tokens(pieces: list[Tensor]) -> int:
+    return sum(x_BTE.shape[0] * x_BTE.shape[1] for x_BTE in pieces)
+
+
+def post_norm_layer(
+    layer: blocks.AttentionLayer, pieces: list[Tensor], scalings: list[Scaling]
+) -> list[Tensor]:
     """One layer of order attention, every token."""
-    x_BTE = layer.layer_norm1(x_BTE + layer.dropout1(attend(layer.multi_attn, x_BTE, scaling)))
-    return layer.layer_norm2(x_BTE + layer.dropout2(feedforward(layer.feedforward, x_BTE)))
+    attend = attention_over(layer.multi_attn, _n_tokens(pieces))
+    pieces = [
+        layer.layer_norm1(x + layer.dropout1(attend(x, scaling)))
+        for x, scaling in zip(pieces, scalings, strict=True)
+    ]
+    mixed = feedforward(layer.feedforward, pieces)
+    return [layer.layer_norm2(x + layer.dropout2(y)) for x, y in zip(pieces, mixed, strict=True)]
 
 
-def post_norm_layer_last(layer: blocks.AttentionLayer, x_BTE: Tensor, scaling: Scaling) -> Tensor:
-    """One layer of order attention, the last token only: [B, T, E] → [B, E]."""
-    y_BE = attend_last(layer.multi_attn, x_BTE, scaling.last_query())
-    x_BE = layer.layer_norm1(x_BTE[:, -1] + layer.dropout1(y_BE))
-    y_BE = feedforward_last(layer.feedforward, x_BE, x_BTE.shape[1])
+def post_norm_layer_last(
+    layer: blocks.AttentionLayer, pieces: list[Tensor], scalings: list[Scaling], n_positions: int
+) -> Tensor:
+    """One layer of order attention, the last token only: pieces [b, T, E] → [B, E]."""
+    attended = [
+        x[:, -1] + layer.dropout1(attend_last(layer.multi_attn, x, scaling.last_query()))
+        for x, scaling in zip(pieces, scalings, strict=True)
+    ]
+    x_BE = layer.layer_norm1(torch.cat(attended))
+    y_BE = feedforward_last(layer.feedforward, x_BE, n_positions)
     return layer.layer_norm2(x_BE + layer.dropout2(y_BE))
 
 
-def pre_norm_layer(layer: blocks.AttentionLayerPreNorm, x_BTD: Tensor) -> Tensor:
+def pre_norm_layer(layer: blocks.AttentionLayerPreNorm, pieces: list[Tensor]) -> list[Tensor]:
     """One layer of feature attention, every token."""
-    x_BTD = x_BTD + layer.dropout1(attend(layer.multi_attn, layer.layer_norm1(x_BTD), Scaling()))
-    return x_BTD + layer.dropout2(feedforward(layer.feedforward, layer.layer_norm2(x_BTD)))
+    attend = attention_over(layer.multi_attn, _n_tokens(pieces))
+    pieces = [x + layer.dropout1(attend(layer.layer_norm1(x), Scaling())) for x in pieces]
+    mixed = feedforward(layer.feedforward, [layer.layer_norm2(x) for x in pieces])
+    return [x + layer.dropout2(y) for x, y in zip(pieces, mixed, strict=True)]
 
 
-def pre_norm_layer_last(layer: blocks.AttentionLayerPreNorm, x_BTD: Tensor) -> Tensor:
-    """One layer of feature attention, the last token only: [B, T, D] → [B, D]."""
-    y_BD = attend_last(layer.multi_attn, layer.layer_norm1(x_BTD), Scaling())
-    x_BD = x_BTD[:, -1] + layer.dropout1(y_BD)
-    y_BD = feedforward_last(layer.feedforward, layer.layer_norm2(x_BD), x_BTD.shape[1])
+def pre_norm_layer_last(layer: blocks.AttentionLayerPreNorm, pieces: list[Tensor]) -> Tensor:
+    """One layer of feature attention, the last token only: pieces [b, T, D] → [B, D]."""
+    attended = [
+        x[:, -1] + layer.dropout1(attend_last(layer.multi_attn, layer.layer_norm1(x), Scaling()))
+        for x in pieces
+    ]
+    x_BD = torch.cat(attended)
+    y_BD = feedforward_last(layer.feedforward, layer.layer_norm2(x_BD), pieces[0].shape[1])
     return x_BD + layer.dropout2(y_BD)

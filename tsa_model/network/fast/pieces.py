@@ -1,0 +1,49 @@
+"""A batch as pieces of rows small enough for the processor's cache.
+
+Rows of a batch only meet in a mixture's routing, which needs nothing but the small gate tensors. Everything
+else runs piece by piece, so that what one operation writes the next one reads from the cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+PIECE_BYTES = 4 << 20
+"""Size of one activation of a piece on a CPU; other devices take the batch whole."""
+
+
+def rows_per_piece(row_elements: int, like: Tensor) -> int:
+    """How many rows of `row_elements` elements make a piece, on the device and in the dtype of `like`."""
+    if like.device.type != "cpu":
+        return 1 << 30
+    return max(1, PIECE_BYTES // max(1, row_elements * like.element_size()))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One piece: which rows of the batch, and from which position on they hold anything.
+
+    Attributes:
+        index: row numbers, int64 [b].
+        start: leading positions that are padding in every one of these rows and can be left out.
+    """
+
+    index: Tensor
+    start: int = 0
+
+
+def split_rows(n_rows: int, size: int, device: torch.device) -> list[Rows]:
+    """Consecutive pieces of at most `size` rows; one empty piece for an empty batch."""
+    return [Rows(index) for index in torch.arange(n_rows, device=device).split(size)]
+
+
+def split_by_length(key_padding_mask_BT: Tensor, size: int) -> list[Rows]:
+    """Pieces of rows of similar length, each without the positions that all its rows leave empty."""
+    first_B = (~key_padding_mask_BT).to(torch.uint8).argmax(dim=1)
+    order = torch.argsort(first_B, stable=True)
+    pieces = order.split(size)
+    starts = torch.stack([first_B[index[0]] for index in pieces]).tolist() if len(order) else [0]
+    return [Rows(index, start) for index, start in zip(pieces, starts, strict=True)]
