@@ -68,7 +68,7 @@ class BestAndLast(Checkpoint):
         stepped = n_done % trainer.accumulate_grad_batches == 0
         due = n_done % self.every_steps == 0 or trainer.received_sigterm
         if due and stepped and n_done < trainer.num_training_batches:
-            trainer.save_checkpoint(self.folder / LAST)
+            self._save_resume_point(trainer)
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -79,7 +79,10 @@ class BestAndLast(Checkpoint):
         else:
             self.epochs_since_best += 1
         self._stop_if_patience_is_over(trainer)
-        trainer.save_checkpoint(self.folder / LAST)
+        self._save_resume_point(trainer)
+
+    def _save_resume_point(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self.folder / LAST, weights_only=False)
 
     def _stop_if_patience_is_over(self, trainer: pl.Trainer) -> None:
         if self.patience and self.epochs_since_best >= self.patience:

@@ -38,7 +38,7 @@ class TrainConfig(Settings):
 
     loss: str = "CrossEntropyLoss"
     """One of the names `tsa_model.losses.create_loss_function` knows."""
-    loss_parameters: dict[str, float | str | bool] = {}
+    loss_parameters: dict[str, float | str | bool | tuple[float, ...]] = {}
 
     metric_choices: tuple[MetricName, ...] = ("auroc", "pr_auc")
     """Validation metrics, logged as val/<name>; precision, recall and f1 call the likelier class."""

@@ -47,17 +47,20 @@ class TSAModule(pl.LightningModule):
     Args:
         model: the network.
         training: optimiser, schedule, loss, metrics.
+        steps_per_epoch: optimiser steps of an epoch. None asks Lightning, which reads the training data
+            early for it and then cannot resume inside an epoch.
     """
 
     sequences: Literal["single", "dual"]
 
-    def __init__(self, model: ModelConfig, training: TrainConfig) -> None:
+    def __init__(self, model: ModelConfig, training: TrainConfig, steps_per_epoch: int | None = None) -> None:
         super().__init__()
         if model.sequences != self.sequences:
             raise ValueError(
                 f"{type(self).__name__} cannot train a network with sequences={model.sequences!r}"
             )
         self.training_config = training
+        self.steps_per_epoch = steps_per_epoch
         self.network = build_network(model, "fast")
         self.objective = Objective(training)
         self.epoch_metrics: list[dict[str, float]] = []
@@ -83,7 +86,7 @@ class TSAModule(pl.LightningModule):
         loss = self.objective(self(batch), batch["label"], self.current_epoch)
         if not torch.isfinite(loss):
             rows = batch["row"].tolist()
-            raise NonFiniteLossError(float(loss), self.current_epoch, batch_idx, rows)
+            raise NonFiniteLossError(loss.item(), self.current_epoch, batch_idx, rows)
         self._loss_sum += loss.detach().double().cpu() * len(batch["label"])
         self._loss_rows += len(batch["label"])
         self.log("train_loss_step", loss)
@@ -147,8 +150,12 @@ class TSAModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         config = self.training_config
         optimizer = create_optimizer(self.parameters(), config)
-        per_step = config.schedule_interval == "step"
-        total = int(self.trainer.estimated_stepping_batches) if per_step else config.max_epochs
+        if config.schedule_interval == "epoch":
+            total = config.max_epochs
+        elif self.steps_per_epoch is None:
+            total = int(self.trainer.estimated_stepping_batches)
+        else:
+            total = self.steps_per_epoch * config.max_epochs
         schedule = create_schedule(optimizer, config, total)
         return {
             "optimizer": optimizer,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from tsa_model.checkpoint import save_model
@@ -26,6 +31,11 @@ from tsa_model.training.feeding import EvaluationBatches, ShuffledBatches, Train
 from tsa_model.training.modules import NonFiniteLossError, TSADualSeq, TSAModule, TSASingleSeq
 
 MODULES: dict[str, type[TSAModule]] = {"single": TSASingleSeq, "dual": TSADualSeq}
+
+LIGHTNING_NOISE = (
+    r".*isinstance\(treespec, LeafSpec\)",  # its own use of a deprecated call
+    r".*smaller than the logging interval",  # short epochs are logged as a whole
+)
 
 
 def train_model(
@@ -64,9 +74,6 @@ def train_model(
     model = model_config(run, store)
     _check_periods(store)
     folder = Path(log_dir) / "checkpoints" / fingerprint(store, model, training)
-
-    torch.manual_seed(training.seed)
-    module = MODULES[model.sequences](model, training)
     selection = BestAndLast(
         folder, f"val/{training.primary_metric}", training.patience, training.checkpoint_every_steps
     )
@@ -74,19 +81,8 @@ def train_model(
     trainer = create_trainer(
         training, Path(log_dir), [ProgressLines(selection.monitor), throughput, selection]
     )
-    try:
-        _fit(trainer, module, store, training, folder / LAST)
-    except NonFiniteLossError as error:
-        path = Path(log_dir) / "non_finite_batch.json"
-        write_json(
-            path,
-            {
-                "epoch": error.epoch,
-                "batch": error.batch_idx,
-                "order_ids": store.ids_of(np.array(error.rows)).tolist(),
-            },
-        )
-        raise ValueError(f"{error} (order ids in {path})") from error
+    with _bad_batch_saved(store, Path(log_dir) / "non_finite_batch.json"):
+        module = _fit(trainer, store, model, training, folder / LAST)
     best = module.epoch_metrics[selection.best_epoch]
     metadata = {
         "store_digest": store.digest,
@@ -124,9 +120,11 @@ def model_config(run: RunConfig, store: SequenceStore) -> ModelConfig:
 def create_trainer(training: TrainConfig, log_dir: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Lightning's trainer as the configuration asks for it; it prints nothing itself."""
     log_dir.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     loggers: list[Logger] = [CSVLogger(log_dir, name="csv")]
     if training.tensorboard:
         loggers.append(TensorBoardLogger(log_dir, name="tensorboard"))
+    callbacks = [*callbacks, LearningRateMonitor(logging_interval="step")]
     return pl.Trainer(
         accelerator=training.accelerator,
         devices=training.devices,
@@ -161,18 +159,37 @@ def fingerprint(store: SequenceStore, model: ModelConfig, training: TrainConfig)
 
 
 def _fit(
-    trainer: pl.Trainer, module: TSAModule, store: SequenceStore, training: TrainConfig, last: Path
-) -> None:
+    trainer: pl.Trainer, store: SequenceStore, model: ModelConfig, training: TrainConfig, last: Path
+) -> TSAModule:
     rank, world_size = trainer.global_rank, trainer.world_size
-    size, seed, sequences = training.batch_size, training.seed, module.sequences
-    sampler = ShuffledBatches(store.targets("train"), size, seed, rank, world_size)
-    trainer.fit(
-        module,
-        train_dataloaders=TrainBatches(store, sequences, sampler),
-        val_dataloaders=EvaluationBatches(store, sequences, store.targets("vali"), size, rank, world_size),
-        ckpt_path=last if last.is_file() else None,
-        weights_only=True,
-    )
+    size, sequences = training.batch_size, model.sequences
+    sampler = ShuffledBatches(store.targets("train"), size, training.seed, rank, world_size)
+    validation = EvaluationBatches(store, sequences, store.targets("vali"), size, rank, world_size)
+    torch.manual_seed(training.seed)
+    steps_per_epoch = -(-len(sampler) // training.accumulate)
+    module = MODULES[sequences](model, training, steps_per_epoch)
+    with warnings.catch_warnings():
+        for noise in LIGHTNING_NOISE:
+            warnings.filterwarnings("ignore", message=noise)
+        trainer.fit(
+            module,
+            train_dataloaders=TrainBatches(store, sequences, sampler),
+            val_dataloaders=validation,
+            ckpt_path=last if last.is_file() else None,
+            weights_only=True,
+        )
+    return module
+
+
+@contextmanager
+def _bad_batch_saved(store: SequenceStore, path: Path) -> Iterator[None]:
+    """Turn a loss that is not finite into an error that says where the orders of its batch are listed."""
+    try:
+        yield
+    except NonFiniteLossError as error:
+        order_ids = store.ids_of(np.array(error.rows)).tolist()
+        write_json(path, {"epoch": error.epoch, "batch": error.batch_idx, "order_ids": order_ids})
+        raise ValueError(f"{error} (order ids in {path})") from error
 
 
 def _check_periods(store: SequenceStore) -> None:

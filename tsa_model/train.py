@@ -1,0 +1,52 @@
+"""Train from the command line: `python -m tsa_model.train --store DIR --run demo --model DIR --log DIR`.
+
+With more than one process, `python -m torch.distributed.run --nproc-per-node N -m tsa_model.train ...`
+starts them; `training.devices` and `training.num_nodes` must say the same numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from tsa_model.files import write_json
+from tsa_model.run_config import RunConfig
+from tsa_model.training import train_model
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train a model; see `--help`."""
+    options = _parser().parse_args(arguments)
+    result = train_model(
+        options.store,
+        RunConfig.load(options.run),
+        options.model,
+        options.log,
+        seed=options.seed,
+        max_epochs=options.max_epochs,
+    )
+    if int(os.environ.get("RANK", "0")) == 0:
+        if options.metrics:
+            write_json(options.metrics, result)
+        print(f"{result['key_figure']} after {result['epochs']} epochs, model in {options.model}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tsa_model.train",
+        description="Train a TSA model on a sequence store. Killed and started again with the same arguments,"
+        " it goes on from its last resume point.",
+    )
+    parser.add_argument("--store", required=True, help="sequence store (folder)")
+    parser.add_argument("--run", required=True, help="run description: a shipped name, a file, or its text")
+    parser.add_argument("--model", required=True, help="model folder to write")
+    parser.add_argument("--log", required=True, help="folder of logs and resume points")
+    parser.add_argument("--seed", type=int, help="replaces the run's seed")
+    parser.add_argument("--max-epochs", type=int, help="replaces the run's number of epochs")
+    parser.add_argument("--metrics", help="JSON file to write the metrics to")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
