@@ -41,7 +41,7 @@ def fit_calibrator(method: Method, score: ArrayLike, label: ArrayLike) -> Calibr
 
 
 def load_calibrator(path: str | Path) -> Calibrator:
-    """Load the calibrator saved at `path`; a file without a method holds a spline, as the legacy writes it."""
+    """Load the calibrator saved at `path`; without a method it is a spline, as the legacy writes it."""
     method = json.loads(Path(path).read_text(encoding="utf-8")).get("method", "spline")
     if method not in METHODS:
         raise ValueError(f"{path}: calibration method {method!r} is not one of {', '.join(METHODS)}")

@@ -77,7 +77,7 @@ def check_scores(table: ScoreTable) -> None:
         ValueError: columns differ in length, an order is there twice, or a value is not in [0, 1].
     """
     n_rows = table.order_id.size
-    columns = {"score": table.score, "percentile": table.percentile}
+    columns: dict[str, NDArray[Any]] = {"score": table.score, "percentile": table.percentile}
     if table.probability is not None:
         columns["probability"] = table.probability
     for name, values in columns.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,12 @@ from tsa_model.evaluation import (
     threshold_for_rate,
 )
 from tsa_model.export.session import DESCRIPTION_FILE, MODEL_FILE, ScoringSession, SessionSettings
-from tsa_model.files import atomic_folder, sha256, write_json
+from tsa_model.files import atomic_file, atomic_folder, sha256, write_json
 from tsa_model.run_config import RunConfig
 from tsa_model.scoring.files import Provenance, ScoreTable, write_scores
-from tsa_model.scoring.rows import ScoredRows, score_rows
+from tsa_model.scoring.pictures import ScoredPeriod, draw_pictures
+from tsa_model.scoring.report import render_report
+from tsa_model.scoring.rows import score_rows
 from tsa_model.sequences import SequenceStore
 
 SCORED_PERIODS = ("vali", "cali", "test")
@@ -34,16 +35,7 @@ PERCENTILE_CSV = "percentile_map.csv"
 ALERT_RATE = 0.01
 MANIFEST_FILE = "manifest.json"
 METRICS_FILE = "metrics.json"
-
-
-@dataclass(frozen=True)
-class ScoredPeriod:
-    """A period's orders and what the model says of them."""
-
-    rows: ScoredRows
-    label: NDArray[np.int64]
-    order_id: NDArray[Any]
-    order_time: NDArray[Any]
+PLOTS_FOLDER = "plots"
 
 
 def generate_scores(
@@ -100,7 +92,14 @@ def generate_scores(
         metrics = _metrics(store, periods, calibrator)
         metrics["calibration"] = refusal or "monotone spline"
         write_json(folder / METRICS_FILE, metrics)
+        pictures = draw_pictures(periods, calibrator, description["model_config"]["gate_threshold"])
+        (folder / PLOTS_FOLDER).mkdir()
+        for picture in pictures:
+            (folder / PLOTS_FOLDER / picture.file).write_bytes(picture.png)
         _write_manifest(folder, provenance, counts)
+    page = render_report(run.dataset.name, metrics, pictures, _facts(description, provenance))
+    with atomic_file(report_path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return {"key_figure": _key_figure(metrics), **metrics}
 
 
@@ -216,6 +215,25 @@ def _amount(store: SequenceStore) -> NDArray[np.float64] | None:
     place = list(store.preprocessing.numerical).index(names[0])
     _, values = current_orders(store, store.targets("test"))
     return ((values[:, place] - scaling.min) / scaling.scale).clip(0.0)
+
+
+def _facts(description: dict[str, Any], provenance: Provenance) -> dict[str, str]:
+    session = description["session"]
+    return {
+        "run": provenance.run_id,
+        "ONNX file, SHA-256": provenance.model_digest,
+        "weights, SHA-256": description["weights_sha256"],
+        "equivalence verdict": provenance.gate_id,
+        "sequence store, SHA-256": description["store_sha256"],
+        "calibrator, SHA-256": provenance.calibrator_digest or "none",
+        "parity": (
+            f"worst logit difference {description['parity']['worst_difference']['logits']:.2g} over "
+            f"{description['parity']['rows']} rows"
+        ),
+        "session": f"{', '.join(session['providers'])}, {session['graph_optimization_level']}, "
+        f"{session['intra_op_num_threads']} threads",
+        "project version": description["project_version"],
+    }
 
 
 def _plain(figures: dict[str, Interval]) -> dict[str, dict[str, float]]:

@@ -1,0 +1,81 @@
+"""The pictures of the model report, each with its heading and caption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tsa_model.calibration import Calibrator
+from tsa_model.evaluation import plots
+from tsa_model.scoring.rows import ScoredRows
+
+
+@dataclass(frozen=True)
+class ScoredPeriod:
+    """A period's orders and what the model says of them."""
+
+    rows: ScoredRows
+    label: NDArray[np.int64]
+    order_id: NDArray[Any]
+    order_time: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG and the words that go with it."""
+
+    file: str
+    heading: str
+    caption: str
+    png: bytes
+
+
+def draw_pictures(
+    periods: dict[str, ScoredPeriod], calibrator: Calibrator | None, gate_threshold: float
+) -> list[Picture]:
+    """Draw what the scored periods look like.
+
+    Args:
+        periods: "test" and "vali" are drawn.
+        calibrator: None leaves the calibrated curve out.
+        gate_threshold: where the dual network skips the card's history.
+    """
+    test, vali = periods["test"], periods["vali"]
+    pictures = [
+        Picture(
+            "curves.png",
+            "Ranking",
+            "Test against validation: a gap between the curves is what later orders cost. Dashed: chance.",
+            plots.curves({"vali": (vali.rows.score, vali.label), "test": (test.rows.score, test.label)}),
+        ),
+        Picture(
+            "score_distribution.png",
+            "Score distribution",
+            "Raw scores of the test period by class; the counts' axis is logarithmic.",
+            plots.score_distribution(test.rows.score, test.label),
+        ),
+    ]
+    probabilities: dict[str, ArrayLike] = {"raw score": test.rows.score}
+    if calibrator is not None:
+        probabilities["calibrated"] = calibrator.probability(test.rows.score)
+    pictures.append(
+        Picture(
+            "reliability.png",
+            "Reliability",
+            "The calibrator was fitted on the calibration period and is shown on the test period.",
+            plots.reliability(probabilities, test.label),
+        )
+    )
+    if test.rows.gate is not None:
+        pictures.append(
+            Picture(
+                "gate_scores.png",
+                "Gate scores",
+                "How much the network listens to the card's history; left of the dashed line it is skipped.",
+                plots.gate_scores(test.rows.gate, test.rows.real_orders[:, 1], test.label, gate_threshold),
+            )
+        )
+    return pictures
