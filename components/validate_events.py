@@ -18,7 +18,7 @@ def validate_events(
     Args:
         events: file or folder with the raw orders; empty = simulate the demo's.
         config: run description: a shipped name, a path, or the YAML text itself.
-        validated: the orders that later stages read.
+        validated: the orders that later stages read, a folder with one Parquet file.
         report: the contract report, one page.
         result: the contract result as JSON.
     """
@@ -27,6 +27,6 @@ def validate_events(
     from tsa_model.run_config import RunConfig
 
     metrics = contract.validate_events(
-        events, RunConfig.load(config), validated.path, report.path, result.path
+        events, RunConfig.load(config), f"{validated.path}/events.parquet", report.path, result.path
     )
     validated.metadata.update(metadata(metrics))

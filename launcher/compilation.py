@@ -59,8 +59,11 @@ def stage_names(documents: Documents) -> list[str]:
     return names
 
 
-def output_names(documents: Documents, task: str) -> list[str]:
-    """Names of the artifacts that `task` promises to write."""
+def output_types(documents: Documents, task: str) -> dict[str, str]:
+    """Name to schema title ("system.HTML") of every artifact that `task` promises to write."""
     component = documents[0]["root"]["dag"]["tasks"][task]["componentRef"]["name"]
     outputs = documents[0]["components"][component].get("outputDefinitions", {})
-    return list(outputs.get("artifacts", {}))
+    return {
+        name: artifact["artifactType"]["schemaTitle"]
+        for name, artifact in outputs.get("artifacts", {}).items()
+    }

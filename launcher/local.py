@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from launcher.compilation import Documents, output_names, stage_names, write_documents
+from launcher.compilation import Documents, output_types, stage_names, write_documents
 from launcher.display import Display, make_display
 from launcher.failure import exception_text
 from launcher.follow import Ended, Started, follow
@@ -157,6 +157,7 @@ def _watch(output: Iterable[str], documents: Documents, folder: Path, display: D
                 began = time.monotonic()
                 display.start(number, total, _shown(event.stage))
             elif isinstance(event, Ended):
+                _link_outputs(folder, documents, event.stage)
                 if not event.succeeded:
                     display.fail()
                     raise _stage_error(event.stage, Path(log.name))
@@ -174,12 +175,8 @@ def _watch(output: Iterable[str], documents: Documents, folder: Path, display: D
 
 def _collect(stage: str, seconds: float, documents: Documents, folder: Path, log: Path) -> StageResult:
     """Read what a finished stage left; kfp calls a stage successful even when an output is missing."""
-    link = folder / "stages"
-    if not link.exists():
-        (made,) = (folder / "artifacts").iterdir()
-        link.symlink_to(made.relative_to(folder))
-    output = link / stage
-    for name in output_names(documents, stage):
+    output = folder / "stages" / stage
+    for name in output_types(documents, stage):
         if not (output / name).exists():
             raise StageError(f"{_shown(stage)} ended without writing its output {name!r}\nlog: {log}")
     content = json.loads((output / "executor_output.json").read_text(encoding="utf-8"))
@@ -190,6 +187,18 @@ def _collect(stage: str, seconds: float, documents: Documents, folder: Path, log
     ]
     figures = [str(entry["key_figure"]) for entry in metadata if "key_figure" in entry]
     return StageResult(_shown(stage), seconds, "; ".join(figures), output)
+
+
+def _link_outputs(folder: Path, documents: Documents, stage: str) -> None:
+    """Make a stage's outputs easy to find, also after a failure: `stages/<stage>`, pages as `.html`."""
+    stages = folder / "stages"
+    if not stages.is_symlink():
+        (made,) = (folder / "artifacts").iterdir()
+        stages.symlink_to(made.relative_to(folder))
+    for name, kind in output_types(documents, stage).items():
+        page = stages / stage / f"{name}.html"
+        if kind == "system.HTML" and page.with_name(name).exists():
+            page.symlink_to(name)
 
 
 def _stage_error(stage: str, log: Path) -> StageError:

@@ -46,6 +46,7 @@ def test_a_run_shows_its_stages_and_keeps_everything_in_its_folder(tmp_path: Pat
     assert [result.name for result in results] == ["write_words", "read_words"]
     assert results[0].key_figure == "3 copies"
     assert (results[0].output / "text").read_text() == "python3 " * 3
+    assert (results[0].output / "page.html").read_text() == "<p>words</p>"
     assert (results[1].output / "length").read_text() == "24"
     assert "writing" in (folder / "logs" / "1-write-words.log").read_text()
     assert not (folder / "tmp").exists()

@@ -4,7 +4,7 @@ from kfp import dsl
 
 
 @dsl.component(base_image="python", install_kfp_package=False)
-def write_words(words: str, count: int, text: dsl.Output[dsl.Dataset]):
+def write_words(words: str, count: int, text: dsl.Output[dsl.Dataset], page: dsl.Output[dsl.HTML]):
     from tsa_model.progress import report
 
     for done in range(1, count + 1):
@@ -12,6 +12,8 @@ def write_words(words: str, count: int, text: dsl.Output[dsl.Dataset]):
     print("writing")
     with open(text.path, "w") as stream:
         stream.write(words * count)
+    with open(page.path, "w") as stream:
+        stream.write("<p>words</p>")
     text.metadata["key_figure"] = f"{count} copies"
 
 
