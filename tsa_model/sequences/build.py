@@ -112,7 +112,9 @@ def _write_orders(folder: Path, columns: EventColumns, targets: Targets) -> None
 def _write_matrices(folder: Path, columns: EventColumns, fitted: Preprocessing, files: ColumnFiles) -> None:
     """Write the model's inputs: engineered in chronological order, the others once per key order."""
     index_dtype = np.dtype(np.int16 if fitted.n_embedding <= np.iinfo(np.int16).max else np.int32)
-    categorical, numerical, engineered = [], [], []
+    categorical: list[str] = []
+    numerical: list[str] = []
+    engineered: list[str] = []
     for feature, vocabulary in fitted.categorical.items():
         if feature in columns.categorical:  # the known label is decided per target, not stored
             categorical.append(f"index_{feature}")

@@ -51,11 +51,9 @@ def cast_moment(raw: pa.Array) -> Cast:
     if pa.types.is_timestamp(raw.type) or pa.types.is_date(raw.type):
         microseconds = pc.cast(raw.cast(pa.timestamp("us"), safe=False), pa.int64())
     elif is_text(raw.type):
-        microseconds = _by_distinct(raw, pa.int64(), _parse_moment)
+        microseconds = _text_to_microseconds(raw)
     elif pa.types.is_integer(raw.type):
-        in_range = _flags(pc.and_(pc.greater(raw, EARLIEST_S), pc.less(raw, LATEST_S)))
-        seconds = pc.if_else(pa.array(in_range), raw, None).cast(pa.int64())
-        microseconds = pc.multiply(seconds, MICROSECONDS)
+        microseconds = _seconds_to_microseconds(raw)
     elif pa.types.is_floating(raw.type):
         seconds = raw.cast(pa.float64())
         usable = _flags(pc.and_(pc.greater(seconds, EARLIEST_S), pc.less(seconds, LATEST_S)))
@@ -81,6 +79,7 @@ def cast_label(raw: pa.Array) -> Cast:
 def cast_number(raw: pa.Array) -> Cast:
     """Cast to finite float64; null stays null, and NaN becomes it."""
     if is_text(raw.type):
+        raw = pc.if_else(pc.is_in(raw, pa.array(MISSING_TEXTS, raw.type)), None, raw)
         number = _text_to_number(raw)
     elif pa.types.is_null(raw.type):
         number = raw.cast(pa.float64())
@@ -89,7 +88,7 @@ def cast_number(raw: pa.Array) -> Cast:
     else:
         return _nothing(raw, pa.float64(), "a finite number")
     finite = _flags(pc.is_finite(number))
-    bad = _flags(pc.is_valid(raw)) & ~finite & ~_flags(pc.is_nan(number)) & ~_is_missing_text(raw)
+    bad = _flags(pc.is_valid(raw)) & ~finite & ~_flags(pc.is_nan(number))
     return Cast(pc.if_else(pa.array(finite), number, None), bad, "a finite number")
 
 
@@ -135,6 +134,18 @@ def _whole(raw: pa.Array) -> tuple[pa.Array, np.ndarray]:
     usable = _flags(pc.and_(pc.equal(pc.floor(number), number), pc.less(pc.abs(number), EXACT_WHOLE)))
     values = pc.if_else(pa.array(usable), number, None).cast(pa.int64())
     return values, _flags(pc.is_valid(raw)) & ~usable & ~_flags(pc.is_nan(number))
+
+
+def _seconds_to_microseconds(seconds: pa.Array) -> pa.Array:
+    in_range = _flags(pc.and_(pc.greater(seconds, EARLIEST_S), pc.less(seconds, LATEST_S)))
+    return pc.multiply(pc.if_else(pa.array(in_range), seconds, None).cast(pa.int64()), MICROSECONDS)
+
+
+def _text_to_microseconds(raw: pa.Array) -> pa.Array:
+    try:  # epoch seconds all the way
+        return _seconds_to_microseconds(raw.cast(pa.int64()))
+    except pa.ArrowInvalid:
+        return _by_distinct(raw, pa.int64(), _parse_moment)
 
 
 def _text_to_number(raw: pa.Array) -> pa.Array:

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.casting import (
     Cast,
-    as_text,
     cast_category,
     cast_id,
     cast_label,
     cast_moment,
     cast_number,
 )
+from tsa_model.sequences.problems import Problems
 
 
 def wanted_columns(description: DatasetDescription) -> list[str]:
@@ -38,12 +38,12 @@ def clean(part: pa.Table, description: DatasetDescription) -> pa.Table:
 
     Returns:
         Columns `order_id`, `customer`, `card` (int64 or text), `time_us` (int64), `label` (int8),
-        `c0`, `c1`, … (text), `n0`, `n1`, … (float64) in the description's order, and `problem`, `value` (text):
-        the reason why a row cannot be used and the raw value behind it, null in good rows.
+        `c0`, `c1`, … (text), `n0`, `n1`, … (float64) in the description's order, and `problem`, `value`
+        (text): the reason why a row cannot be used and the raw value behind it, null in good rows.
     """
     raw = {name: _one_array(part[name]) for name in part.column_names}
     columns: dict[str, pa.Array] = {}
-    problems = _Problems(part.num_rows)
+    problems = Problems(part.num_rows)
 
     def add(name: str, column: str, cast: Cast, required: bool = False) -> None:
         columns[name] = cast.values
@@ -62,27 +62,6 @@ def clean(part: pa.Table, description: DatasetDescription) -> pa.Table:
     for place, column in enumerate(description.raw_numerical):
         add(f"n{place}", column, cast_number(raw[column]), column not in description.may_be_missing)
     return pa.table(columns | problems.columns())
-
-
-class _Problems:
-    """The first problem of every row."""
-
-    def __init__(self, n_rows: int) -> None:
-        self._reason = np.full(n_rows, None, dtype=object)
-        self._value = np.full(n_rows, None, dtype=object)
-
-    def note(self, column: str, raw: pa.Array, bad: np.ndarray, reason: str) -> None:
-        rows = np.flatnonzero(bad)
-        rows = rows[[self._reason[row] is None for row in rows]] if len(rows) else rows
-        if len(rows):
-            self._reason[rows] = f"column {column}: {reason}"
-            self._value[rows] = as_text(raw.take(pa.array(rows))).to_pylist()
-
-    def columns(self) -> dict[str, pa.Array]:
-        return {
-            "problem": pa.array(self._reason, pa.string()),
-            "value": pa.array(self._value, pa.string()),
-        }
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

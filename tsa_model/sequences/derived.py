@@ -108,6 +108,7 @@ class _Chunk:
         self._end = ordering.end[rows] - first
         self._time_us = columns.time_us[rows]
         self._sums: dict[str, _ExactSums] = {}
+        self._found: dict[int, np.ndarray] = {}
 
     def statistic(self, window: Window, length_us: int, delay_us: int) -> np.ndarray:
         """The window's statistic for each order, float64; NaN where it needs a value the order lacks."""
@@ -140,6 +141,11 @@ class _Chunk:
 
     def _first_younger(self, age_us: int) -> np.ndarray:
         """First position in each order's history with time > own time − age; `end` when there is none."""
+        if age_us not in self._found:
+            self._found[age_us] = self._search(age_us).astype(np.int32)
+        return self._found[age_us]
+
+    def _search(self, age_us: int) -> np.ndarray:
         key = np.cumsum(self._start == np.arange(len(self._start))) - 1
         earliest_us = self._time_us.min()
         span_us = int(self._time_us.max() - earliest_us) + 1

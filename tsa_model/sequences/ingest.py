@@ -45,15 +45,18 @@ def ingest(events: Any, description: DatasetDescription, work: Path, bad_path: P
         BadEvents: the events cannot be used.
     """
     engine = DuckDBEngine(work)
-    with BadRows(description, bad_path) as bad:
-        n_rows = _write_clean(events, description, work / "clean.parquet", bad)
-        table = engine.table(work / "clean.parquet")
-        table = _without_repeated(engine, table, bad, description)
-        bad.check(n_rows)
-    keys = [name for name in ORDERING_NAMES if name in table.columns]
-    whole = whole_number_columns(engine, table) if are_text_files(events) else []
-    columns = _spill(engine, chronological(table, keys, whole), keys, description, ColumnFiles(work / "raw"))
-    engine.close()
+    try:
+        with BadRows(description, bad_path) as bad:
+            n_rows = _write_clean(events, description, work / "clean.parquet", bad)
+            table = engine.table(work / "clean.parquet")
+            table = _without_repeated(engine, table, bad, description)
+            bad.check(n_rows)
+        keys = [name for name in ORDERING_NAMES if name in table.columns]
+        whole = whole_number_columns(engine, table) if are_text_files(events) else []
+        ordered = chronological(table, keys, whole)
+        columns = _spill(engine, ordered, keys, description, ColumnFiles(work / "raw"))
+    finally:
+        engine.close()
     if not len(columns):
         raise BadEvents("no rows are left after those that cannot be used were set aside")
     return Ingested(columns, bad.n_rows)

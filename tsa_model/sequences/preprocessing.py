@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
@@ -67,6 +68,39 @@ class Preprocessing(Settings):
         if isinstance(source, Mapping):
             return cls.model_validate(source)
         return cls.model_validate(json.loads(Path(source).read_text(encoding="utf-8")))
+
+    @classmethod
+    def from_legacy(cls, meta: Mapping[str, Any]) -> Preprocessing:
+        """Take over the legacy's dictionaries, in which unknown is 0, scalers and defaults.
+
+        Args:
+            meta: as `parse_wide_rows` takes it. Engineered features stay as they are unless
+                `engineered_scale` and `engineered_min` are given.
+        """
+        defaults = meta.get("default_values", {})
+        engineered = meta.get("engineered", ())
+        scales = {
+            "numerical": (meta["numerical"], meta["numerical_scale"], meta["numerical_min"]),
+            "engineered": (
+                engineered,
+                meta.get("engineered_scale", [1.0] * len(engineered)),
+                meta.get("engineered_min", [0.0] * len(engineered)),
+            ),
+        }
+        return cls(
+            n_embedding=meta["n_embedding"],
+            categorical={
+                name: Vocabulary(values=meta["categorical_map"][name], unknown=0, default=defaults.get(name))
+                for name in meta["categorical"]
+            },
+            **{
+                role: {
+                    name: Scaling(scale=scale, min=low, default=float(defaults.get(name, 0)))
+                    for name, scale, low in zip(*columns, strict=True)
+                }
+                for role, columns in scales.items()
+            },
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the JSON file that `load` reads."""

@@ -81,6 +81,19 @@ def file_format(path: Path) -> str:
     raise BadEvents(f"{path}: unknown kind of file; expected {', '.join(SUFFIXES)}")
 
 
+def read_schema(path: Path) -> pa.Schema:
+    """Return the names and types of a file's columns; every column of a CSV file is text."""
+    if path.stat().st_size == 0:
+        raise BadEvents(f"{path} is empty: 0 bytes")
+    try:
+        if file_format(path) == "csv":
+            return pa.schema([(name, pa.string()) for name in _csv_header(path)])
+        _check_marks(path)
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
+        raise BadEvents(f"{path} cannot be read: {error}") from error
+
+
 def check_columns(origin: str, present: Sequence[str], wanted: Sequence[str]) -> None:
     """Refuse a table that lacks a wanted column or has it twice."""
     missing = [name for name in wanted if name not in present]
@@ -125,7 +138,7 @@ def _parquet_parts(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
         claimed = file.metadata.num_rows * len(columns) * 8
         if claimed > max(LARGE_BYTES, MAX_INFLATION * path.stat().st_size):
             raise BadEvents(
-                f"{path} has {path.stat().st_size:,} bytes but claims {file.metadata.num_rows:,} rows: refused"
+                f"{path} claims {file.metadata.num_rows:,} rows in {path.stat().st_size:,} bytes: refused"
             )
         n_rows = 0
         for batch in file.iter_batches(max(1, PART_CELLS // len(columns)), columns=list(columns)):

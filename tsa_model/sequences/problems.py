@@ -1,0 +1,56 @@
+"""The first reason why a row cannot be used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from tsa_model.sequences.casting import as_text
+from tsa_model.sequences.reading import BadEvents
+
+SHOWN_CHARACTERS = 80
+
+
+class Problems:
+    """One reason and one raw value per bad row."""
+
+    def __init__(self, n_rows: int) -> None:
+        self._reason = np.full(n_rows, None, dtype=object)
+        self._value = np.full(n_rows, None, dtype=object)
+
+    def note(self, column: str, raw: pa.Array | pa.ChunkedArray, bad: np.ndarray, reason: str) -> None:
+        """Note a reason for the rows where `bad`, [n] bool, unless they have one already."""
+        self.note_rows(column, raw, np.flatnonzero(bad), reason)
+
+    def note_rows(self, column: str, raw: pa.Array | pa.ChunkedArray, rows: np.ndarray, reason: str) -> None:
+        """Note a reason for some row numbers."""
+        rows = np.array([row for row in np.unique(rows) if self._reason[row] is None], dtype=np.int64)
+        if len(rows):
+            self._reason[rows] = f"column {column}: {reason}"
+            self._value[rows] = [_shown(value) for value in as_text(raw.take(pa.array(rows))).to_pylist()]
+
+    @property
+    def bad(self) -> np.ndarray:
+        """[n] bool."""
+        return self._reason != None  # noqa: E711, elementwise
+
+    def columns(self) -> dict[str, pa.Array]:
+        """`problem` and `value`, text, null in good rows."""
+        return {
+            "problem": pa.array(self._reason, pa.string()),
+            "value": pa.array(self._value, pa.string()),
+        }
+
+    def raise_first(self, order_ids: pa.ChunkedArray, origin: str) -> None:
+        """Raise `BadEvents` for the first bad row, if there is one."""
+        bad = np.flatnonzero(self.bad)
+        if len(bad):
+            first = bad[0]
+            raise BadEvents(
+                f"{origin}: {self._reason[first]}: {self._value[first]!r} (order {order_ids[first].as_py()}); "
+                f"{len(bad):,} of {len(self._reason):,} rows cannot be used"
+            )
+
+
+def _shown(value: str | None) -> str | None:
+    return value if value is None or len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…"
