@@ -45,6 +45,13 @@ class ModelSettings(Settings):
     moe_eval: Literal["legacy", "deterministic"] = "legacy"
     """`deterministic`: in evaluation every token keeps both experts, without capacity limit."""
 
+    time_encoder: Literal["none", "periodic", "cosine"] = "none"
+    """Encode each order's time and add it to its token, before the dummy token (TSA spec, section 11)."""
+    feature_aggregation: Literal["production", "relu_halving", "linear"] = "production"
+    """How the features of an order become one vector (TSA spec, sections 3 and 11)."""
+    moe_form: Literal["top2_capacity", "noisy_top2", "dense_softmax"] = "top2_capacity"
+    """How tokens are mixed over the experts (TSA spec, sections 6 and 11)."""
+
     gate_embedding_dim: PositiveInt = 16
     gate_hidden_dim: PositiveInt = 256
     gate_feedforward_dim: PositiveInt = 128

@@ -44,7 +44,7 @@ def test_relu_aggregation_halves_to_one_and_ends_linearly(n_features: int, width
         nn.init.uniform_(layer.weight, -0.5, 1.0)
     x = normal(2, 3, 4, n_features)
     y = aggregation(x)
-    assert y.shape == (2, 3, 4)
+    assert y.shape == (2, 3, 4, 1)
     assert y.unique().numel() > 4
     expected = [layer_by_layer(row, layers, relu=True) for row in x.reshape(-1, n_features).tolist()]
     torch.testing.assert_close(
@@ -60,7 +60,7 @@ def test_linear_aggregation_is_one_weighted_sum(n_features: int) -> None:
         layer_by_layer(row, [aggregation.encoder], relu=False) for row in x.reshape(-1, n_features).tolist()
     ]
     y = aggregation(x)
-    assert y.shape == (2, 3, 4)
+    assert y.shape == (2, 3, 4, 1)
     torch.testing.assert_close(
         y.flatten(), torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-12
     )

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class FeatureAggregationReLU(nn.Module):
-    """[..., D, F] → [..., D]: widths halve down to 1, ReLU after each, then Linear(1, 1).
+    """[..., D, F] → [..., D, 1]: widths halve down to 1, ReLU after each, then Linear(1, 1).
 
     Args:
         n_features: F.
@@ -23,11 +23,11 @@ class FeatureAggregationReLU(nn.Module):
 
     def forward(self, x_DF: Tensor) -> Tensor:
         """Aggregate the last axis."""
-        return self.encoder(x_DF).squeeze(-1)
+        return self.encoder(x_DF)
 
 
 class FeatureAggregationLinear(nn.Module):
-    """[..., D, F] → [..., D]: one weight per feature and a bias.
+    """[..., D, F] → [..., D, 1]: one weight per feature and a bias.
 
     Args:
         n_features: F.
@@ -39,7 +39,7 @@ class FeatureAggregationLinear(nn.Module):
 
     def forward(self, x_DF: Tensor) -> Tensor:
         """Aggregate the last axis."""
-        return self.encoder(x_DF).squeeze(-1)
+        return self.encoder(x_DF)
 
 
 def compute_fm_parallel(v_FD: Tensor) -> Tensor:

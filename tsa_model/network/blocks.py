@@ -4,17 +4,18 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 from types import ModuleType
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from tsa_model.network import fast, reference
 from tsa_model.network.trace import SILENT, Trace
 
 Implementation = Literal["reference", "fast"]
-IMPLEMENTATIONS: dict[str, ModuleType] = {"reference": reference, "fast": fast}
+IMPLEMENTATIONS = ("reference", "fast")
 
 FEATURE_AGGREGATION_HALVINGS = 5
 MIN_EXPERT_CAPACITY = 4
@@ -36,13 +37,13 @@ class Block(nn.Module):
     def __init__(self, implementation: Implementation = "reference") -> None:
         super().__init__()
         if implementation not in IMPLEMENTATIONS:
-            raise ValueError(f"implementation={implementation!r} is not one of {sorted(IMPLEMENTATIONS)}")
+            raise ValueError(f"implementation={implementation!r} is not one of {IMPLEMENTATIONS}")
         self.implementation = implementation
 
     @property
     def compute(self) -> ModuleType:
         """The module of functions this block computes with."""
-        return IMPLEMENTATIONS[self.implementation]
+        return importlib.import_module(f"tsa_model.network.{self.implementation}")
 
 
 class FeatureAggregation(Block):
@@ -56,13 +57,14 @@ class FeatureAggregation(Block):
         super().__init__(implementation)
         widths = [max(1, n_features // 2**k) for k in range(FEATURE_AGGREGATION_HALVINGS + 1)] + [1]
         layers: list[nn.Module] = []
-        for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
             if i:
                 layers.append(nn.LeakyReLU(0.01))
             layers.append(nn.Linear(n_in, n_out))
         self.encoder = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Aggregate the last axis."""
         return self.compute.feature_aggregation(self, x)
 
 
@@ -132,6 +134,7 @@ class MixtureOfExperts(Block):
         return max(min(n_tokens, int(n_tokens * factor / self.num_experts)), MIN_EXPERT_CAPACITY)
 
     def forward(self, x: Tensor, trace: Trace = SILENT) -> Tensor:
+        """Route and mix; see the class for what the rows of a batch do to each other."""
         return self.compute.mixture_of_experts(self, x, trace=trace)
 
 
@@ -170,6 +173,7 @@ class TemporalMultiheadAttention(Block):
         attn_mask: Tensor | None = None,
         trace: Trace = SILENT,
     ) -> Tensor:
+        """Attend; `time` [B, T, 1] in seconds makes it temporal, masks are True = ignore."""
         return self.compute.attention(self, x, time, key_padding_mask, attn_mask, trace=trace)
 
 
@@ -211,6 +215,7 @@ class AttentionLayer(_LayerParameters):
         attn_mask: Tensor | None = None,
         trace: Trace = SILENT,
     ) -> Tensor:
+        """Run the layer; arguments as in `TemporalMultiheadAttention`."""
         return self.compute.attention_layer(self, x, time, key_padding_mask, attn_mask, trace=trace)
 
 
@@ -218,6 +223,7 @@ class AttentionLayerPreNorm(_LayerParameters):
     """[T, B, D] → [T, B, D]: pre-norm layer of feature attention (TSA spec, section 5)."""
 
     def forward(self, x: Tensor, trace: Trace = SILENT) -> Tensor:
+        """Run the layer."""
         return self.compute.attention_layer_pre_norm(self, x, trace=trace)
 
 
@@ -226,9 +232,10 @@ class OrderAttentionModule(Block):
 
     Args:
         embedding: the shared table, (V + 2) × D, padding row 0.
-        n_cat_features, n_num_features: Fc and Fn.
+        n_num_features: Fn, whose rows are the table's last before row V + 1.
         layers: the attention layers, width E = 2·D.
-        use_bias_table: create the legacy's unused `emb_tbl_bias`.
+        aggregation_cat, aggregation_num: [..., D, F] → [..., D, 1] for the Fc and the Fn features.
+        bias_rows: rows of the legacy's unused `emb_tbl_bias`; 0 leaves it out.
         use_time_seq: pass the orders' times to the layers.
         return_seq: return [B, L + 1, E] instead of the dummy token's [B, E].
         time_encoder: [B, L, 1] → [L, B, E], added to the order tokens; None in the production form.
@@ -237,10 +244,11 @@ class OrderAttentionModule(Block):
     def __init__(
         self,
         embedding: nn.Embedding,
-        n_cat_features: int,
         n_num_features: int,
         layers: list[AttentionLayer],
-        use_bias_table: bool = True,
+        aggregation_cat: nn.Module,
+        aggregation_num: nn.Module,
+        bias_rows: int = 0,
         use_time_seq: bool = True,
         return_seq: bool = False,
         time_encoder: nn.Module | None = None,
@@ -253,14 +261,14 @@ class OrderAttentionModule(Block):
         self.use_time_seq = use_time_seq
         self.return_seq = return_seq
         self.dummy_order = nn.Parameter(torch.randn(1, 2 * D))
-        if use_bias_table:
-            self.emb_tbl_bias = untrained(n_cat_features + n_num_features, D)
+        if bias_rows:
+            self.emb_tbl_bias = untrained(bias_rows, D)
         self.embedding = embedding
         self.layer_norm_feature = nn.LayerNorm(2 * D)
         self.layer_stack = nn.ModuleList(layers)
         self.layer_norm = nn.LayerNorm(2 * D)
-        self.feature_aggregation_cat = FeatureAggregation(n_cat_features, implementation)
-        self.feature_aggregation_num = FeatureAggregation(n_num_features, implementation)
+        self.feature_aggregation_cat = aggregation_cat
+        self.feature_aggregation_num = aggregation_num
         self.time_encoder = time_encoder
 
     def forward(
@@ -272,6 +280,7 @@ class OrderAttentionModule(Block):
         attn_mask: Tensor | None = None,
         trace: Trace = SILENT,
     ) -> Tensor:
+        """Read a history; tensors as in TSA spec, section 1."""
         return self.compute.order_attention(
             self, x_cat, x_num, time_seq, key_padding_mask, attn_mask, trace=trace
         )
@@ -318,4 +327,5 @@ class FeatureAttentionModule(Block):
     def forward(
         self, x_cat: Tensor, x_num: Tensor, x_engineered: Tensor | None = None, trace: Trace = SILENT
     ) -> Tensor:
+        """Read the current order, the last row of `x_cat` [B, L, Fc] and `x_num` [B, L, Fn]."""
         return self.compute.feature_attention(self, x_cat, x_num, x_engineered, trace=trace)

@@ -9,10 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from tsa_model.config import ModelConfig
+from tsa_model.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
+from tsa_model.forms.features import FeatureAggregationLinear, FeatureAggregationReLU
+from tsa_model.forms.time_encoding import CosineTimeEncoding, PeriodicTimeEncoding
 from tsa_model.network.blocks import (
     AttentionLayer,
     AttentionLayerPreNorm,
     Block,
+    FeatureAggregation,
     FeatureAttentionModule,
     Implementation,
     MixtureOfExperts,
@@ -22,6 +26,11 @@ from tsa_model.network.blocks import (
 from tsa_model.network.inspection import inspect_network
 from tsa_model.network.trace import SILENT, Trace
 
+TIME_ENCODERS: dict[str, type[nn.Module] | None] = {
+    "none": None,
+    "periodic": PeriodicTimeEncoding,
+    "cosine": CosineTimeEncoding,
+}
 CLASSIFIER_HIDDEN_DIM = 1024
 MLP_HIDDEN_DIM = 1024
 MLP_DROPOUT = 0.1
@@ -88,7 +97,10 @@ class Network(Block):
 
 
 class SingleSequenceNetwork(Network):
-    """One history and the current order's features (TSA spec, section 8; legacy OrderFeatureAttentionClassifier)."""
+    """One history and the current order's features (TSA spec, section 8).
+
+    The legacy calls it OrderFeatureAttentionClassifier.
+    """
 
     required = ("x_cat", "x_num", "time_seq", "key_padding_mask")
 
@@ -116,7 +128,10 @@ class SingleSequenceNetwork(Network):
 
 
 class DualSequenceNetwork(Network):
-    """Both histories and a gate that weighs them (TSA spec, section 9; legacy TwoSeqMoEOrderFeatureAttentionClassifier)."""
+    """Both histories and a gate that weighs them (TSA spec, section 9).
+
+    The legacy calls it TwoSeqMoEOrderFeatureAttentionClassifier.
+    """
 
     required = tuple(
         f"{name}_{key}"
@@ -152,6 +167,10 @@ def _feedforward(
 ) -> nn.Module:
     if not use_moe:
         return plain_feedforward(dim, hidden_dim, config.dropout)
+    if config.moe_form == "noisy_top2":
+        return NoisyTop2Experts(dim, config.num_experts)
+    if config.moe_form == "dense_softmax":
+        return DenseSoftmaxExperts(dim, config.num_experts, hidden_dim)
     return MixtureOfExperts(
         dim,
         config.num_experts,
@@ -177,15 +196,27 @@ def _order_attention(
         )
         for _ in range(config.n_layers_order)
     ]
+    n_features = config.n_cat_features + config.n_num_features
+    time_encoder = TIME_ENCODERS[config.time_encoder]
     return OrderAttentionModule(
         embedding,
-        config.n_cat_features,
         config.n_num_features,
         layers,
-        config.emb_tbl_use_bias,
-        config.use_time_seq,
+        _feature_aggregation(config, config.n_cat_features, implementation),
+        _feature_aggregation(config, config.n_num_features, implementation),
+        bias_rows=n_features if config.emb_tbl_use_bias else 0,
+        use_time_seq=config.use_time_seq,
+        time_encoder=None if time_encoder is None else time_encoder(dim),
         implementation=implementation,
     )
+
+
+def _feature_aggregation(config: ModelConfig, n_features: int, implementation: Implementation) -> nn.Module:
+    if config.feature_aggregation == "relu_halving":
+        return FeatureAggregationReLU(n_features)
+    if config.feature_aggregation == "linear":
+        return FeatureAggregationLinear(n_features)
+    return FeatureAggregation(n_features, implementation)
 
 
 def _gate_settings(config: ModelConfig) -> ModelConfig:

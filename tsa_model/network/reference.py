@@ -223,7 +223,7 @@ def feature_attention(
 def single(
     network: networks.SingleSequenceNetwork, batch: dict[str, Tensor], trace: Trace = SILENT
 ) -> tuple[Tensor, Tensor]:
-    """One history and the current order's features → (logits [B, classes], ensemble) (TSA spec, section 8)."""
+    """One history and the current order → (logits [B, classes], ensemble) (TSA spec, section 8)."""
     x_cat, x_num = batch["x_cat"], batch["x_num"]
     x_engineered = batch.get("x_engineered")
     with trace.scope("order_attention"):

@@ -1,26 +1,28 @@
 """The same numbers as `reference`, faster: the same functions over the same parameters.
 
-What is saved, all of it exact in real arithmetic: tokens are gathered per expert instead of dispatched through
-one-hot tensors; projections that only meet in a product are folded; the time factor is computed once;
+What is saved, all of it exact in real arithmetic: tokens are gathered per expert instead of dispatched
+through one-hot tensors; projections that only meet in a product are folded; the time factor is computed once;
 the last layer of a stack computes the one token that is read out; orders that are all padding are aggregated
-once; feature attention embeds the current order only; both gate calls of the dual network are one.
+once, and left out altogether where rows do not influence each other; feature attention embeds the current
+order only; both gate calls of the dual network are one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from tsa_model.network import blocks
 from tsa_model.network.fast import aggregation, experts, layers
 from tsa_model.network.fast.attention import Scaling, attention_over
 from tsa_model.network.fast.pieces import rows_per_piece, split_by_length, split_rows
 from tsa_model.network.trace import SILENT, Trace
 
 if TYPE_CHECKING:
-    from tsa_model.network import blocks, networks
+    from tsa_model.network import networks
 
 
 def feature_aggregation(block: blocks.FeatureAggregation, x: Tensor) -> Tensor:
@@ -104,7 +106,7 @@ def order_attention(
         for piece in rows
     ]
     del x_BLE, x_BTE
-    *body, last = block.layer_stack
+    *body, last = cast(list[blocks.AttentionLayer], list(block.layer_stack))
     for i, layer in enumerate(body):
         pieces = layers.post_norm_layer(layer, pieces, scalings)
         _record_pieces(trace, f"layer_stack.{i}.output", pieces)
@@ -127,22 +129,17 @@ def _record_pieces(trace: Trace, name: str, pieces: list[Tensor]) -> None:
 def _order_vectors(block: blocks.OrderAttentionModule, x_cat_BLF: Tensor, x_num_BLF: Tensor) -> Tensor:
     """Aggregate each order's features, [B, L, E]; orders that are all padding are one vector."""
     B, L, _ = x_cat_BLF.shape
-    table = block.embedding.weight
     first = block.n_embedding - block.n_num_features + 1
-    rows_FD = table[first : first + block.n_num_features]
+    rows_FD = block.embedding.weight[first : first + block.n_num_features]
     x_cat_nF, x_num_nF = x_cat_BLF.flatten(0, 1), x_num_BLF.flatten(0, 1)
     empty_n = (x_cat_nF == 0).all(dim=1) & (x_num_nF == 0).all(dim=1)
     (filled,) = torch.where(~empty_n)
     # One all-padding order rides at the end, its vector is then copied to every other one.
     x_cat = torch.cat([x_cat_nF.index_select(0, filled), x_cat_nF.new_zeros(1, x_cat_nF.shape[1])])
     x_num = torch.cat([x_num_nF.index_select(0, filled), x_num_nF.new_zeros(1, x_num_nF.shape[1])])
-    x_mE = torch.cat(
-        [
-            aggregation.aggregate_categorical(block.feature_aggregation_cat.encoder, table, x_cat),
-            aggregation.aggregate_numerical(block.feature_aggregation_num.encoder, rows_FD, x_num),
-        ],
-        dim=1,
-    )
+    cat_mD = aggregation.aggregate_categorical(block.feature_aggregation_cat, block.embedding, x_cat)
+    num_mD = aggregation.aggregate_numerical(block.feature_aggregation_num, rows_FD, x_num)
+    x_mE = torch.cat([cat_mD, num_mD], dim=1)
     x_nE = x_mE[-1:].expand(B * L, -1).index_copy(0, filled, x_mE[:-1])
     return x_nE.view(B, L, x_nE.shape[1])
 
@@ -175,7 +172,7 @@ def feature_attention(
     x_BTD = block.layer_norm_engineered(torch.cat(parts, dim=1))
     trace.record("tokens", x_BTD.transpose(0, 1))
     pieces = list(x_BTD.split(rows_per_piece(x_BTD[:1].numel(), x_BTD)))
-    *body, last = block.layer_stack_feature
+    *body, last = cast(list[blocks.AttentionLayerPreNorm], list(block.layer_stack_feature))
     for i, layer in enumerate(body):
         pieces = layers.pre_norm_layer(layer, pieces)
         _record_pieces(trace, f"layer_stack_feature.{i}.output", pieces)

@@ -1,4 +1,4 @@
-"""Feature aggregation on the tables themselves: gather or multiply, then halve, one cache-sized piece at a time.
+"""Feature aggregation from the tables themselves, one cache-sized piece at a time.
 
 The encoder works along the feature axis, so orders and embedding coordinates together are the columns of one
 matrix per layer, [F, orders·D]: each layer is a single matrix product. The first layer of the numerical side
@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from tsa_model.network import blocks
 from tsa_model.network.fast.autocast import lowered
 
 NEGATIVE_SLOPE = 0.01
 PIECE_ELEMENTS = 1 << 19
-"""Elements of the widest activation of one piece; 2 MiB in float32, what one core's second-level cache holds."""
+"""Elements of the widest activation of one piece; 2 MiB in float32, a core's second-level cache."""
 
 
 def encoder_parameters(encoder: nn.Sequential) -> list[Tensor]:
@@ -27,15 +28,19 @@ def encoder_parameters(encoder: nn.Sequential) -> list[Tensor]:
     return [p for layer in encoder if isinstance(layer, nn.Linear) for p in (layer.weight, layer.bias)]
 
 
-def aggregate_categorical(encoder: nn.Sequential, table: Tensor, ids_nF: Tensor) -> Tensor:
-    """Aggregate the embeddings of `ids_nF` [n, Fc] from `table` [V + 2, D] → [n, D]; row 0 is not trained."""
-    table, *parameters = lowered(table, *encoder_parameters(encoder))
+def aggregate_categorical(block: nn.Module, embedding: nn.Embedding, ids_nF: Tensor) -> Tensor:
+    """Aggregate the embeddings of `ids_nF` [n, Fc] → [n, D]; row 0 of the table is not trained."""
+    if not isinstance(block, blocks.FeatureAggregation):
+        return block(embedding(ids_nF).transpose(1, 2)).squeeze(-1)
+    table, *parameters = lowered(embedding.weight, *encoder_parameters(block.encoder))
     return _AggregateCategorical.apply(table, ids_nF, *parameters)
 
 
-def aggregate_numerical(encoder: nn.Sequential, rows_FD: Tensor, x_nF: Tensor) -> Tensor:
+def aggregate_numerical(block: nn.Module, rows_FD: Tensor, x_nF: Tensor) -> Tensor:
     """Aggregate value × embedding for `x_nF` [n, Fn] and the features' embeddings [Fn, D] → [n, D]."""
-    rows_FD, x_nF, *parameters = lowered(rows_FD, x_nF, *encoder_parameters(encoder))
+    if not isinstance(block, blocks.FeatureAggregation):
+        return block((rows_FD * x_nF[:, :, None]).transpose(1, 2)).squeeze(-1)
+    rows_FD, x_nF, *parameters = lowered(rows_FD, x_nF, *encoder_parameters(block.encoder))
     return _AggregateNumerical.apply(rows_FD, x_nF, *parameters)
 
 
@@ -106,7 +111,7 @@ class _AggregateCategorical(torch.autograd.Function):
 
 
 def _numerical_product(weight: Tensor, rows_FD: Tensor) -> Tensor:
-    """The first layer over value × embedding as one matrix, [F1·D, Fn]: entry (f, d), j is weight[f, j]·rows[j, d]."""
+    """First layer and embedding as one matrix, [F1·D, Fn]: entry ((f, d), j) is weight[f, j]·rows[j, d]."""
     return (weight[:, None, :] * rows_FD.t()[None]).reshape(-1, weight.shape[1])
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from tsa_model.network import blocks
 from tsa_model.network.fast.autocast import lowered
-
-if TYPE_CHECKING:
-    from tsa_model.network import blocks
 
 
 @dataclass(frozen=True)
@@ -149,9 +147,7 @@ def run_experts(block: blocks.MixtureOfExperts, x_nE: Tensor, routing: Routing) 
     return _RoutedExperts.apply(x_nE, gate_2n, w1, w2, routing)
 
 
-def mix(
-    block: blocks.MixtureOfExperts, pieces: list[Tensor], n_positions: int | None = None
-) -> list[Tensor]:
+def mix(block: blocks.MixtureOfExperts, pieces: list[Tensor], n_positions: int | None = None) -> list[Tensor]:
     """The whole mixture over pieces [b, T, E] of a batch.
 
     Rows queue for slots across all pieces; only then may pieces not differ in T.

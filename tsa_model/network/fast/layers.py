@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from tsa_model.network import blocks
 from tsa_model.network.fast import experts
 from tsa_model.network.fast.attention import Scaling, attend_last, attention_over
-
-if TYPE_CHECKING:
-    from tsa_model.network import blocks
-
-
-def is_capacity_mixture(block: nn.Module) -> bool:
-    """Whether the block is the production mixture, the only one in which rows can influence each other."""
-    return hasattr(block, "capacity")
 
 
 def rows_are_independent(layers: nn.ModuleList) -> bool:
     """Whether no mixture of these layers lets one row of the batch influence another."""
-    mixtures = [layer.feedforward for layer in layers if is_capacity_mixture(layer.feedforward)]
-    return all(mixture.unlimited for mixture in mixtures)
+    feedforwards = [cast(blocks.AttentionLayer, layer).feedforward for layer in layers]
+    return all(block.unlimited for block in feedforwards if isinstance(block, blocks.MixtureOfExperts))
 
 
 def feedforward(block: nn.Module, pieces: list[Tensor]) -> list[Tensor]:
     """The feed-forward part of a layer over pieces [b, T, E]."""
-    if is_capacity_mixture(block):
-        return experts.mix(cast("blocks.MixtureOfExperts", block), pieces)
+    if isinstance(block, blocks.MixtureOfExperts):
+        return experts.mix(block, pieces)
     if isinstance(block, nn.Sequential):
         return [block(x_BTE) for x_BTE in pieces]
     return [block(x_BTE.transpose(0, 1)).transpose(0, 1) for x_BTE in pieces]
@@ -39,9 +32,8 @@ def feedforward_last(block: nn.Module, x_BE: Tensor, n_positions: int) -> Tensor
 
     A mixture draws its random numbers for every position, as if all were computed.
     """
-    if is_capacity_mixture(block):
-        mixture = cast("blocks.MixtureOfExperts", block)
-        return experts.mix(mixture, [x_BE[:, None]], n_positions)[0][:, 0]
+    if isinstance(block, blocks.MixtureOfExperts):
+        return experts.mix(block, [x_BE[:, None]], n_positions)[0][:, 0]
     if isinstance(block, nn.Sequential):
         return block(x_BE)
     return block(x_BE[None])[0]
