@@ -1,0 +1,18 @@
+"""A run description small enough to go through every stage within seconds."""
+
+from tsa_model.run_config import RunConfig
+
+
+def small_run() -> RunConfig:
+    """The demo with a tenth of the orders, a tiny network and two epochs."""
+    run = RunConfig.load("demo").model_dump(mode="json")
+    run["simulation"] |= {"orders": 6000}
+    run["model"] |= {
+        "dim_embedding_table": 8,
+        "dim_attn_feedforward": 16,
+        "n_layers_order": 1,
+        "n_layers_feature": 1,
+        "num_experts": 2,
+    }
+    run["training"] |= {"max_epochs": 2, "batch_size": 256}
+    return RunConfig.load(run)
