@@ -16,6 +16,8 @@ from data_contracts.columns import Column, Kind
 
 MAX_TEXT = 256
 """Longest text of an id or a category, in bytes."""
+MICROSECONDS = 1_000_000
+MOST_SECONDS = 2**63 // MICROSECONDS - 1
 EXACT_FLOAT = 2.0**53
 """Whole numbers below this are exact in float64."""
 
@@ -71,8 +73,8 @@ def is_plain_whole(values: pa.ChunkedArray) -> bool:
 def cast(raw: pa.ChunkedArray, column: Column, as_whole: bool = False) -> CastColumn:
     """Cast one column to its canonical type.
 
-    Ids become int64 or text, times int64 epoch seconds, labels float64 (they become int8 once
-    checked), categories text, numbers float64.
+    Ids become int64 or text, times int64 microseconds since 1970 UTC, labels and numbers float64 (finite or
+    not, a label of any value: that is for the suite to say), categories text.
 
     Args:
         raw: values as read; text from a CSV, or a type that `suits` the kind.
@@ -120,14 +122,18 @@ def _cast_whole(values: pa.Array) -> CastColumn:
 
 def _cast_time(values: pa.Array, as_whole: bool) -> CastColumn:
     if pa.types.is_timestamp(values.type):
-        seconds = values.cast(pa.timestamp("s", values.type.tz), safe=False)
-        return CastColumn(seconds.cast(pa.int64()), _none(values))
-    if not _is_text(values.type):
-        return _cast_whole(values)
-    try:  # the usual spelling of a data frame's dates, without a loop
-        return CastColumn(values.cast(pa.timestamp("s")).cast(pa.int64()), _none(values))
-    except pa.ArrowInvalid:
-        return _parse(values, pa.int64(), _parse_moment)
+        # In another zone or unit it is the same moment; finer parts of a microsecond are dropped.
+        microseconds = values.cast(pa.timestamp("us", values.type.tz), safe=False).cast(pa.int64())
+        return CastColumn(microseconds, _none(values))
+    if _is_text(values.type):
+        try:  # the usual spelling of a data frame's dates, without a loop
+            return CastColumn(values.cast(pa.timestamp("us")).cast(pa.int64()), _none(values))
+        except pa.ArrowInvalid:
+            return _parse_distinct(values, pa.int64(), _parse_moment)
+    seconds = _cast_whole(values)
+    unreadable = seconds.unreadable | _mask(pc.greater(pc.abs(seconds.values), MOST_SECONDS))
+    kept = pc.if_else(pa.array(unreadable), None, seconds.values)
+    return CastColumn(pc.multiply(kept, MICROSECONDS), unreadable)
 
 
 def _cast_label(values: pa.Array, as_whole: bool) -> CastColumn:
@@ -161,10 +167,16 @@ def _parse(values: pa.Array, type_: pa.DataType, parse: Callable[[str], int | fl
     try:
         return CastColumn(values.cast(type_), _none(values))
     except pa.ArrowInvalid:
-        distinct = pc.drop_null(pc.unique(values))
-        parsed = pa.array([parse(text) for text in distinct.to_pylist()], type_)
-        read = pc.take(parsed, pc.index_in(values, distinct))
-        return CastColumn(read, _mask(pc.and_(pc.is_null(read), pc.is_valid(values))))
+        return _parse_distinct(values, type_, parse)
+
+
+def _parse_distinct(
+    values: pa.Array, type_: pa.DataType, parse: Callable[[str], int | float | None]
+) -> CastColumn:
+    distinct = pc.drop_null(pc.unique(values))
+    parsed = pa.array([parse(text) for text in distinct.to_pylist()], type_)
+    read = pc.take(parsed, pc.index_in(values, distinct))
+    return CastColumn(read, _mask(pc.and_(pc.is_null(read), pc.is_valid(values))))
 
 
 def _parse_whole(text: str) -> int | None:
@@ -173,12 +185,13 @@ def _parse_whole(text: str) -> int | None:
 
 def _parse_moment(text: str) -> int | None:
     if _WHOLE.fullmatch(text):
-        return int(text)
+        return int(text) * MICROSECONDS if abs(int(text)) <= MOST_SECONDS else None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return math.floor((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return math.floor(moment.timestamp()) * MICROSECONDS + moment.microsecond
 
 
 def _parse_number(text: str) -> float | None:

@@ -38,14 +38,15 @@ def event_columns(dataset: DatasetDescription) -> tuple[Column, ...]:
         meaning = "key of the second history; missing = none"
         columns.append(Column(dataset.card_id, "id", id_dtype, "", True, meaning))
     columns += [
-        Column(dataset.order_time, "time", "int64", "s since 1970, UTC", False, "moment of the order"),
+        Column(dataset.order_time, "time", "timestamp", "µs, UTC", False, "moment of the order"),
         Column(dataset.label, "label", "int8", "", True, "0 genuine, 1 fraud, missing or -1 not yet known"),
     ]
     for name in dataset.raw_categorical:
         columns.append(Column(name, "category", "text", "", True, "categorical feature"))
     for name in dataset.raw_numerical:
         role = "numerical feature" if name in dataset.numerical else "engineered feature"
-        columns.append(Column(name, "number", "float64", "as given", False, role))
+        nullable = name in dataset.may_be_missing
+        columns.append(Column(name, "number", "float64", "as given", nullable, role))
     return _each_once(columns)
 
 

@@ -47,6 +47,7 @@ def check(
                 bad_rows=len(rows),
                 examples=tuple(_example(frame, row, column, name, noun) for row in rows[:MAX_EXAMPLES]),
                 severity=severity,
+                positions=tuple(rows),
                 detail="" if result.success or rows else f"it is {details.get('observed_value')}",
             )
         )
@@ -54,16 +55,13 @@ def check(
 
 
 def _validate(frame: pd.DataFrame, expectations: list[Expectation]) -> list[Any]:
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import and whenever a context is built
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    context = _context()
+    from great_expectations import ExpectationSuite
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
     batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": frame})
     # The results come back in an order of their own, so each carries its place.
-    suite = gx.ExpectationSuite(name="suite")
+    suite = ExpectationSuite(name="suite")
     for place, expectation in enumerate(expectations):
         suite.add_expectation(expectation.copy(update={"meta": {"place": place}}))
     format_ = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
@@ -72,6 +70,22 @@ def _validate(frame: pd.DataFrame, expectations: list[Expectation]) -> list[Any]
         if result.exception_info.get("raised_exception"):
             raise RuntimeError(f"{result.expectation_config}: {result.exception_info}")
     return sorted(results, key=lambda result: result.expectation_config.meta["place"])
+
+
+def _context() -> Any:
+    """Build a context that lives in memory only and talks to nobody."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import
+    import great_expectations as gx
+    from great_expectations.data_context.types import base
+
+    return gx.get_context(
+        mode="ephemeral",
+        project_config=base.DataContextConfig(
+            analytics_enabled=False,
+            progress_bars=base.ProgressBarsConfig(globally=False, metric_calculations=False),
+            store_backend_defaults=base.InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        ),
+    )
 
 
 def _example(frame: pd.DataFrame, row: Any, column: Any, name: str | None, noun: str) -> Example:

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from data_contracts import casting, suites
+from data_contracts import casting
 from data_contracts.columns import Column, event_columns
-from data_contracts.context import check
-from data_contracts.findings import MAX_EXAMPLES, ContractViolation, Example, Finding, merge, raise_if_stopped
-from data_contracts.periods import repeated_orders, summarise_periods
+from data_contracts.findings import Example, Finding, merge, raise_if_stopped
+from data_contracts.parts import check_part
 from data_contracts.report import write_report
-from data_contracts.sources import EventFile, EventTable, find_files
+from data_contracts.sources import Source, open_sources
+from data_contracts.whole import check_periods, repeated_orders, summarise_periods
+from data_contracts.writing import CanonicalFile, RowsAside, without_orders
 from tsa_model.dataset import DatasetDescription
 from tsa_model.files import atomic_file, write_json
 from tsa_model.run_config import RunConfig
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Source = EventFile | EventTable
+from tsa_model.sequences.reading import BadEvents
 
 
 @dataclass
 class _Reading:
-    """What was seen while the events were read part by part."""
+    """What was seen so far."""
 
-    findings: list[Finding] = field(default_factory=list)
+    about_input: list[Finding] = field(default_factory=list)
+    """Rules about files, columns and periods: broken, they stop the run."""
+    about_rows: list[Finding] = field(default_factory=list)
+    """Rules about single rows, which may be set aside instead."""
     rows: int = 0
+    bad_rows: int = 0
     ignored: list[str] = field(default_factory=list)
     """Columns of the input that the description does not name."""
+    periods: list[dict[str, Any]] = field(default_factory=list)
 
 
 def validate_events(
@@ -46,6 +43,7 @@ def validate_events(
     events_path: str | Path,
     report_path: str | Path,
     result_path: str | Path,
+    quarantine_path: str | Path | None = None,
 ) -> dict[str, Any]:
     """Check raw events against the dataset description and write them in canonical types.
 
@@ -54,104 +52,117 @@ def validate_events(
     Args:
         events: CSV, gzipped CSV or Parquet file, or a folder of them; empty = simulate (`run.simulation`).
         run: the run description.
-        events_path: Parquet file to write: ids int64 or text, order time int64 epoch seconds UTC, label
+        events_path: Parquet file to write: ids int64 or text, order time as timestamp (µs, UTC), label
             int8 or null, categories text, numbers float64; input order is kept.
         report_path: HTML page to write.
         result_path: JSON result to write, with the offending order ids.
+        quarantine_path: CSV file for rows set aside (`on_bad_rows: quarantine`), with reasons; None = beside
+            the result, as `<result_path>.quarantine.csv`.
 
     Returns:
-        Figures for the stage table: rows, frauds, fraud_rate, checks, warnings, key_figure.
+        Figures for the stage table: rows, bad_rows, frauds, fraud_rate, checks, warnings, key_figure.
 
     Raises:
         ContractViolation: the events break the contract; nothing is written to `events_path`.
     """
     subject = str(events) or "simulated orders"
-    reading, periods = _Reading(), []
-    with atomic_file(events_path) as temporary:
+    reading = _Reading()
+    with (
+        atomic_file(events_path) as temporary,
+        RowsAside(run.dataset, Path(quarantine_path or f"{result_path}.quarantine.csv")) as aside,
+    ):
         try:
-            _read(_sources(events, run), run.dataset, reading, temporary)
-            if not any(finding.stops for finding in reading.findings):
-                reading.findings += _check_whole(temporary, run.dataset, reading.rows)
-                periods = summarise_periods(temporary, run.dataset)
-                reading.findings += _check_periods(periods)
-        except ContractViolation as error:
-            reading.findings.append(Finding("the events can be read", detail=str(error)))
-        reading.findings = merge(reading.findings)
-        result = _result(subject, run.dataset, reading, periods)
+            _read(open_sources(events, run), run.dataset, reading, temporary, aside)
+        except BadEvents as error:
+            reading.about_input.append(Finding("the events can be read", detail=str(error)))
+        findings = _judge(reading, run.dataset)
+        result = _result(subject, run.dataset, reading, findings)
         write_json(result_path, result)
         write_report(report_path, result)
-        raise_if_stopped(reading.findings, subject, str(result_path))
+        raise_if_stopped(findings, subject, str(result_path))
     return _figures(result)
 
 
-def _sources(events: str, run: RunConfig) -> list[Source]:
-    if events:
-        return list(find_files(events))
-    if run.simulation is None:
-        raise ContractViolation("no events are given, and the run description has no simulation section")
-    from tsa_model.simulate import simulate_orders
-
-    return [EventTable(pa.Table.from_pandas(simulate_orders(run.simulation), preserve_index=False))]
-
-
-def _read(sources: list[Source], dataset: DatasetDescription, reading: _Reading, target: Path) -> None:
-    """Cast and check part by part; write the canonical rows to `target` while nothing is broken."""
+def _read(
+    sources: list[Source],
+    dataset: DatasetDescription,
+    reading: _Reading,
+    target: Path,
+    aside: RowsAside,
+) -> None:
+    """Check the input's columns, then its rows part by part, then the whole; write the good rows."""
     columns = event_columns(dataset)
+    described = {column.name for column in columns}
     for source in sources:
-        reading.findings += _check_schema(source, columns, reading)
-    if any(finding.stops for finding in reading.findings):
+        reading.ignored += [n for n in source.schema.names if n not in described | set(reading.ignored)]
+        reading.about_input += _check_columns(source, columns)
+    if any(finding.stops for finding in reading.about_input):
         return
-    whole_ids = _whole_ids(sources, columns)
-    suite = suites.raw_events(columns)
-    with closing(_CanonicalFile(target)) as file:
-        for raw in _parts(sources, columns):
-            table, findings = _cast(raw, columns, whole_ids, reading.rows)
-            findings += check(_checked_frame(table, columns), suite, name=dataset.order_id)
-            reading.findings = merge([*reading.findings, *findings])
-            reading.rows += raw.num_rows
-            if not any(finding.stops for finding in reading.findings):
-                file.write(_canonical(table, columns))
+    _read_rows(sources, columns, reading, target, aside)
+    good_rows = reading.rows - reading.bad_rows
+    nothing = "" if good_rows else f"0 of {reading.rows:,} rows"
+    reading.about_input.append(Finding("there are orders that can be used", detail=nothing))
+    if good_rows:
+        finding, repeated = repeated_orders(target, dataset.order_id, good_rows)
+        reading.about_rows.append(finding)
+        if repeated:
+            reading.bad_rows += finding.bad_rows
+            without_orders(target, dataset.order_id, repeated, aside, finding)
+        reading.periods = summarise_periods(target, dataset)
+        reading.about_input += check_periods(reading.periods)
 
 
-def _parts(sources: list[Source], columns: tuple[Column, ...]) -> Iterator[pa.Table]:
-    names = [column.name for column in columns]
-    for source in sources:
-        yield from source.parts(names)
-
-
-def _check_schema(source: Source, columns: tuple[Column, ...], reading: _Reading) -> list[Finding]:
-    schema = source.schema()
-    names = [column.name for column in columns]
-    reading.ignored += [name for name in schema.names if name not in names + reading.ignored]
+def _check_columns(source: Source, columns: tuple[Column, ...]) -> list[Finding]:
+    """Check that every described column is there, in a type that can hold its kind of value."""
     findings = []
     for column in columns:
-        if column.name not in schema.names:
-            detail = f"{source} has no such column, only {', '.join(schema.names)}"
-        elif not source.is_text and not casting.suits(schema.field(column.name).type, column.kind):
-            detail = f"{source} holds {schema.field(column.name).type}"
+        name = column.name
+        if name not in source.schema.names:
+            detail = f"{source} has no column {name}, only {', '.join(source.schema.names)}"
+        elif not source.is_text and not casting.suits(source.schema.field(name).type, column.kind):
+            detail = f"the column's type in {source} is {source.schema.field(name).type}"
         else:
             continue
         rows = source.count_rows()
-        example = _first_row(source, column.name, columns[0].name)
-        sentence = casting.sentence(column.kind, column.name)
-        findings.append(Finding(sentence, column.name, rows, rows, example, detail=detail))
+        sentence = casting.sentence(column.kind, name)
+        example = _first_row(source, name, columns[0].name)
+        findings.append(Finding(sentence, name, rows, rows, example, detail=detail))
     return findings
 
 
 def _first_row(source: Source, column: str, order_id: str) -> tuple[Example, ...]:
-    wanted = [name for name in dict.fromkeys((column, order_id)) if name in source.schema().names]
-    first = next(iter(source.parts(wanted)), None) if wanted else None
+    wanted = [name for name in dict.fromkeys((column, order_id)) if name in source.schema.names]
+    first = next(source.parts(wanted), None) if wanted else None
     if first is None or not first.num_rows:
         return ()
     row = first.slice(0, 1).to_pylist()[0]
     return (Example(row.get(column), row.get(order_id), 1),)
 
 
+def _read_rows(
+    sources: list[Source], columns: tuple[Column, ...], reading: _Reading, target: Path, aside: RowsAside
+) -> None:
+    names = [column.name for column in columns]
+    whole_ids = _whole_ids(sources, columns)
+    with CanonicalFile(target) as file:
+        for source in sources:
+            for raw in source.parts(names):
+                part = check_part(raw, columns, whole_ids, reading.rows)
+                reading.about_rows = merge([*reading.about_rows, *part.findings])
+                reading.rows += raw.num_rows
+                is_bad = pc.is_valid(part.reasons)
+                if pc.any(is_bad, min_count=0).as_py():
+                    reading.bad_rows += pc.sum(is_bad).as_py()
+                    bad = (part.reasons.filter(is_bad), part.values.filter(is_bad), raw.filter(is_bad))
+                    aside.add(str(source), *bad)
+                file.write(str(source), part.good)
+
+
 def _whole_ids(sources: list[Source], columns: tuple[Column, ...]) -> frozenset[str]:
     """Text id columns that hold plain whole numbers only: read as such, CSV and Parquet give the same ids."""
-    text_sources = [source for source in sources if source.is_text]
-    whole = {column.name for column in columns if column.kind == "id"} if text_sources else set()
-    for source in text_sources:
+    texts = [source for source in sources if source.is_text]
+    whole = {column.name for column in columns if column.kind == "id"} if texts else set()
+    for source in texts:
         for part in source.parts(sorted(whole)) if whole else ():
             whole -= {name for name in whole if not casting.is_plain_whole(part[name])}
             if not whole:
@@ -159,103 +170,29 @@ def _whole_ids(sources: list[Source], columns: tuple[Column, ...]) -> frozenset[
     return frozenset(whole)
 
 
-def _cast(
-    raw: pa.Table, columns: tuple[Column, ...], whole_ids: frozenset[str], offset: int
-) -> tuple[pa.Table, list[Finding]]:
-    """Cast a part; rows with an unreadable value are reported once and left out of the table."""
-    arrays, findings = {}, []
-    unreadable = np.zeros(raw.num_rows, dtype=bool)
-    for column in columns:
-        cast = casting.cast(raw[column.name], column, column.name in whole_ids)
-        arrays[column.name] = cast.values
-        unreadable |= cast.unreadable
-        bad = np.flatnonzero(cast.unreadable)
-        examples = tuple(
-            Example(raw[column.name][row].as_py(), raw[columns[0].name][row].as_py(), offset + row + 1)
-            for row in bad[:MAX_EXAMPLES].tolist()
-        )
-        sentence = casting.sentence(column.kind, column.name)
-        findings.append(Finding(sentence, column.name, raw.num_rows, len(bad), examples))
-    arrays[_ROW] = pa.array(np.arange(offset, offset + raw.num_rows))
-    table = pa.table(arrays)
-    return (table.filter(pa.array(~unreadable)) if unreadable.any() else table), findings
-
-
-_ROW = "__row__"
-"""Position in the input, kept beside the values while they are checked."""
-
-
-def _checked_frame(table: pa.Table, columns: tuple[Column, ...]) -> pd.DataFrame:
-    import pandas as pd
-
-    names = [c.name for c in columns if c.kind in ("time", "label", "number") or not c.nullable]
-    nullable = {pa.int64(): pd.Int64Dtype()}
-    frame = table.select(names).to_pandas(types_mapper=nullable.get)
-    frame.index = pd.Index(table[_ROW].to_numpy())
-    return frame
-
-
-def _canonical(table: pa.Table, columns: tuple[Column, ...]) -> pa.Table:
-    arrays = {}
-    for column in columns:
-        values = table[column.name]
-        if column.kind == "label":
-            values = pc.if_else(pc.equal(values, -1), None, values).cast(pa.int8())
-        arrays[column.name] = values
-    return pa.table(arrays)
-
-
-class _CanonicalFile:
-    """A Parquet file whose schema the first part decides."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer: pq.ParquetWriter | None = None
-
-    def write(self, table: pa.Table) -> None:
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(
-                self._path, table.schema, compression="zstd", write_page_checksum=True
-            )
-        if table.schema != self._writer.schema:
-            raise ContractViolation(f"files differ in their types: {self._writer.schema} and {table.schema}")
-        self._writer.write_table(table)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
-def _check_whole(path: Path, dataset: DatasetDescription, rows: int) -> list[Finding]:
-    """Rules about all rows together."""
-    if not rows:
-        return [Finding("there are orders", detail="0 rows")]
-    return [Finding("there are orders", rows=rows), repeated_orders(path, dataset.order_id, rows)]
-
-
-def _check_periods(periods: list[dict[str, Any]]) -> list[Finding]:
-    import pandas as pd
-
-    frame = pd.DataFrame(periods)
-    learned = frame["period"].isin(["train", "vali"])
-    findings = check(frame[learned], suites.learnable_periods(), name="period", noun="period")
-    findings += check(frame[~learned], suites.scorable_periods(), "period", "period", severity="warn")
-    return [replace(finding, rows=int(learned.sum())) for finding in findings]
+def _judge(reading: _Reading, dataset: DatasetDescription) -> list[Finding]:
+    """All findings; bad rows only warn where they are few enough to be set aside."""
+    allowed = dataset.max_bad_share * reading.rows if dataset.on_bad_rows == "quarantine" else 0
+    about_rows = merge(reading.about_rows)
+    if reading.bad_rows <= allowed:
+        about_rows = [replace(finding, severity="warn") for finding in about_rows]
+    return [*reading.about_input, *about_rows]
 
 
 def _result(
-    subject: str, dataset: DatasetDescription, reading: _Reading, periods: list[dict[str, Any]]
+    subject: str, dataset: DatasetDescription, reading: _Reading, findings: list[Finding]
 ) -> dict[str, Any]:
     return {
         "contract": "raw events",
         "subject": subject,
         "dataset": dataset.name,
-        "passed": not any(finding.stops for finding in reading.findings),
+        "passed": not any(finding.stops for finding in findings),
         "rows": reading.rows,
-        "findings": [finding.as_json() for finding in reading.findings],
-        "columns": [vars(column) for column in event_columns(dataset)],
+        "bad_rows": reading.bad_rows,
+        "findings": [finding.as_json() for finding in findings],
+        "columns": [asdict(column) for column in event_columns(dataset)],
         "ignored_columns": reading.ignored,
-        "periods": periods,
+        "periods": reading.periods,
     }
 
 
@@ -263,11 +200,13 @@ def _figures(result: dict[str, Any]) -> dict[str, Any]:
     frauds = sum(period["frauds"] for period in result["periods"])
     known = sum(period["known_labels"] for period in result["periods"])
     rate = frauds / known if known else 0.0
+    aside = f", {result['bad_rows']:,} set aside" if result["bad_rows"] else ""
     return {
         "rows": result["rows"],
+        "bad_rows": result["bad_rows"],
         "frauds": frauds,
         "fraud_rate": rate,
         "checks": len(result["findings"]),
         "warnings": sum(not finding["passed"] for finding in result["findings"]),
-        "key_figure": f"{result['rows']:,} orders, {rate:.2%} fraud",
+        "key_figure": f"{result['rows']:,} orders, {rate:.2%} fraud{aside}",
     }

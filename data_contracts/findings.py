@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 MAX_EXAMPLES = 1_000
@@ -52,6 +52,8 @@ class Finding:
     severity: Severity = "stop"
     detail: str = ""
     """What was found instead; the only sign of a broken rule that is not about rows."""
+    positions: tuple[int, ...] = field(default=(), repr=False, compare=False)
+    """All bad rows of one part, by their index in the frame or table that was checked."""
 
     @property
     def passed(self) -> bool:
@@ -103,10 +105,11 @@ def merge(findings: Iterable[Finding]) -> list[Finding]:
                 earlier,
                 rows=earlier.rows + finding.rows,
                 bad_rows=earlier.bad_rows + finding.bad_rows,
+                positions=(),
                 examples=(earlier.examples + finding.examples)[:MAX_EXAMPLES],
                 detail=earlier.detail or finding.detail,
             )
-        merged[key] = finding
+        merged[key] = replace(finding, positions=())
     return list(merged.values())
 
 

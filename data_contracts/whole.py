@@ -1,4 +1,4 @@
-"""Checks over all validated events at once, by DuckDB, in bounded memory."""
+"""Rules about all validated events together, by DuckDB, in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_contracts import suites
+from data_contracts.context import check
 from data_contracts.findings import MAX_EXAMPLES, Example, Finding
 from tsa_model.dataset import PERIODS, DatasetDescription
 
@@ -14,11 +16,12 @@ if TYPE_CHECKING:
     import duckdb
 
 MEMORY_LIMIT = "768MB"
+MICROSECONDS = 1_000_000
 
 
 @contextmanager
 def connect(events: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A locked-down connection in which the view `events` is the Parquet file.
+    """Open a connection in which the view `events` is a Parquet file.
 
     Args:
         events: validated events; DuckDB spills into their folder.
@@ -47,20 +50,26 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def repeated_orders(events: Path, order_id: str, rows: int) -> Finding:
-    """Check that every order id occurs once."""
+def repeated_orders(events: Path, order_id: str, rows: int) -> tuple[Finding, list[Any]]:
+    """Check that every order id occurs once.
+
+    Args:
+        events: validated events.
+        order_id: the id column.
+        rows: number of rows checked.
+
+    Returns:
+        The finding, and the repeated ids in ascending order.
+    """
     column = quoted(order_id)
     with connect(events) as connection:
-        connection.execute(
-            f"CREATE TEMP TABLE repeated AS SELECT {column} AS id, count(*) AS times FROM events "
-            "GROUP BY 1 HAVING count(*) > 1"
-        )
-        (bad_rows,) = connection.execute("SELECT coalesce(sum(times), 0) FROM repeated").fetchall()[0]
-        ids = connection.execute(
-            "SELECT id, times FROM repeated ORDER BY id LIMIT ?", [MAX_EXAMPLES]
+        repeated = connection.execute(
+            f"SELECT {column}, count(*) FROM events GROUP BY 1 HAVING count(*) > 1 ORDER BY 1"
         ).fetchall()
-    examples = tuple(Example(f"{times} times", id_) for id_, times in ids)
-    return Finding(f"every {order_id} occurs once", order_id, rows, int(bad_rows), examples)
+    bad_rows = sum(times for _, times in repeated)
+    examples = tuple(Example(f"{times} times", id_) for id_, times in repeated[:MAX_EXAMPLES])
+    finding = Finding(f"every {order_id} occurs once", order_id, rows, bad_rows, examples)
+    return finding, [id_ for id_, _ in repeated]
 
 
 def summarise_periods(events: Path, dataset: DatasetDescription) -> list[dict[str, Any]]:
@@ -74,11 +83,12 @@ def summarise_periods(events: Path, dataset: DatasetDescription) -> list[dict[st
     with connect(events) as connection:
         for period in PERIODS:
             start, end = dataset.split.window(period)
-            orders, known, frauds = connection.execute(
+            (counts,) = connection.execute(
                 f"SELECT count(*), count({label}), coalesce(sum({label}), 0) FROM events "
-                f"WHERE {time} >= ? AND {time} < ?",
-                [int(start.timestamp()), int(end.timestamp())],
-            ).fetchall()[0]
+                f"WHERE epoch_us({time}) >= ? AND epoch_us({time}) < ?",
+                [int(moment.timestamp()) * MICROSECONDS for moment in (start, end)],
+            ).fetchall()
+            orders, known, frauds = map(int, counts)
             summary.append(
                 {
                     "period": period,
@@ -86,8 +96,22 @@ def summarise_periods(events: Path, dataset: DatasetDescription) -> list[dict[st
                     "end": end.isoformat(),
                     "orders": orders,
                     "known_labels": known,
-                    "frauds": int(frauds),
-                    "genuine": known - int(frauds),
+                    "frauds": frauds,
+                    "genuine": known - frauds,
                 }
             )
     return summary
+
+
+def check_periods(summary: list[dict[str, Any]]) -> list[Finding]:
+    """Check that a model can be learned from the periods, and judged by them.
+
+    Args:
+        summary: see `summarise_periods`.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame(summary)
+    learned = frame["period"].isin(["train", "vali"])
+    findings = check(frame[learned], suites.learnable_periods(), "period", "period")
+    return findings + check(frame[~learned], suites.scorable_periods(), "period", "period", "warn")

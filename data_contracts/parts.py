@@ -1,0 +1,123 @@
+"""One part of the raw events: cast, held against the contract, and sorted into good rows and bad."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_contracts import casting, suites
+from data_contracts.columns import Column
+from data_contracts.context import check
+from data_contracts.findings import MAX_EXAMPLES, Example, Finding
+from tsa_model.sequences.casting import as_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class CheckedPart:
+    """What became of a part."""
+
+    good: pa.Table
+    """Rows that satisfy every rule, in canonical types."""
+    findings: list[Finding]
+    reasons: pa.Array
+    """[rows of the part] text, the first rule a row breaks; null in good rows."""
+    values: pa.Array
+    """[rows of the part] text, the raw value that breaks it."""
+
+
+def check_part(
+    raw: pa.Table, columns: tuple[Column, ...], whole_ids: frozenset[str], first_row: int
+) -> CheckedPart:
+    """Check consecutive rows.
+
+    Args:
+        raw: the described columns as read.
+        columns: their description; the first is the order id.
+        whole_ids: text id columns to read as whole numbers.
+        first_row: position of the first row in the input, counted from 0.
+    """
+    bad = _BadRows(raw, first_row)
+    table, findings = _cast(raw, columns, whole_ids, first_row)
+    bad.note(findings)
+    # A value that could not be read is reported once, not as missing a second time.
+    frame = _frame(table, columns, first_row)[~bad.rows]
+    findings += check(frame, suites.raw_events(columns), name=columns[0].name)
+    bad.note(findings)
+    good = _canonical(table.filter(pa.array(~bad.rows)), columns)
+    return CheckedPart(good, findings, pa.array(bad.reasons, pa.string()), pa.array(bad.values, pa.string()))
+
+
+class _BadRows:
+    """The first broken rule of every row."""
+
+    def __init__(self, raw: pa.Table, first_row: int) -> None:
+        self.rows = np.zeros(raw.num_rows, dtype=bool)
+        self.reasons = np.full(raw.num_rows, None, dtype=object)
+        self.values = np.full(raw.num_rows, None, dtype=object)
+        self._raw = raw
+        self._first_row = first_row
+
+    def note(self, findings: list[Finding]) -> None:
+        for finding in findings:
+            rows = np.array(finding.positions, dtype=np.int64) - self._first_row
+            rows = rows[~self.rows[rows]]
+            if len(rows):
+                self.rows[rows] = True
+                self.reasons[rows] = f'column {finding.column}: not so: "{finding.sentence}"'
+                self.values[rows] = as_text(self._raw[finding.column].take(rows)).to_pylist()
+
+
+def _cast(
+    raw: pa.Table, columns: tuple[Column, ...], whole_ids: frozenset[str], first_row: int
+) -> tuple[pa.Table, list[Finding]]:
+    arrays, findings = {}, []
+    for column in columns:
+        cast = casting.cast(raw[column.name], column, column.name in whole_ids)
+        arrays[column.name] = cast.values
+        bad = np.flatnonzero(cast.unreadable)
+        values = raw[column.name].take(bad[:MAX_EXAMPLES]).to_pylist()
+        orders = raw[columns[0].name].take(bad[:MAX_EXAMPLES]).to_pylist()
+        positions = tuple((first_row + bad).tolist())
+        examples = tuple(
+            Example(value, order, position + 1)
+            for value, order, position in zip(values, orders, positions, strict=False)
+        )
+        sentence = casting.sentence(column.kind, column.name)
+        findings.append(Finding(sentence, column.name, raw.num_rows, len(bad), examples, positions=positions))
+    return pa.table(arrays), findings
+
+
+def _frame(table: pa.Table, columns: tuple[Column, ...], first_row: int) -> pd.DataFrame:
+    """The columns the suite speaks of, times in seconds, indexed by position in the input."""
+    import pandas as pd
+
+    arrays = {}
+    for column in columns:
+        if column.kind == "time":
+            arrays[column.name] = pc.divide(table[column.name], casting.MICROSECONDS)
+        elif column.kind in ("label", "number") or not column.nullable:
+            arrays[column.name] = table[column.name]
+    frame = pa.table(arrays).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    frame.index = pd.RangeIndex(first_row, first_row + len(frame))
+    return frame
+
+
+def _canonical(table: pa.Table, columns: tuple[Column, ...]) -> pa.Table:
+    arrays = {}
+    for column in columns:
+        values = table[column.name]
+        if column.kind == "label":
+            values = pc.if_else(pc.equal(values, -1), None, values).cast(pa.int8())
+        elif column.kind == "time":
+            values = values.cast(pa.timestamp("us", "UTC"))
+        elif column.kind == "number" and column.nullable:
+            values = pc.if_else(pc.is_nan(values), None, values)
+        arrays[column.name] = values
+    return pa.table(arrays)

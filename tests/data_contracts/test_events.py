@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from data_contracts.events import validate_events
+from data_contracts.findings import ContractViolation
+from tsa_model.run_config import RunConfig
+
+Save = Callable[..., str]
+
+
+def validate(path: str, run: RunConfig, outputs) -> dict:
+    return validate_events(path, run, outputs.events, outputs.report, outputs.result, outputs.quarantine)
+
+
+def refused(path: str, run: RunConfig, outputs) -> str:
+    """Validate what must be refused; return the message."""
+    with pytest.raises(ContractViolation) as caught:
+        validate(path, run, outputs)
+    assert not outputs.events.exists(), "refused events were written"
+    assert sorted(p.name for p in outputs.folder.iterdir()) == ["report.html", "result.json"]
+    result = json.loads(outputs.result.read_text())
+    assert result["passed"] is False
+    assert "broken" in outputs.report.read_text()
+    return str(caught.value)
+
+
+def names_culprit(message: str, column: str, rows: str, example: str) -> None:
+    pattern = f"column {column}: {re.escape(rows)} rows break .*{re.escape(example)}"
+    assert re.search(pattern, message), message
+
+
+# The seven inputs that must stop here.
+
+
+def test_missing_column(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    message = refused(save(events.drop(columns="amount")), run, outputs)
+    names_culprit(message, "amount", "400 of 400", "missing (order 1)")
+    assert "has no column amount, only order, customer" in message
+
+
+def test_duplicated_order_id(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    events.loc[399, "order"] = 17
+    message = refused(save(events), run, outputs)
+    names_culprit(message, "order", "2 of 400", "'2 times' (order 17)")
+
+
+@pytest.mark.parametrize(("name", "value"), [("events.parquet", 2), ("events.csv", 2)])
+def test_unknown_label(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save, name: str, value: int
+) -> None:
+    events.loc[[4, 7], "fraud"] = value
+    message = refused(save(events, name), run, outputs)
+    names_culprit(message, "fraud", "2 of 400", "2.0 (order 5)")
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pytest.param(lambda t: t.astype(str), id="text"),
+        pytest.param(lambda t: pd.to_datetime(t, unit="s").dt.strftime("%Y-%m-%d"), id="dates as text"),
+        pytest.param(lambda t: t.astype(float), id="fractions"),
+        pytest.param(lambda t: t > 0, id="booleans"),
+    ],
+)
+def test_order_time_of_the_wrong_type(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save, times: Callable
+) -> None:
+    events["time"] = times(events["time"])
+    message = refused(save(events), run, outputs)
+    names_culprit(message, "time", "400 of 400", "(order 1)")
+
+
+def test_order_time_that_is_no_time_in_a_text_file(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save
+) -> None:
+    events["time"] = events["time"].astype(object)
+    events.loc[9, "time"] = "yesterday"
+    message = refused(save(events, "events.csv"), run, outputs)
+    names_culprit(message, "time", "1 of 400", "'yesterday' (order 10)")
+
+
+@pytest.mark.parametrize("name", ["events.parquet", "events.csv"])
+@pytest.mark.parametrize(("value", "shown"), [(np.inf, "inf"), (-np.inf, "-inf"), (np.nan, "nan")])
+def test_amount_that_is_not_finite(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save, name: str, value: float, shown: str
+) -> None:
+    events.loc[[2, 5, 8], "amount"] = value
+    message = refused(save(events, name), run, outputs)
+    names_culprit(message, "amount", "3 of 400", f"{shown} (order 3)")
+
+
+def test_amount_that_is_no_number(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    events["amount"] = events["amount"].astype(object)
+    events.loc[3, "amount"] = "NA"
+    message = refused(save(events, "events.csv"), run, outputs)
+    names_culprit(message, "amount", "1 of 400", "'NA' (order 4)")
+
+
+def test_empty_files(events: pd.DataFrame, run: RunConfig, outputs, save: Save, tmp_path: Path) -> None:
+    (tmp_path / "empty.parquet").touch()
+    assert "empty.parquet is empty: 0 bytes" in refused(str(tmp_path / "empty.parquet"), run, outputs)
+    (tmp_path / "empty.csv").touch()
+    assert "empty.csv is empty: 0 bytes" in refused(str(tmp_path / "empty.csv"), run, outputs)
+    for name in ("none.parquet", "none.csv"):
+        message = refused(save(events.head(0), name), run, outputs)
+        assert '"there are orders that can be used": 0 of 0 rows' in message
+
+
+def test_text_file_renamed_to_parquet(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save, tmp_path: Path
+) -> None:
+    shutil.move(save(events, "events.csv"), tmp_path / "events.parquet")
+    message = refused(str(tmp_path / "events.parquet"), run, outputs)
+    assert "events.parquet is not a Parquet file: it begins with b'orde'" in message
+
+
+# More that must not get through.
+
+
+def test_damaged_files(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    path = Path(save(events))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    assert "is truncated" in refused(str(path), run, outputs)
+    pq.write_table(pq.read_table(save(events)), path, write_page_checksum=True)
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 4] ^= 1
+    path.write_bytes(damaged)
+    assert "cannot be read to its end" in refused(str(path), run, outputs)
+
+
+def test_nothing_there(run: RunConfig, outputs, tmp_path: Path) -> None:
+    assert "there is no file or folder" in refused(str(tmp_path / "nothing.csv"), run, outputs)
+    (tmp_path / "folder").mkdir()
+    assert "holds no files" in refused(str(tmp_path / "folder"), run, outputs)
+
+
+def test_row_of_another_length(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    path = Path(save(events, "events.csv"))
+    path.write_text(path.read_text() + "401,5\n")
+    assert "Expected 9 columns, got 2" in refused(str(path), run, outputs)
+
+
+def test_column_named_twice(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    path = save(events.rename(columns={"night": "amount"}), "events.csv")
+    assert "more than one column is named 'amount'" in refused(
+        path, RunConfig.load({"dataset": run.dataset.model_dump() | {"engineered": ["amount"]}}), outputs
+    )
+
+
+def test_milliseconds_are_not_taken_for_seconds(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save
+) -> None:
+    events["time"] *= 1000
+    names_culprit(refused(save(events), run, outputs), "time", "400 of 400", "(order 1)")
+
+
+def test_missing_ids(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    events["order"] = events["order"].astype("Int64")
+    events["customer"] = events["customer"].astype("Int64")
+    events.loc[11, "order"] = pd.NA
+    events.loc[12, "customer"] = pd.NA
+    message = refused(save(events), run, outputs)
+    names_culprit(message, "order", "1 of 400", "missing (row 12)")
+    names_culprit(message, "customer", "1 of 400", "missing (order 13)")
+
+
+def test_overlong_text(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    events.loc[0, "product"] = "x" * 257
+    names_culprit(refused(save(events), run, outputs), "product", "1 of 400", "(order 1)")
+
+
+def test_training_without_known_frauds(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    events.loc[events["time"] < events["time"].min() + 11 * 86_400, "fraud"] = 0
+    message = refused(save(events), run, outputs)
+    assert '"training and validation contain known frauds", e.g. 0 (period train)' in message
+
+
+def test_every_broken_rule_is_named_at_once(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save
+) -> None:
+    events.loc[0, "amount"] = np.inf
+    events.loc[1, "fraud"] = 3
+    events.loc[3, "order"] = 3
+    message = refused(save(events), run, outputs)
+    for column in ("amount", "fraud", "order"):
+        assert f"column {column}: " in message
+
+
+# What gets through, and how.
+
+
+def test_canonical_types_and_values(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    events.loc[[1, 2], "fraud"] = [-1, pd.NA]
+    figures = validate(save(events), run, outputs)
+    table = pq.read_table(outputs.events)
+    types = {field.name: str(field.type) for field in table.schema}
+    assert types == {
+        "order": "int64",
+        "customer": "int64",
+        "card": "int64",
+        "time": "timestamp[us, tz=UTC]",
+        "fraud": "int8",
+        "product": "string",
+        "amount": "double",
+        "items": "double",
+        "night": "double",
+    }
+    written = table.to_pandas()
+    assert written["fraud"].isna().tolist() == [False, True, True] + [False] * 397
+    assert (written["time"].astype("int64") // 10**6 == events["time"]).all()
+    assert (written["amount"] == events["amount"]).all()
+    assert written["card"].isna().sum() == events["card"].isna().sum() > 0
+    assert figures["rows"] == 400
+    assert figures["key_figure"] == "400 orders, 10.05% fraud"
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.csv.gz"])
+def test_text_and_typed_files_give_the_same_events(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save, name: str
+) -> None:
+    validate(save(events), run, outputs)
+    typed = pq.read_table(outputs.events)
+    validate(save(events, name), run, outputs)
+    assert pq.read_table(outputs.events).equals(typed)
+
+
+def test_a_folder_is_read_in_name_order(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save, tmp_path: Path
+) -> None:
+    save(events.iloc[200:], "folder/b.parquet")
+    save(events.iloc[:200], "folder/a.parquet")
+    (tmp_path / "folder" / "_SUCCESS").touch()
+    validate(str(tmp_path / "folder"), run, outputs)
+    assert pq.read_table(outputs.events)["order"].to_pylist() == list(range(1, 401))
+
+
+def test_files_with_different_ids_do_not_mix(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save, tmp_path: Path
+) -> None:
+    save(events.iloc[:200], "folder/a.parquet")
+    save(events.iloc[200:].astype({"order": str}), "folder/b.parquet")
+    assert "column order is string here and int64 in the first rows" in refused(
+        str(tmp_path / "folder"), run, outputs
+    )
+
+
+def test_ids_with_leading_zeros_stay_text(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    events["order"] = events["order"].map("{:05d}".format)
+    validate(save(events, "events.csv"), run, outputs)
+    assert pq.read_table(outputs.events)["order"][:2].to_pylist() == ["00001", "00002"]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pytest.param(lambda t: pd.to_datetime(t, unit="s"), id="naive is UTC"),
+        pytest.param(lambda t: pd.to_datetime(t, unit="s", utc=True).dt.tz_convert("Asia/Tokyo"), id="zone"),
+    ],
+)
+@pytest.mark.parametrize("name", ["events.parquet", "events.csv"])
+def test_timestamps_are_the_same_moments(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save, times: Callable, name: str
+) -> None:
+    seconds = events["time"].tolist()
+    events["time"] = times(events["time"])
+    validate(save(events, name), run, outputs)
+    written = pq.read_table(outputs.events)["time"].cast("int64").to_pylist()
+    assert written == [10**6 * second for second in seconds]
+
+
+def test_unnamed_columns_are_ignored_and_reported(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save
+) -> None:
+    validate(save(events.assign(note="x")), run, outputs)
+    assert "note" not in pq.read_schema(outputs.events).names
+    assert json.loads(outputs.result.read_text())["ignored_columns"] == ["note"]
+
+
+def test_same_events_give_the_same_bytes(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    path = save(events)
+    validate(path, run, outputs)
+    first = outputs.events.read_bytes()
+    validate(path, run, outputs)
+    assert outputs.events.read_bytes() == first
+
+
+def test_simulated_events_pass(outputs) -> None:
+    run = RunConfig.load("demo")
+    small = run.model_copy(update={"simulation": run.simulation.model_copy(update={"orders": 5_000})})
+    figures = validate("", small, outputs)
+    assert figures["rows"] == 5_000
+    assert figures["warnings"] == 0
+
+
+def test_without_events_and_simulation(run: RunConfig, outputs) -> None:
+    with pytest.raises(ValueError, match="no simulation section"):
+        validate("", run, outputs)
