@@ -55,7 +55,7 @@ def gates(block: blocks.MixtureOfExperts, x_BTE: Tensor) -> Tensor:
     """Softmax over the experts, [X, B, T]: experts first, so that comparisons run along contiguous memory."""
     B, T, E = x_BTE.shape
     logits_Xn = (x_BTE.reshape(-1, E) @ block.gate.w_gating).t()
-    return torch.softmax(logits_Xn.to(x_BTE.dtype), dim=0).view(-1, B, T)
+    return torch.softmax(logits_Xn.to(x_BTE.dtype), dim=0).view(block.num_experts, B, T)
 
 
 def _top2(values_XBT: Tensor) -> Tensor:
