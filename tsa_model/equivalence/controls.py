@@ -10,20 +10,40 @@ import torch
 from torch import nn
 
 from tsa_model.equivalence.algebra import check_algebra
+from tsa_model.equivalence.divergence import check_divergence
 from tsa_model.equivalence.evidence import Evidence
 from tsa_model.equivalence.generated import sequence_names
+from tsa_model.equivalence.metamorphic import check_metamorphic
 from tsa_model.equivalence.networks import Networks
 from tsa_model.equivalence.results import CheckResult, at_least, conclude
 from tsa_model.equivalence.rounding import check_rounding
+from tsa_model.equivalence.training import check_training
 from tsa_model.network.networks import Network
+from tsa_model.training.config import TrainConfig
 
 
 def check_controls(evidence: Evidence) -> CheckResult:
     """Check 7: every known-bad variant fails the check that is there to catch it."""
+
+    def algebra(bad: Evidence) -> CheckResult:
+        return check_algebra({"control": bad})
+
+    def divergence(bad: Evidence) -> CheckResult:
+        return check_divergence({"control": bad})
+
+    def metamorphic(bad: Evidence) -> CheckResult:
+        return check_metamorphic({"control": bad})
+
+    def training(bad: Evidence) -> CheckResult:
+        return check_training({"control": bad}, TrainConfig())
+
     controls: list[tuple[str, Callable[[Network], None], Callable[[Evidence], CheckResult]]] = [
-        ("the oldest order of each history is forgotten", _forget_oldest, check_algebra),
-        ("one weight of the classifier is off by 1e-5", _nudge_weight, check_algebra),
+        ("the oldest order of each history is forgotten", _forget_oldest, algebra),
+        ("one weight of the classifier is off by 1e-5", _nudge_weight, algebra),
         ("the ensemble passes through float16", _half_precision, check_rounding),
+        ("one block returns 1 + 1e-9 times the right value", _scale_block, divergence),
+        ("the classifier's first layer gets no gradient", _cut_gradient, training),
+        ("a row's score depends on its batch", _mix_rows, metamorphic),
     ]
     measurements = []
     for name, spoil, check in controls:
@@ -71,3 +91,18 @@ def _nudge_weight(network: Network) -> None:
 def _half_precision(network: Network) -> None:
     clf: Any = network.clf
     clf.register_forward_pre_hook(lambda _, args: (args[0].half().to(args[0].dtype),))
+
+
+def _scale_block(network: Network) -> None:
+    block = network.get_submodule("feature_attention.layer_stack_feature.0.multi_attn")
+    block.register_forward_hook(lambda _, args, output: output * (1 + 1e-9))
+
+
+def _cut_gradient(network: Network) -> None:
+    clf: Any = network.clf
+    clf[0].register_forward_hook(lambda _, args, output: output.detach())
+
+
+def _mix_rows(network: Network) -> None:
+    clf: Any = network.clf
+    clf.register_forward_pre_hook(lambda _, args: (args[0] + 1e-6 * args[0].mean(dim=0),))

@@ -13,13 +13,17 @@ from tsa_model import progress
 from tsa_model.equivalence.algebra import check_algebra
 from tsa_model.equivalence.contract import check_contract
 from tsa_model.equivalence.controls import check_controls
+from tsa_model.equivalence.divergence import check_divergence
 from tsa_model.equivalence.environment import environment
 from tsa_model.equivalence.evidence import Evidence
+from tsa_model.equivalence.metamorphic import check_metamorphic
 from tsa_model.equivalence.networks import Networks
 from tsa_model.equivalence.results import CheckResult, Verdict, digest_of
 from tsa_model.equivalence.rounding import check_rounding
 from tsa_model.equivalence.sample import Sample
+from tsa_model.equivalence.training import check_training
 from tsa_model.network.networks import Network
+from tsa_model.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from tsa_model.run_config import RunConfig
 
 Check = Callable[[], CheckResult]
+PROBE_SEED = 20
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,11 @@ class Identity:
 
 
 def judge(
-    shipped: Network, sample: Sample, identity: Identity, stored: dict[str, Tensor] | None = None
+    shipped: Network,
+    sample: Sample,
+    identity: Identity,
+    stored: dict[str, Tensor] | None = None,
+    training: TrainConfig = TrainConfig(),  # noqa: B008 (frozen)
 ) -> Verdict:
     """Run every check on a network.
 
@@ -47,14 +56,19 @@ def judge(
         sample: the rows to compare on.
         identity: digests of the weights and the data.
         stored: the tensors of the model file, where there is one.
+        training: the loss and the optimiser the weights are trained with.
     """
     started = time.perf_counter()
     networks = Networks.of(shipped)
     evidence = Evidence(networks, sample)
+    evidences = {"trained weights": evidence, "probe weights": evidence.with_probe_weights(PROBE_SEED)}
     checks: list[tuple[int, str, Check]] = [
         (0, "Contract", lambda: check_contract(networks, sample, stored)),
-        (1, "Algebra in float64", lambda: check_algebra(evidence)),
+        (1, "Algebra in float64", lambda: check_algebra(evidences)),
         (2, "Rounding in float32", lambda: check_rounding(evidence)),
+        (3, "First divergence", lambda: check_divergence(evidences)),
+        (4, "Training", lambda: check_training(evidences, training)),
+        (5, "Metamorphic relations", lambda: check_metamorphic(evidences)),
         (7, "Negative control", lambda: check_controls(evidence)),
     ]
     results: list[CheckResult] = []
@@ -175,7 +189,7 @@ def judge_model(store_dir: str | Path, model_dir: str | Path, run: RunConfig) ->
         sample = sample_store(store, shipped.config)
     except ValueError as error:
         return make_verdict([broken(0, "Contract", error)], identity, {}, {}, started)
-    return judge(shipped, sample, identity, stored)
+    return judge(shipped, sample, identity, stored, run.training)
 
 
 def metrics(verdict: Verdict) -> dict[str, Any]:

@@ -117,6 +117,7 @@ def conclude(
     shown: str,
     notes: list[str] | None = None,
     plots: list[Plot] | None = None,
+    blame: str = "",
 ) -> CheckResult:
     """Turn measurements into a check's result; without any measurement the check fails.
 
@@ -128,10 +129,13 @@ def conclude(
         shown: the reason given when they do.
         notes: remarks for the reader.
         plots: charts for the report.
+        blame: the reason given when they do not hold; the default lists the failed measurements.
     """
     failed = [measurement for measurement in measurements if not measurement.passed]
     if not measurements:
         reason = "nothing was compared"
+    elif failed and blame:
+        reason = blame
     elif failed:
         reason = "; ".join(describe(measurement) for measurement in failed[:3])
         if len(failed) > 3:

@@ -95,3 +95,26 @@ def _decisions_call(network: Network, batch: Batch) -> dict[str, tuple[Tensor, T
             counts = masks[1 if name.endswith(" again") else 0]
         found[name] = (score_BGX, counts)
     return found
+
+
+def tied_tokens(block: MixtureOfExperts, x_GND: Tensor, dtype: torch.dtype) -> Tensor:
+    """Tokens, bool [G, N], whose second and third expert are closer than this dtype resolves."""
+    score_GNX = x_GND @ block.gate.w_gating
+    if score_GNX.shape[-1] < 3:
+        return torch.zeros(score_GNX.shape[:2], dtype=torch.bool)
+    best = score_GNX.topk(3, dim=-1).values
+    scale_GN = score_GNX.abs().amax(-1)
+    return best[..., 1] - best[..., 2] <= tolerance.TIE_FLOOR_ULP * tolerance.unit(dtype) * scale_GN
+
+
+def other_choice(block: MixtureOfExperts, x_nD: Tensor) -> Tensor:
+    """What the mixture gives with the third expert in the second one's place, without capacity, [n, D]."""
+    gates_nX = torch.softmax(x_nD @ block.gate.w_gating, dim=-1)
+    gate_n3, expert_n3 = gates_nX.topk(3, dim=-1)
+    pair = [0, 2]
+    share_n2 = gate_n3[:, pair] / (gate_n3[:, pair].sum(-1, keepdim=True) + 1e-9)
+    w1, w2 = block.experts.w1, block.experts.w2
+    rows = []
+    for x_D, share_2, experts in zip(x_nD, share_n2, expert_n3[:, pair].tolist(), strict=True):
+        rows.append(sum(g * (torch.relu(x_D @ w1[e]) @ w2[e]) for g, e in zip(share_2, experts, strict=True)))
+    return torch.stack(rows)  # type: ignore[arg-type]

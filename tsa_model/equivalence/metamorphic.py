@@ -1,0 +1,210 @@
+"""Check 5: changes of the input that must not change a row's score, on the shipped network in float64."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tsa_model.equivalence import tolerance
+from tsa_model.equivalence.compare import difference
+from tsa_model.equivalence.evidence import Evidence
+from tsa_model.equivalence.generated import fill_masked, sequence_names
+from tsa_model.equivalence.networks import Batch, as_dtype, outputs, rows_of
+from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
+from tsa_model.network.networks import Network
+from tsa_model.network.trace import Trace
+
+N_ALONE = 24
+N_PADDING = 7
+
+
+class Case(NamedTuple):
+    """Rows and what the network gives for them in two ways that must agree."""
+
+    found: Tensor
+    expected: Tensor
+    rows: list[str]
+
+
+def check_metamorphic(evidences: dict[str, Evidence]) -> CheckResult:
+    """Check 5, for each set of weights."""
+    measurements: list[Measurement] = []
+    for label, evidence in evidences.items():
+        network = evidence.networks.shipped64
+        batch = as_dtype(evidence.traced_batch, torch.float64)
+        names = [evidence.sample.names[int(row)] for row in evidence.traced_rows]
+        base = outputs(network, batch)["logits"]
+        for relation, case in RELATIONS.items():
+            found = case(network, batch, base, names)
+            if found is not None:
+                gap = difference(found.found, found.expected)
+                where = f"order {found.rows[gap.row]}"
+                measurements.append(
+                    at_most(
+                        f"{label}, {relation}: change of the logits", gap.relative, tolerance.UNCHANGED, where
+                    )
+                )
+        measurements += _exact(label, network, batch, base)
+    measurements.append(at_least("relations tried", len(measurements), 1))
+    return conclude(
+        5,
+        "Metamorphic relations",
+        "Does a row's score stay the same when only what must not matter is changed?",
+        measurements,
+        f"{len(measurements) - 1} relations hold",
+    )
+
+
+Relation = Callable[[Network, Batch, Tensor, list[str]], Case | None]
+
+
+def _row_order(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case:
+    order = torch.arange(len(names)).flip(0)
+    return Case(_logits(network, rows_of(batch, order)), base[order], [names[i] for i in order.tolist()])
+
+
+def _one_by_one(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case:
+    every = slice(0, None, max(1, len(names) // N_ALONE))
+    found = outputs(network, rows_of(batch, every), rows_per_call=1)["logits"]
+    return Case(found, base[every], names[every])
+
+
+def _smaller_batches(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case:
+    return Case(outputs(network, batch, rows_per_call=7)["logits"], base, names)
+
+
+def _duplicates(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case:
+    twice = torch.arange(len(names)).repeat(3)
+    return Case(_logits(network, rows_of(batch, twice)), base[twice], names * 3)
+
+
+def _more_padding(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case:
+    padded = dict(batch)
+    for *values, mask in sequence_names(network.config):
+        for name in values:
+            x = batch[name]
+            padded[name] = torch.cat([x.new_zeros(len(x), N_PADDING, x.shape[2]), x], dim=1)
+        x = batch[mask]
+        padded[mask] = torch.cat([x.new_ones(len(x), N_PADDING), x], dim=1)
+    return Case(_logits(network, padded), base, names)
+
+
+def _less_padding(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case | None:
+    """Rows with at most one earlier order, cut to two orders."""
+    return _cut(network, batch, base, names, 2)
+
+
+def _single_order(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case | None:
+    """Rows without any history, cut to the current order."""
+    return _cut(network, batch, base, names, 1)
+
+
+def _cut(network: Network, batch: Batch, base: Tensor, names: list[str], L: int) -> Case | None:
+    short = torch.ones(len(names), dtype=torch.bool)
+    for *_, mask in sequence_names(network.config):
+        n_real = (~batch[mask][:, :-1]).sum(1)
+        short &= (n_real <= L) & (n_real >= 1)
+    (rows,) = torch.where(short)
+    if len(rows) == 0 or network.config.seq_len <= L:
+        return None
+    cut = rows_of(batch, rows)
+    for *values, mask in sequence_names(network.config):
+        for name in values:
+            cut[name] = cut[name][:, -L:]
+        cut[mask] = cut[mask][:, -L - 1 :]
+    return Case(_logits(network, cut), base[rows], [names[i] for i in rows.tolist()])
+
+
+def _garbage(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case:
+    filled = {name: x.clone() for name, x in batch.items()}
+    fill_masked(filled, network.config, torch.ones(len(names), dtype=torch.bool), seed=1)
+    return Case(_logits(network, filled), base, names)
+
+
+def _without_card_history(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case | None:
+    """The card's order attention must not reach rows without a card history, nor must their company."""
+    if network.config.sequences == "single":
+        return None
+    (rows,) = torch.where((~batch["key_padding_mask_ccid"][:, :-1]).sum(1) == 1)
+    if len(rows) == 0:
+        return None
+    other = copy.deepcopy(network)
+    with torch.no_grad():
+        for name, parameter in other.named_parameters():
+            if name.startswith("order_attention_ccid."):
+                parameter.add_(0.5)
+    return Case(_logits(other, rows_of(batch, rows)), base[rows], [names[i] for i in rows.tolist()])
+
+
+def _times_without_time(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case | None:
+    """A network that is not temporal must not read the times."""
+    if network.config.use_time_seq or network.config.gate_use_time_seq:
+        return None
+    changed = {name: 3 * x + 5 if name.startswith("time_seq") else x for name, x in batch.items()}
+    return Case(_logits(network, changed), base, names)
+
+
+RELATIONS: dict[str, Relation] = {
+    "other row order": _row_order,
+    "each row alone": _one_by_one,
+    "batches of seven": _smaller_batches,
+    "every row three times": _duplicates,
+    "more padding": _more_padding,
+    "less padding": _less_padding,
+    "current order alone, no padding": _single_order,
+    "garbage under the mask": _garbage,
+    "no card history, other card weights": _without_card_history,
+    "other times in a network without time": _times_without_time,
+}
+
+
+def _logits(network: Network, batch: Batch) -> Tensor:
+    return outputs(network, batch)["logits"]
+
+
+def _exact(label: str, network: Network, batch: Batch, base: Tensor) -> list[Measurement]:
+    """What must hold to the bit."""
+    before = {name: x.clone() for name, x in batch.items()}
+    again = _logits(network, batch)
+    changed = [name for name, x in batch.items() if not torch.equal(x, before[name])]
+    state = network.state_dict()
+    _logits(network, rows_of(batch, slice(0, 2)))
+    moved = [name for name, x in network.state_dict().items() if not torch.equal(x, state[name])]
+    found = [
+        at_most(f"{label}, the same batch again: logits that differ", int((again != base).sum()), 0),
+        at_most(f"{label}, inputs changed by the network", len(changed), 0, str(changed)),
+        at_most(f"{label}, weights changed by the network", len(moved), 0, str(moved[:3])),
+        at_most(f"{label}, logits that are not finite", int((~torch.isfinite(base)).sum()), 0),
+    ]
+    if network.config.sequences == "dual":
+        found += _threshold(label, network, batch)
+    return found
+
+
+@torch.no_grad()
+def _threshold(label: str, network: Network, batch: Batch) -> list[Measurement]:
+    """The card's history counts where the gate is above the threshold: strictly, so not where it is equal."""
+    trace = Trace()
+    network(batch, trace=trace)
+    scores = trace.tensors["gate_scores"][:, 1]
+    rows = torch.where(scores > 0)[0][:3].tolist()
+    wrong = []
+    for row in rows:
+        at, below = scores[row], torch.nextafter(scores[row], scores.new_zeros(()))
+        logits = {
+            name: _logits(_with_threshold(network, threshold.item()), batch)[row]
+            for name, threshold in (("at", at), ("below", below), ("far above", scores.new_tensor(2.0)))
+        }
+        if not torch.equal(logits["at"], logits["far above"]) or torch.equal(logits["at"], logits["below"]):
+            wrong.append(row)
+    return [
+        at_most(f"{label}, rows whose card gate equals the threshold and are let through", len(wrong), 0)
+    ] * bool(rows)
+
+
+def _with_threshold(network: Network, threshold: float) -> Network:
+    return network.twin(network.implementation, gate_threshold=threshold)

@@ -1,0 +1,238 @@
+"""Check 4: would training the shipped network give the same model? Losses, gradients, steps."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tsa_model.equivalence import tolerance
+from tsa_model.equivalence.compare import difference
+from tsa_model.equivalence.dropout import measure_dropout
+from tsa_model.equivalence.evidence import Evidence
+from tsa_model.equivalence.networks import Batch, as_dtype, rows_of
+from tsa_model.equivalence.plain_losses import FORMULAS, plain_loss
+from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
+from tsa_model.losses import compute_loss, create_loss_function
+from tsa_model.network.blocks import MixtureOfExperts, TemporalMultiheadAttention
+from tsa_model.network.networks import Network
+from tsa_model.training.config import TrainConfig
+
+N_ROWS = 24
+N_STEPS = 5
+LEARNING_RATE = 1e-3
+Gradients = dict[str, Tensor | None]
+
+
+def check_training(evidences: dict[str, Evidence], config: TrainConfig, seed: int = 0) -> CheckResult:
+    """Check 4.
+
+    Args:
+        evidences: name of the set of weights → evidence; the first are the trained weights.
+        config: loss and optimizer the model is trained with.
+        seed: of the draws of the random second-expert policy.
+    """
+    measurements = _losses(config)
+    trained, *others = evidences
+    measurements += _gradients(trained, evidences[trained], config, None, seed)
+    for label in others:
+        uses_moe = evidences[label].networks.shipped.config.use_moe
+        for policy in ("random", "all", "none", "threshold") if uses_moe else (None,):
+            measurements += _gradients(label, evidences[label], config, policy, seed)
+    for label, evidence in evidences.items():
+        measurements += _trajectory(label, evidence, config, seed)
+    measurements += _float32_gradients(trained, evidences[trained], config)
+    measurements += measure_dropout(evidences[trained].networks.shipped.config, seed)
+    return conclude(
+        4,
+        "Training",
+        "Do losses, gradients and optimiser steps agree, so that both networks would learn the same?",
+        measurements,
+        f"{len(FORMULAS)} losses, every parameter's gradient and {N_STEPS} optimiser steps agree",
+    )
+
+
+def _losses(config: TrainConfig) -> list[Measurement]:
+    """Every shipped loss against its plain formula, with defaults; the configured one as configured."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(24, 2, dtype=torch.float64, generator=generator)
+    labels = torch.randint(0, 2, (24,), generator=generator)
+    cases: list[tuple[str, str, dict[str, Any]]] = [(name, name, {}) for name in FORMULAS]
+    cases.append((f"{config.loss} as configured", config.loss, dict(config.loss_parameters)))
+    measurements = []
+    for title, name, parameters in cases:
+        shipped = create_loss_function(name, **parameters)
+        x, y = (logits.clone().requires_grad_() for _ in range(2))
+        found = compute_loss(shipped, x, labels, 1)
+        expected = plain_loss(name, parameters, y, labels, 1)
+        if found.shape != expected.shape:
+            measurements.append(at_most(f"loss {title}: difference in shape", 1, 0))
+            continue
+        (found_grad,) = torch.autograd.grad(found.sum(), x)
+        (expected_grad,) = torch.autograd.grad(expected.sum(), y)
+        gap = max(
+            difference(found.detach().reshape(-1), expected.detach().reshape(-1)).relative,
+            difference(found_grad, expected_grad).relative,
+        )
+        measurements.append(
+            at_most(f"loss {title}: relative difference of value and gradient", gap, tolerance.LOSS)
+        )
+    return measurements
+
+
+def for_training(network: Network, policy: str | None = None) -> Network:
+    """A copy in training mode without dropout, whose draws two computations need not share."""
+    network = copy.deepcopy(network).train()
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(module, TemporalMultiheadAttention):
+            module.dropout = 0.0
+        if isinstance(module, MixtureOfExperts) and policy is not None:
+            module.second_policy_train = policy
+    return network
+
+
+def _batch(evidence: Evidence) -> Batch:
+    return rows_of(evidence.traced_batch, slice(0, None, max(1, len(evidence.traced_rows) // N_ROWS)))
+
+
+def loss_and_gradients(
+    network: Network, batch: Batch, loss: nn.Module, seed: int
+) -> tuple[Tensor, Gradients]:
+    """Mean loss of a batch, and the gradient of every parameter (None = it gets none)."""
+    batch = as_dtype(batch, next(network.parameters()).dtype)
+    torch.manual_seed(seed)
+    logits, _ = network(batch)
+    value = compute_loss(loss, logits, batch["label"]).mean()
+    named = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    gradients = torch.autograd.grad(value, list(named.values()), allow_unused=True)
+    return value.detach(), dict(zip(named, gradients, strict=True))
+
+
+def _gradients(
+    label: str, evidence: Evidence, config: TrainConfig, policy: str | None, seed: int
+) -> list[Measurement]:
+    batch = _batch(evidence)
+    loss = create_loss_function(config.loss, **config.loss_parameters)
+    reference, shipped = (for_training(n, policy) for n in evidence.networks.pair(torch.float64))
+    expected_loss, expected = loss_and_gradients(reference, batch, loss, seed)
+    found_loss, found = loss_and_gradients(shipped, batch, loss, seed)
+    name = label if policy is None else f"{label}, second expert {policy}"
+    missing = [key for key in expected if (expected[key] is None) != (found.get(key) is None)]
+    scale = max((g.abs().max().item() for g in expected.values() if g is not None), default=0.0)
+    gaps = [(_gradient_gap(found[key], g, scale), key) for key, g in _both(expected, found)]
+    worst, where = max(gaps, default=(0.0, ""))
+    return [
+        at_most(
+            f"{name}: training loss, share of the allowed difference",
+            difference(found_loss, expected_loss).used,
+            1.0,
+        ),
+        at_most(
+            f"{name}: parameters that get a gradient in one network only", len(missing), 0, str(missing[:3])
+        ),
+        at_most(f"{name}: gradients, largest share of the allowed difference", worst, 1.0, where),
+        at_least(f"{name}: parameters whose gradients were compared", len(gaps), 1),
+    ]
+
+
+def _both(expected: Gradients, found: Gradients) -> Iterator[tuple[str, Tensor]]:
+    for key, gradient in expected.items():
+        if gradient is not None and found.get(key) is not None:
+            yield key, gradient
+
+
+def _gradient_gap(found: Tensor | None, expected: Tensor, scale: float) -> float:
+    """Largest difference over what is allowed; gradients that cancel to zero have the noise of the others."""
+    assert found is not None
+    allowed = tolerance.GRADIENT * expected.abs().max().item() + tolerance.GRADIENT_NOISE * scale
+    gap = (found - expected).abs().nan_to_num(torch.inf).max().item()
+    return gap / allowed if allowed else float(gap > 0)
+
+
+def _trajectory(label: str, evidence: Evidence, config: TrainConfig, seed: int) -> list[Measurement]:
+    """Steps of the configured optimiser from the same weights, in float64."""
+    batch = _batch(evidence)
+    losses, parameters = [], []
+    for network in evidence.networks.pair(torch.float64):
+        network = for_training(network)
+        made = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+        optimizer = made(network.parameters(), lr=LEARNING_RATE, weight_decay=config.weight_decay)
+        loss = create_loss_function(config.loss, **config.loss_parameters)
+        steps, first = [], {}
+        for step in range(N_STEPS):
+            value, gradients = loss_and_gradients(network, batch, loss, seed + step)
+            for name, parameter in network.named_parameters():
+                parameter.grad = gradients.get(name)
+            optimizer.step()
+            steps.append(value)
+            if step == 0:
+                first = {name: p.detach().clone() for name, p in network.named_parameters()}
+        losses.append(torch.stack(steps))
+        parameters.append((first, {name: p.detach() for name, p in network.named_parameters()}))
+    expected, found = parameters
+    measurements = [
+        at_most(
+            f"{label}: loss over {N_STEPS} steps, share of the allowed difference",
+            difference(losses[1], losses[0]).used,
+            1.0,
+        )
+    ]
+    for title, now, then in (
+        ("one step", found[0], expected[0]),
+        (f"{N_STEPS} steps", found[1], expected[1]),
+    ):
+        worst, where = max((difference(now[name], then[name]).used, name) for name in then)
+        measurements.append(
+            at_most(f"{label}: weights after {title}, share of the allowed difference", worst, 1.0, where)
+        )
+    return measurements
+
+
+def _float32_gradients(label: str, evidence: Evidence, config: TrainConfig) -> list[Measurement]:
+    """Gradients in float32 and evaluation mode, where no decision depends on other rows."""
+    (held,) = torch.where(~evidence.at_risk[: evidence.sample.n_real])
+    if len(held) == 0:
+        return []
+    batch = rows_of(evidence.sample.batch, held[:: max(1, len(held) // N_ROWS)])
+    loss = create_loss_function(config.loss, **config.loss_parameters)
+    networks = evidence.networks
+    truth, own, found = (
+        {
+            key: g.double()
+            for key, g in loss_and_gradients(network, batch, loss, 0)[1].items()
+            if g is not None
+        }
+        for network in (networks.reference64, networks.reference, networks.shipped)
+    )
+    scale = max(g.norm().item() for g in truth.values())
+    errors = [
+        (
+            (found[key] - g).norm().item() / g.norm().item(),
+            (own[key] - g).norm().item() / g.norm().item(),
+            key,
+        )
+        for key, g in truth.items()
+        if key in found and g.norm() > tolerance.GRADIENT_NEGLIGIBLE * scale
+    ]
+    floor = tolerance.ROUNDING_FLOOR_ULP * tolerance.unit(torch.float32)
+    largest, _, where = max(errors)
+    medians = [torch.tensor([e[i] for e in errors]).median().item() for i in (0, 1)]
+    factor = tolerance.ROUNDING_FACTOR
+    return [
+        at_most(
+            f"{label}: float32 gradients, largest relative error / the reference's",
+            largest / max(*(error[1] for error in errors), floor),
+            factor,
+            where,
+        ),
+        at_most(
+            f"{label}: float32 gradients, median relative error / the reference's",
+            medians[0] / max(medians[1], floor / 4),
+            factor,
+        ),
+    ]
