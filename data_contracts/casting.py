@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.columns import Column, Kind
+from tsa_model.sequences.reading import is_text, one_array
 
 MAX_TEXT = 256
 """Longest text of an id or a category, in bytes."""
@@ -52,7 +53,7 @@ def suits(type_: pa.DataType, kind: Kind) -> bool:
     """Whether a typed (Parquet) column can hold this kind of value at all."""
     if pa.types.is_dictionary(type_):
         return suits(type_.value_type, kind)
-    text = pa.types.is_string(type_) or pa.types.is_large_string(type_)
+    text = is_text(type_)
     whole = pa.types.is_integer(type_)
     number = whole or pa.types.is_floating(type_)
     boolean = pa.types.is_boolean(type_)
@@ -81,9 +82,7 @@ def cast(raw: pa.ChunkedArray, column: Column, as_whole: bool = False) -> CastCo
         column: its description.
         as_whole: read a text id as a whole number.
     """
-    values = raw.combine_chunks()
-    if isinstance(values, pa.ChunkedArray):
-        values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], raw.type)
+    values = one_array(raw)
     if pa.types.is_dictionary(values.type):
         values, too_long = _decode(values)
         result = _CASTS[column.kind](values, as_whole)
@@ -94,7 +93,7 @@ def cast(raw: pa.ChunkedArray, column: Column, as_whole: bool = False) -> CastCo
 def _decode(values: pa.DictionaryArray) -> tuple[pa.Array, np.ndarray]:
     """Decode, with over-long texts as null, so that one of them cannot fill the memory."""
     dictionary = values.dictionary
-    if not _is_text(dictionary.type):
+    if not is_text(dictionary.type):
         return values.dictionary_decode(), np.zeros(len(values), dtype=bool)
     too_long = pc.greater(pc.binary_length(dictionary), MAX_TEXT)
     short = pc.if_else(too_long, None, dictionary)
@@ -103,7 +102,7 @@ def _decode(values: pa.DictionaryArray) -> tuple[pa.Array, np.ndarray]:
 
 
 def _cast_id(values: pa.Array, as_whole: bool) -> CastColumn:
-    if _is_text(values.type):
+    if is_text(values.type):
         return _parse(values, pa.int64(), _parse_whole) if as_whole else _cast_text(values)
     return _cast_whole(values)
 
@@ -125,7 +124,7 @@ def _cast_time(values: pa.Array, as_whole: bool) -> CastColumn:
         # In another zone or unit it is the same moment; finer parts of a microsecond are dropped.
         microseconds = values.cast(pa.timestamp("us", values.type.tz), safe=False).cast(pa.int64())
         return CastColumn(microseconds, _none(values))
-    if _is_text(values.type):
+    if is_text(values.type):
         try:  # the usual spelling of a data frame's dates, without a loop
             return CastColumn(values.cast(pa.timestamp("us")).cast(pa.int64()), _none(values))
         except pa.ArrowInvalid:
@@ -142,7 +141,7 @@ def _cast_label(values: pa.Array, as_whole: bool) -> CastColumn:
 
 
 def _cast_category(values: pa.Array, as_whole: bool) -> CastColumn:
-    if _is_text(values.type) or pa.types.is_null(values.type):
+    if is_text(values.type) or pa.types.is_null(values.type):
         return _cast_text(values)
     if pa.types.is_boolean(values.type):
         return CastColumn(values.cast(pa.string()), _none(values))
@@ -151,7 +150,7 @@ def _cast_category(values: pa.Array, as_whole: bool) -> CastColumn:
 
 
 def _cast_number(values: pa.Array, as_whole: bool) -> CastColumn:
-    if _is_text(values.type):
+    if is_text(values.type):
         return _parse(values, pa.float64(), _parse_number)
     return CastColumn(values.cast(pa.float64(), safe=False), _none(values))
 
@@ -196,10 +195,6 @@ def _parse_moment(text: str) -> int | None:
 
 def _parse_number(text: str) -> float | None:
     return float(text) if _NUMBER.fullmatch(text) else None
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    return pa.types.is_string(type_) or pa.types.is_large_string(type_)
 
 
 def _without_nan(number: pa.Array) -> pa.Array:
