@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from tsa_model.settings import Settings
+from tsa_model.training.legacy_names import translate_training
 
 MetricName = Literal["auroc", "pr_auc", "accuracy", "precision", "recall", "f1"]
 
 
 class TrainConfig(Settings):
-    """The choices of one training run; all of them are saved with the model."""
+    """The choices of one training run; all of them are saved with the model.
+
+    The legacy's parameter names are accepted too (see `legacy_names`).
+    """
 
     max_epochs: PositiveInt = 70
     batch_size: PositiveInt = 1024
@@ -65,6 +69,11 @@ class TrainConfig(Settings):
     """Steps between two resume points inside an epoch; the end of every epoch is one too."""
     tensorboard: bool = False
     """Write TensorBoard event files beside the CSV log."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_legacy_names(cls, content: Any) -> Any:
+        return translate_training(content) if isinstance(content, dict) else content
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
