@@ -79,17 +79,18 @@ def cast_label(raw: pa.Array) -> Cast:
 def cast_number(raw: pa.Array) -> Cast:
     """Cast to finite float64; null stays null, and NaN becomes it."""
     if is_text(raw.type):
-        raw = pc.if_else(pc.is_in(raw, pa.array(MISSING_TEXTS, raw.type)), None, raw)
-        number = _text_to_number(raw)
+        raw, number = _text_to_number(raw)
     elif pa.types.is_null(raw.type):
         number = raw.cast(pa.float64())
     elif _is_number(raw.type):
         number = raw.cast(pa.float64(), safe=False)
     else:
         return _nothing(raw, pa.float64(), "a finite number")
-    finite = _flags(pc.is_finite(number))
-    bad = _flags(pc.is_valid(raw)) & ~finite & ~_flags(pc.is_nan(number))
-    return Cast(pc.if_else(pa.array(finite), number, None), bad, "a finite number")
+    finite = pc.is_finite(number)
+    if number.null_count == raw.null_count and pc.all(finite, min_count=0).as_py():
+        return Cast(number, np.zeros(len(raw), dtype=bool), "a finite number")
+    bad = _flags(pc.is_valid(raw)) & ~_flags(finite) & ~_flags(pc.is_nan(number))
+    return Cast(pc.if_else(finite, number, None), bad, "a finite number")
 
 
 def cast_category(raw: pa.Array) -> Cast:
@@ -148,11 +149,16 @@ def _text_to_microseconds(raw: pa.Array) -> pa.Array:
         return _by_distinct(raw, pa.int64(), _parse_moment)
 
 
-def _text_to_number(raw: pa.Array) -> pa.Array:
+def _text_to_number(raw: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """The texts with missing ones as null, and their numbers; null also where a text is no number."""
     try:
-        return raw.cast(pa.float64())
-    except pa.ArrowInvalid:  # some value is no number: find out which, one distinct text at a time
-        return _by_distinct(raw, pa.float64(), _parse_number)
+        return raw, raw.cast(pa.float64())
+    except pa.ArrowInvalid:
+        raw = pc.if_else(pc.is_in(raw, pa.array(MISSING_TEXTS, raw.type)), None, raw)
+    try:
+        return raw, raw.cast(pa.float64())
+    except pa.ArrowInvalid:  # find out which text it is, one distinct text at a time
+        return raw, _by_distinct(raw, pa.float64(), _parse_number)
 
 
 def _by_distinct(raw: pa.Array, type_: pa.DataType, parse: Callable) -> pa.Array:

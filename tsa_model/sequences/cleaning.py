@@ -19,6 +19,7 @@ from tsa_model.sequences.casting import (
     cast_number,
 )
 from tsa_model.sequences.problems import Problems
+from tsa_model.sequences.reading import one_array
 
 
 def wanted_columns(description: DatasetDescription) -> list[str]:
@@ -41,7 +42,7 @@ def clean(part: pa.Table, description: DatasetDescription) -> pa.Table:
         `c0`, `c1`, … (text), `n0`, `n1`, … (float64) in the description's order, and `problem`, `value`
         (text): the reason why a row cannot be used and the raw value behind it, null in good rows.
     """
-    raw = {name: _one_array(part[name]) for name in part.column_names}
+    raw = {name: _plain(one_array(part[name])) for name in part.column_names}
     columns: dict[str, pa.Array] = {}
     problems = Problems(part.num_rows)
 
@@ -64,17 +65,10 @@ def clean(part: pa.Table, description: DatasetDescription) -> pa.Table:
     return pa.table(columns | problems.columns())
 
 
-def _one_array(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    if isinstance(combined, pa.ChunkedArray):
-        combined = pa.concat_arrays(combined.chunks) if combined.num_chunks else pa.array([], column.type)
-    if pa.types.is_dictionary(combined.type):
-        combined = _decoded(combined)
-    return combined
-
-
-def _decoded(values: pa.DictionaryArray) -> pa.Array:
-    """Decode a dictionary, its over-long texts cut short: they will be refused, and could fill the memory."""
+def _plain(values: pa.Array) -> pa.Array:
+    """Decode a dictionary if it is one, its over-long texts cut short: they will be refused, and could fill the memory."""
+    if not pa.types.is_dictionary(values.type):
+        return values
     words = values.dictionary
     if pa.types.is_string(words.type) or pa.types.is_large_string(words.type):
         words = pc.utf8_slice_codeunits(words, 0, 1000)

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 
 from tsa_model.sequences.casting import as_text
-from tsa_model.sequences.reading import BadEvents
 
 SHOWN_CHARACTERS = 80
 
@@ -29,27 +28,12 @@ class Problems:
             self._reason[rows] = f"column {column}: {reason}"
             self._value[rows] = [_shown(value) for value in as_text(raw.take(pa.array(rows))).to_pylist()]
 
-    @property
-    def bad(self) -> np.ndarray:
-        """[n] bool."""
-        return self._reason != None  # noqa: E711, elementwise
-
     def columns(self) -> dict[str, pa.Array]:
         """`problem` and `value`, text, null in good rows."""
         return {
             "problem": pa.array(self._reason, pa.string()),
             "value": pa.array(self._value, pa.string()),
         }
-
-    def raise_first(self, order_ids: pa.ChunkedArray, origin: str) -> None:
-        """Raise `BadEvents` for the first bad row, if there is one."""
-        bad = np.flatnonzero(self.bad)
-        if len(bad):
-            first = bad[0]
-            raise BadEvents(
-                f"{origin}: {self._reason[first]}: {self._value[first]!r} (order {order_ids[first].as_py()}); "
-                f"{len(bad):,} of {len(self._reason):,} rows cannot be used"
-            )
 
 
 def _shown(value: str | None) -> str | None:

@@ -207,3 +207,11 @@ def _pandas_column(values: Any, name: str) -> pa.Array:
 def is_text(type_: pa.DataType) -> bool:
     """Whether a column is text."""
     return pa.types.is_string(type_) or pa.types.is_large_string(type_)
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column's chunks as one array."""
+    combined = column.combine_chunks()
+    if isinstance(combined, pa.ChunkedArray):
+        combined = pa.concat_arrays(combined.chunks) if combined.num_chunks else pa.array([], column.type)
+    return combined

@@ -20,10 +20,12 @@ import pyarrow.compute as pc
 from tsa_model.sequences.casting import MISSING_TEXTS, cast_moment, cast_number
 from tsa_model.sequences.columns import MICROSECONDS, Codes
 from tsa_model.sequences.preprocessing import Preprocessing
-from tsa_model.sequences.problems import Problems
 from tsa_model.sequences.reading import BadEvents
+from tsa_model.sequences.tokens import TextRows, Tokens
 
-SEPARATOR = "~"
+KEYS = ("cid", "ccid")
+BLOCK_ROWS = 1024
+"""Rows parsed at a time, so that a column's tokens stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,36 @@ class WideLayout:
     float_categorical: frozenset[str] = frozenset()
     """Categories written as numbers: "0.0" is "0", "1.5" stays."""
 
-    def history(self, feature: str, key: str) -> str:
-        """Name of a feature's history column."""
-        return f"{feature}_by_{key}"
-
     def columns(self, keys: Sequence[str]) -> list[str]:
         """Names of all columns that sequences are made from."""
         names = [self.order_id, self.order_time, *self.categorical, *self.numerical]
         for key in keys:
             marks = [f"{kind}_{mark}" for kind in ("cat", "num") for mark in ("objectId", "orderDate")]
-            names += [self.history(name, key) for name in (*self.categorical, *self.numerical, *marks)]
+            names += [f"{name}_by_{key}" for name in (*self.categorical, *self.numerical, *marks)]
         return list(dict.fromkeys(names))
+
+    def normal_text(self, feature: str, text: str) -> str | None:
+        """Return a category in the spelling of the dictionaries; None when it is missing."""
+        if text in MISSING_TEXTS:
+            return None
+        if feature in self.numeric_categorical:
+            return str(int(float(text)))
+        if feature in self.float_categorical:
+            number = float(text)
+            return str(int(number)) if number.is_integer() else str(number)
+        return text
+
+
+class UnusableRows(Exception):  # noqa: N818, caught by whoever decides what becomes of the rows
+    """Some wide rows cannot be parsed, for one reason."""
+
+    def __init__(self, rows: TextRows, column: str, bad: np.ndarray, reason: str) -> None:
+        super().__init__(f"column {column}: {reason} in {len(bad):,} of {rows.n_rows:,} rows")
+        self.reason = f"column {column}: {reason}"
+        self.rows = bad
+        """Row numbers, ascending."""
+        self.values = rows.column(column).take(pa.array(bad))
+        """The raw values."""
 
 
 @dataclass
@@ -89,16 +110,24 @@ def parse_wide_rows(rows: Any, meta: Mapping[str, Any]) -> dict[str, np.ndarray]
         numeric_categorical=_names(meta.get("numeric_categorical")),
         float_categorical=_names(meta.get("float_categorical")),
     )
-    keys = ("cid", "ccid")
     seq_len = int(meta.get("seq_len", 51))
     preprocessing = Preprocessing.from_legacy(meta)
-    table = as_text_table(rows, layout.columns(keys))
-    arrays = {}
-    problems = Problems(table.num_rows)
-    for key in keys:
-        sequences = read_sequences(table, layout, key, seq_len, problems)
-        problems.raise_first(table[layout.order_id], "the given rows")
-        arrays[f"{key}_cat"], arrays[f"{key}_num"] = _pad(sequences, preprocessing, layout, seq_len)
+    index_dtype = np.int16 if preprocessing.n_embedding <= np.iinfo(np.int16).max else np.int32
+    n = len(rows)
+    arrays: dict[str, np.ndarray] = {}
+    for key in KEYS:
+        arrays[f"{key}_cat"] = np.zeros((n, seq_len, len(layout.categorical)), dtype=index_dtype)
+        arrays[f"{key}_num"] = np.zeros((n, seq_len, len(layout.numerical) + 2))
+    for first in range(0, n, BLOCK_ROWS):
+        block = slice(first, min(first + BLOCK_ROWS, n))
+        texts = TextRows(_slice(rows, block), layout.columns(KEYS), "the given rows")
+        for key in KEYS:
+            try:
+                sequences = read_sequences(texts, layout, key, seq_len)
+            except UnusableRows as error:
+                order_id = texts.column(layout.order_id)[int(error.rows[0])]
+                raise BadEvents(f"{error}, e.g. {error.values[0].as_py()!r} (order {order_id})") from None
+            _pad(sequences, preprocessing, arrays[f"{key}_cat"][block], arrays[f"{key}_num"][block])
     return arrays
 
 
@@ -106,210 +135,157 @@ def _names(value: str | Iterable[str] | None) -> frozenset[str]:
     return frozenset([value] if isinstance(value, str) else value or ())
 
 
-def as_text_table(rows: Any, columns: Sequence[str]) -> pa.Table:
-    """Return the wanted columns of wide rows as an Arrow table of text."""
-    if hasattr(rows, "column_names"):
-        return pa.table({name: rows[name].cast(pa.string()) for name in columns})
-    if hasattr(rows, "columns"):
-        return pa.table({name: pa.array(rows[name], pa.string(), from_pandas=True) for name in columns})
-    rows = list(rows)
-    missing = [name for name in columns if rows and name not in rows[0]]
-    if missing:
-        raise BadEvents(f"the given rows: column {missing[0]!r} is missing")
-    return pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in columns})
+def _slice(rows: Any, part: slice) -> Any:
+    if isinstance(rows, pa.Table):
+        return rows.slice(part.start, part.stop - part.start)
+    return rows.iloc[part] if hasattr(rows, "iloc") else rows[part]
 
 
-def _pad(
-    sequences: WideSequences, preprocessing: Preprocessing, layout: WideLayout, seq_len: int
-) -> tuple[np.ndarray, np.ndarray]:
-    n, length = len(sequences.length), sequences.length
-    last = np.cumsum(length) - 1
-    back = np.repeat(last, length) - np.arange(length.sum())
-    slot = np.repeat(np.arange(1, n + 1) * seq_len - 1, length) - back
-    dtype = np.int16 if preprocessing.n_embedding <= np.iinfo(np.int16).max else np.int32
-    cat = np.zeros((n * seq_len, len(layout.categorical)), dtype=dtype)
-    for place, name in enumerate(layout.categorical):
-        cat[slot, place] = preprocessing.categorical[name].encode(sequences.categorical[name])
-    num = np.zeros((n * seq_len, len(layout.numerical) + 2))
-    for place, name in enumerate(layout.numerical):
-        num[slot, place] = preprocessing.numerical[name].apply(sequences.numerical[name])
+def _pad(sequences: WideSequences, fitted: Preprocessing, cat: np.ndarray, num: np.ndarray) -> None:
+    """Write encoded sequences into the zeros of `cat` [n, L, Fc] and `num` [n, L, Fn + 2]."""
+    n, seq_len, _ = cat.shape
+    length, last = sequences.length, np.cumsum(sequences.length) - 1
     now_us = np.repeat(sequences.time_us[last], length)
-    num[slot, -2] = (now_us - sequences.time_us) / MICROSECONDS
-    num[slot, -1] = 1
-    return cat.reshape(n, seq_len, -1), num.reshape(n, seq_len, -1)
+    slot = np.repeat(np.arange(n) * seq_len + seq_len - 1 - last, length) + np.arange(length.sum())
+    indices = [fitted.categorical[name].encode(codes) for name, codes in sequences.categorical.items()]
+    numbers = [fitted.numerical[name].apply(values) for name, values in sequences.numerical.items()]
+    numbers += [(now_us - sequences.time_us) / MICROSECONDS, np.ones(len(now_us))]
+    for columns, padded in ((indices, cat), (numbers, num)):
+        by_feature = np.zeros((len(columns), n * seq_len), dtype=padded.dtype)
+        for place, values in enumerate(columns):
+            by_feature[place, slot] = values
+        padded[:] = by_feature.T.reshape(padded.shape)
 
 
-def read_sequences(
-    table: pa.Table, layout: WideLayout, key: str, seq_len: int, problems: Problems
-) -> WideSequences:
-    """Split and align one key's histories and put the current order at their end.
+def read_sequences(rows: TextRows, layout: WideLayout, key: str, seq_len: int) -> WideSequences:
+    """Split and align one key's histories, the current order at their end.
 
     Args:
-        table: the columns `layout.columns` names, all text.
+        rows: the columns `layout.columns` names.
         layout: the names.
         key: suffix of the history columns.
         seq_len: L; of longer histories the latest L − 1 orders are kept.
-        problems: notes the rows that cannot be used; their sequences are meaningless.
+
+    Raises:
+        UnusableRows: some rows cannot be parsed.
     """
-    cat = _History(table, layout, "cat", key, problems)
-    num = _History(table, layout, "num", key, problems)
-    now = cast_moment(_flat(table[layout.order_time]))
-    problems.note(
-        layout.order_time, table[layout.order_time], now.bad | _is_null(now.values), f"not {now.asked}"
-    )
+    cat, num = _History(rows, layout, "cat", key), _History(rows, layout, "num", key)
     in_cat, in_num = _align(cat, num)
     kept = _latest(cat.row[in_cat], seq_len - 1)
-    in_cat, in_num = in_cat[kept], in_num[kept]
-    row = cat.row[in_cat]
-
-    n = table.num_rows
-    length = np.bincount(row, minlength=n) + 1
+    length = np.bincount(cat.row[in_cat[kept]], minlength=rows.n_rows) + 1
     current = np.cumsum(length) - 1
-    earlier = np.ones(length.sum(), dtype=bool)
-    earlier[current] = False
-    shape = _Shape(earlier, current)
+    owner = np.repeat(np.arange(rows.n_rows), length)
+    is_earlier = np.ones(len(owner), dtype=bool)
+    is_earlier[current] = False
 
-    now_us = pc.fill_null(now.values, 0).to_numpy()
-    past_us = cat.time_us[in_cat]
-    name = layout.history("cat_orderDate", key)
-    problems.note_rows(
-        name, table[name], row[num.time_us[in_num] != past_us], "not the date of num_orderDate"
-    )
-    problems.note_rows(name, table[name], row[past_us > now_us[row]], "later than the current order")
+    def tokens_of(history: _History, entries: np.ndarray) -> np.ndarray:
+        token = np.empty(len(owner), dtype=np.int64)
+        token[is_earlier], token[current] = history.token[entries], history.current
+        return token
+
+    from_cat, from_num = tokens_of(cat, in_cat[kept]), tokens_of(num, in_num[kept])
+    time_us = cat.time_us()[from_cat]
+    dates = f"cat_orderDate_by_{key}"
+    _refuse(rows, dates, owner[num.time_us()[from_num] != time_us], "not the dates of num_orderDate")
+    _refuse(rows, dates, owner[time_us > np.repeat(time_us[current], length)], "later than the order itself")
     return WideSequences(
         length=length,
-        categorical={
-            name: _categorical(name, cat.tokens(name), _flat(table[name]), in_cat, shape, layout)
-            for name in layout.categorical
-        },
-        numerical={
-            name: shape.join(
-                num.numbers(name, num.tokens(name))[in_num],
-                num.numbers(name, _flat(table[name]), current=True),
-            )
-            for name in layout.numerical
-        },
-        time_us=shape.join(past_us, now_us),
+        categorical={name: cat.codes(name, from_cat) for name in layout.categorical},
+        numerical={name: num.numbers(name)[from_num] for name in layout.numerical},
+        time_us=time_us,
     )
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """Where history and current orders lie in the flat sequences."""
-
-    is_earlier: np.ndarray
-    current: np.ndarray
-
-    def join(self, past: np.ndarray, now: np.ndarray) -> np.ndarray:
-        joined = np.empty(len(self.is_earlier), dtype=np.result_type(past, now))
-        joined[self.is_earlier] = past
-        joined[self.current] = now
-        return joined
 
 
 class _History:
-    """The categorical or the numerical history of one key: its entries of all rows, flat."""
+    """The categorical or the numerical history of one key, of all rows."""
 
-    def __init__(self, table: pa.Table, layout: WideLayout, kind: str, key: str, problems: Problems) -> None:
-        self._table, self._layout, self._key, self._problems = table, layout, key, problems
-        id_name = layout.history(f"{kind}_objectId", key)
-        ids = _flat(table[id_name])
-        split = pc.split_pattern(ids, SEPARATOR)
-        is_empty = _flags(pc.is_in(ids, pa.array(MISSING_TEXTS))) | _is_null(ids)
-        self.count = np.where(is_empty, 0, pc.fill_null(pc.list_value_length(split), 0).to_numpy())
-        self.row = np.repeat(np.arange(table.num_rows), self.count)
-        self.id = self._entries(split)
-        self.time_us = self._dates(layout.history(f"{kind}_orderDate", key))
+    def __init__(self, rows: TextRows, layout: WideLayout, kind: str, key: str) -> None:
+        self._rows, self._layout, self._kind, self._key = rows, layout, kind, key
+        name = f"{kind}_objectId_by_{key}"
+        ids = Tokens(*rows.joined(name, layout.order_id))
+        self._is_empty = _flags(pc.is_in(rows.column(name), pa.array(MISSING_TEXTS)))
+        self._count = ids.count
+        self.current = np.cumsum(self._count) - 1
+        """[n] token of the current order."""
+        is_earlier = np.ones(self._count.sum(), dtype=bool)
+        is_earlier[self.current] = False
+        is_earlier[self.current[self._is_empty] - 1] = False  # the one token of an empty history
+        self.token = np.flatnonzero(is_earlier)
+        """[entries] token of each earlier order."""
+        self._owner = np.repeat(np.arange(rows.n_rows), self._count)
+        self.row = self._owner[self.token]
+        """[entries] row of each earlier order."""
+        self.ids = ids.texts().take(pa.array(self.token))
 
-    def tokens(self, feature: str) -> pa.Array:
-        """The feature's values, [entries] text."""
-        return self._split(self._layout.history(feature, self._key))
+    def _tokens(self, name: str, current: str) -> Tokens:
+        tokens = Tokens(*self._rows.joined(name, current))
+        if not tokens.has_counts(self._count):
+            tokens = Tokens(*self._rows.joined(name, current, blank=self._is_empty))
+            unequal = np.flatnonzero(tokens.count != self._count)
+            _refuse(self._rows, name, unequal, f"not as many values as {self._kind}_objectId_by_{self._key}")
+        return tokens
 
-    def _split(self, name: str) -> pa.Array:
-        split = pc.split_pattern(_flat(self._table[name]), SEPARATOR)
-        count = pc.fill_null(pc.list_value_length(split), 0).to_numpy()
-        unequal = (count != self.count) & (self.count > 0)
-        self._problems.note(name, self._table[name], unequal, "another number of values than order ids")
-        if unequal.any():
-            return pa.repeat("", len(self.row))
-        return self._entries(split)
-
-    def _entries(self, split: pa.ListArray) -> pa.Array:
-        """All values, without those of rows that have no history."""
-        values = split.flatten()
-        if len(values) == len(self.row):
-            return values
-        count = pc.fill_null(pc.list_value_length(split), 0).to_numpy()
-        return values.filter(pa.array(np.repeat(self.count > 0, count)))
-
-    def _dates(self, name: str) -> np.ndarray:
-        moment = cast_moment(self._split(name))
-        bad = moment.bad | _is_null(moment.values)
-        self._problems.note_rows(name, self._table[name], self.row[bad], f"not {moment.asked}")
+    def time_us(self) -> np.ndarray:
+        """Each token's moment, [tokens] int64."""
+        name, current = f"{self._kind}_orderDate_by_{self._key}", self._layout.order_time
+        texts = self._tokens(name, current).texts()
+        moment = cast_moment(texts)
+        bad = _flags(pc.is_null(moment.values))
+        bad[self.current[self._is_empty] - 1] = False
+        self._refuse_tokens(name, current, bad, f"not {moment.asked}")
         return pc.fill_null(moment.values, 0).to_numpy()
 
-    def numbers(self, feature: str, texts: pa.Array, current: bool = False) -> np.ndarray:
-        """The feature's values as float64, NaN where missing."""
-        number = cast_number(texts)
-        name = feature if current else self._layout.history(feature, self._key)
-        rows = np.flatnonzero(number.bad) if current else self.row[number.bad]
-        self._problems.note_rows(name, self._table[name], rows, f"not {number.asked}")
+    def numbers(self, feature: str) -> np.ndarray:
+        """The feature's value at each token, [tokens] float64; NaN where missing."""
+        name = f"{feature}_by_{self._key}"
+        number = cast_number(self._tokens(name, feature).texts())
+        self._refuse_tokens(name, feature, number.bad, f"not {number.asked}")
         return number.values.to_numpy(zero_copy_only=False)
+
+    def codes(self, feature: str, tokens: np.ndarray) -> Codes:
+        """The feature's category at the given tokens."""
+        name = f"{feature}_by_{self._key}"
+        word, words = self._tokens(name, feature).words()
+        number: dict[str, int] = {}
+        code = np.full(len(words), -1, dtype=np.int32)
+        for place, text in enumerate(words):
+            try:
+                normal = self._layout.normal_text(feature, text)
+            except ValueError:
+                self._refuse_tokens(name, feature, word == place, "not a number")
+            if normal is not None:
+                code[place] = number.setdefault(normal, len(number))
+        return Codes(code[word[tokens]], list(number))
+
+    def _refuse_tokens(self, name: str, current: str, bad: np.ndarray, reason: str) -> None:
+        """Refuse the rows of bad tokens, naming the history's column or the current order's."""
+        _refuse(self._rows, current, np.flatnonzero(bad[self.current]), reason)
+        _refuse(self._rows, name, self._owner[bad], reason)
 
 
 def _align(cat: _History, num: _History) -> tuple[np.ndarray, np.ndarray]:
     """Entries that both histories have: their places in each, in the categorical one's order."""
-    encoded = pa.chunked_array([cat.id, num.id]).dictionary_encode().unify_dictionaries()
-    codes = [chunk.indices.to_numpy().astype(np.int64) for chunk in encoded.chunks]
-    n_codes = len(encoded.chunk(0).dictionary) + 1
-    cat_entry, num_entry = cat.row * n_codes + codes[0], num.row * n_codes + codes[1]
+    both = pa.concat_arrays([cat.ids, num.ids]).dictionary_encode()
+    code = both.indices.to_numpy().astype(np.int64)
+    cat_entry = cat.row * (len(both.dictionary) + 1) + code[: len(cat.row)]
+    num_entry = num.row * (len(both.dictionary) + 1) + code[len(cat.row) :]
+    if not len(num_entry):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     by_entry = np.argsort(num_entry, kind="stable")
     place = np.searchsorted(num_entry, cat_entry, sorter=by_entry)
-    place = by_entry[np.minimum(place, len(by_entry) - 1)] if len(by_entry) else place
-    in_both = num_entry[place] == cat_entry if len(by_entry) else np.zeros(len(place), dtype=bool)
+    place = by_entry[np.minimum(place, len(by_entry) - 1)]
+    in_both = num_entry[place] == cat_entry
     return np.flatnonzero(in_both), place[in_both]
 
 
 def _latest(row: np.ndarray, most: int) -> np.ndarray:
-    """Which entries are among the last `most` of their row; `row` is ascending."""
-    end = np.searchsorted(row, row, side="right")
-    return end - np.arange(len(row)) <= most
+    """Places of the last `most` entries of each row; `row` is ascending."""
+    return np.flatnonzero(np.searchsorted(row, row, side="right") - np.arange(len(row)) <= most)
 
 
-def _categorical(
-    name: str, tokens: pa.Array, now: pa.Array, in_cat: np.ndarray, shape: _Shape, layout: WideLayout
-) -> Codes:
-    encoded = pa.chunked_array([tokens, now]).dictionary_encode().unify_dictionaries()
-    words = encoded.chunk(0).dictionary.to_pylist()
-    texts = [normal_text(name, word, layout) for word in words]
-    values = list(dict.fromkeys(text for text in texts if text is not None))
-    number = {text: place for place, text in enumerate(values)}
-    table = np.array([-1 if text is None else number[text] for text in texts] + [-1], dtype=np.int32)
-    past, current = (table[pc.fill_null(c.indices, len(words)).to_numpy()] for c in encoded.chunks)
-    return Codes(shape.join(past[in_cat], current), values)
-
-
-def normal_text(name: str, text: str, layout: WideLayout) -> str | None:
-    """Return a category in the spelling of the dictionaries; None when it is missing."""
-    if text in MISSING_TEXTS:
-        return None
-    if name in layout.numeric_categorical:
-        return str(int(float(text)))
-    if name in layout.float_categorical:
-        number = float(text)
-        return str(int(number)) if number.is_integer() else str(number)
-    return text
-
-
-def _flat(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    if isinstance(combined, pa.ChunkedArray):
-        combined = pa.concat_arrays(combined.chunks) if combined.num_chunks else pa.array([], column.type)
-    return combined
-
-
-def _is_null(values: pa.Array) -> np.ndarray:
-    return _flags(pc.is_null(values))
+def _refuse(rows: TextRows, column: str, bad: np.ndarray, reason: str) -> None:
+    if len(bad):
+        raise UnusableRows(rows, column, np.unique(bad), reason)
 
 
 def _flags(values: pa.Array) -> np.ndarray:
