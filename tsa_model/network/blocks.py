@@ -173,7 +173,7 @@ class TemporalMultiheadAttention(Block):
         attn_mask: Tensor | None = None,
         trace: Trace = SILENT,
     ) -> Tensor:
-        """Attend; `time` [B, T, 1] in seconds makes it temporal, masks are True = ignore."""
+        """Attend; `time` [T, B, 1] in seconds makes it temporal, masks are True = ignore."""
         return self.compute.attention(self, x, time, key_padding_mask, attn_mask, trace=trace)
 
 

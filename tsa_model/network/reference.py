@@ -41,14 +41,14 @@ def feature_aggregation(block: blocks.FeatureAggregation, x_BLDF: Tensor) -> Ten
 def attention(
     block: blocks.TemporalMultiheadAttention,
     x_TBE: Tensor,
-    time_BT1: Tensor | None = None,
+    time_TB1: Tensor | None = None,
     key_padding_mask_BT: Tensor | None = None,
     attn_mask_TT: Tensor | None = None,
     trace: Trace = SILENT,
 ) -> Tensor:
     """Multi-head self-attention whose logits are scaled by exp((t_i - t_j) / 10^6) (TSA spec, section 5).
 
-    `time_BT1` None gives plain multi-head attention.
+    `time_TB1` None gives plain multi-head attention.
     """
     T, B, E = x_TBE.shape
     H = block.num_heads
@@ -63,7 +63,8 @@ def attention(
             logits_BHTT = logits_BHTT + attn_mask_TT
     if key_padding_mask_BT is not None:
         logits_BHTT = logits_BHTT.masked_fill(key_padding_mask_BT[:, None, None, :], float("-inf"))
-    if time_BT1 is not None:
+    if time_TB1 is not None:
+        time_BT1 = time_TB1.transpose(0, 1)
         delta_BTT = (time_BT1 - time_BT1.transpose(1, 2)) / TIME_SCALE_S
         logits_BHTT = logits_BHTT * torch.exp(delta_BTT)[:, None]
     weights_BHTT = torch.softmax(logits_BHTT, dim=-1)
@@ -124,13 +125,13 @@ def mixture_of_experts(block: blocks.MixtureOfExperts, x_GND: Tensor, trace: Tra
 def attention_layer(
     layer: blocks.AttentionLayer,
     x_TBE: Tensor,
-    time_BT1: Tensor | None = None,
+    time_TB1: Tensor | None = None,
     key_padding_mask_BT: Tensor | None = None,
     attn_mask_TT: Tensor | None = None,
     trace: Trace = SILENT,
 ) -> Tensor:
     """Post-norm layer: normalise after each residual sum (TSA spec, section 5)."""
-    y_TBE = attention(layer.multi_attn, x_TBE, time_BT1, key_padding_mask_BT, attn_mask_TT, trace)
+    y_TBE = attention(layer.multi_attn, x_TBE, time_TB1, key_padding_mask_BT, attn_mask_TT, trace)
     x_TBE = layer.layer_norm1(x_TBE + layer.dropout1(y_TBE))
     x_TBE = layer.layer_norm2(x_TBE + layer.dropout2(_feedforward(layer.feedforward, x_TBE, trace)))
     trace.record("output", x_TBE)
@@ -181,10 +182,10 @@ def order_attention(
     dummy_1BE = block.dummy_order.expand(x_LBE.shape[1], -1).unsqueeze(0)
     x_TBE = block.layer_norm(torch.cat([x_LBE, dummy_1BE], dim=0))
     trace.record("tokens", x_TBE)
-    time_BT1 = functional.pad(time_seq_BL1, (0, 0, 0, 1)) if block.use_time_seq else None
+    time_TB1 = functional.pad(time_seq_BL1, (0, 0, 0, 1)).transpose(0, 1) if block.use_time_seq else None
     for i, layer in enumerate(block.layer_stack):
         with trace.scope(f"layer_stack.{i}"):
-            x_TBE = layer(x_TBE, time_BT1, key_padding_mask_BT, attn_mask_TT, trace=trace)
+            x_TBE = layer(x_TBE, time_TB1, key_padding_mask_BT, attn_mask_TT, trace=trace)
     return x_TBE.transpose(0, 1) if block.return_seq else x_TBE[-1]
 
 

@@ -33,12 +33,13 @@ def feature_aggregation(block: blocks.FeatureAggregation, x: Tensor) -> Tensor:
 def attention(
     block: blocks.TemporalMultiheadAttention,
     x_TBE: Tensor,
-    time_BT1: Tensor | None = None,
+    time_TB1: Tensor | None = None,
     key_padding_mask_BT: Tensor | None = None,
     attn_mask_TT: Tensor | None = None,
     trace: Trace = SILENT,
 ) -> Tensor:
     """[T, B, E] → [T, B, E]; see `reference.attention`."""
+    time_BT1 = None if time_TB1 is None else time_TB1.transpose(0, 1)
     scaling = Scaling.build(x_TBE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
     attend = attention_over(block, x_TBE.shape[0] * x_TBE.shape[1])
     return attend(x_TBE.transpose(0, 1).contiguous(), scaling).transpose(0, 1)
@@ -52,12 +53,13 @@ def mixture_of_experts(block: blocks.MixtureOfExperts, x_GND: Tensor, trace: Tra
 def attention_layer(
     layer: blocks.AttentionLayer,
     x_TBE: Tensor,
-    time_BT1: Tensor | None = None,
+    time_TB1: Tensor | None = None,
     key_padding_mask_BT: Tensor | None = None,
     attn_mask_TT: Tensor | None = None,
     trace: Trace = SILENT,
 ) -> Tensor:
     """[T, B, E] → [T, B, E]; see `reference.attention_layer`."""
+    time_BT1 = None if time_TB1 is None else time_TB1.transpose(0, 1)
     scaling = Scaling.build(x_TBE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
     x_BTE = x_TBE.transpose(0, 1).contiguous()
     return layers.post_norm_layer(layer, [x_BTE], [scaling])[0].transpose(0, 1)
@@ -211,10 +213,8 @@ def dual(
     ccid = [batch[f"{name}_ccid"] for name in names]
     attn_mask = batch.get("attn_mask")
 
-    both = (torch.cat(pair) for pair in zip(cid, ccid, strict=True))
-    with trace.scope("gate_emb"):
-        cid_BE, ccid_BE = network.gate_emb(*both, attn_mask, trace=trace).chunk(2)
-    raw_B2 = torch.softmax(network.gate_score(torch.cat([cid_BE, ccid_BE], dim=-1)), dim=-1)
+    embeddings = _gate_embeddings(network.gate_emb, cid, ccid, attn_mask)
+    raw_B2 = torch.softmax(network.gate_score(torch.cat(embeddings, dim=-1)), dim=-1)
     n_padded_B = ccid[3].sum(dim=1)
     has_card_history_B = n_padded_B != ccid[3].shape[1] - 2
     gate_B2 = torch.stack([raw_B2[:, 0], raw_B2[:, 1] * has_card_history_B], dim=1)
@@ -235,3 +235,13 @@ def dual(
         feature_BD = network.feature_attention(cid[0], cid[1], batch.get("x_engineered"), trace=trace)
     ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
     return network.clf(ensemble), ensemble
+
+
+def _gate_embeddings(
+    gate: blocks.OrderAttentionModule, cid: list[Tensor], ccid: list[Tensor], attn_mask_TT: Tensor | None
+) -> tuple[Tensor, ...]:
+    """The gate's reading of both histories, in one call where rows of a batch do not influence each other."""
+    if not layers.rows_are_independent(gate.layer_stack):
+        return gate(*cid, attn_mask_TT), gate(*ccid, attn_mask_TT)
+    both = (torch.cat(pair) for pair in zip(cid, ccid, strict=True))
+    return gate(*both, attn_mask_TT).chunk(2)
