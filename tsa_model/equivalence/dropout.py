@@ -1,5 +1,7 @@
-"""Dropout draws cannot be compared one by one, but their effect can: off in evaluation, and in training as
-strong in the shipped network as in the reference, place by place.
+"""Random draws that two computations need not share: dropout, and the noise of one form of mixture.
+
+They cannot be compared one by one, but what they do to the outputs can: place by place, the shipped network's
+outputs must be distributed as the reference's.
 """
 
 from __future__ import annotations
@@ -7,19 +9,23 @@ from __future__ import annotations
 import re
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tsa_model.config import ModelConfig
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.generated import random_rows, sequence_names
-from tsa_model.equivalence.networks import REFERENCE_ROWS, Networks, outputs, rows_of
+from tsa_model.equivalence.networks import Networks, outputs, rows_of
 from tsa_model.equivalence.probe import with_probe_weights
 from tsa_model.equivalence.results import Measurement, at_least, at_most
+from tsa_model.forms.experts import NoisyTop2Experts
 from tsa_model.network.blocks import TemporalMultiheadAttention
 from tsa_model.network.networks import Network, build_network
 
-N_REPEATS = 384
+N_REPEATS = 768
+ROWS_PER_CALL = 384
 RATE = 0.5
+RANDOM = (nn.Dropout, TemporalMultiheadAttention, NoisyTop2Experts)
+"""Modules that draw random numbers in training."""
 
 
 def small_config(config: ModelConfig) -> ModelConfig:
@@ -49,29 +55,40 @@ def small_config(config: ModelConfig) -> ModelConfig:
 
 
 def measure_dropout(config: ModelConfig, seed: int = 0) -> list[Measurement]:
-    """One place at a time: the spread it causes in the shipped network, as a multiple of the reference's."""
+    """One place at a time: how far the outputs' distribution is from the reference's, over many draws."""
     config = small_config(config)
     networks = Networks.of(with_probe_weights(build_network(config, "fast").eval(), seed))
     row = random_rows(config, [[config.seq_len]] * len(sequence_names(config)), seed)
     batch = rows_of(row, torch.zeros(N_REPEATS, dtype=torch.long))
     measurements = []
     for place in sorted(_places(networks.shipped)):
-        spreads = []
+        draws = []
         for network in (networks.reference, networks.shipped):
             _switch(network, place, True)
             torch.manual_seed(seed)
-            found = outputs(network, batch, REFERENCE_ROWS if network is networks.reference else None)
-            spreads.append(
-                torch.cat([found["logits"], found["ensemble"]], dim=1).double().var(dim=0).sum().item()
-            )
+            found = outputs(network, batch, ROWS_PER_CALL)
+            draws.append(torch.cat([found["logits"], found["ensemble"]], dim=1))
             _switch(network, place, False)
-        ratio = spreads[1] / spreads[0] if spreads[0] > 0 else float(spreads[1] > 0)
-        ratio = max(ratio, 1 / ratio) if ratio else torch.inf
+        distance = max(_distance(x, y) for x, y in zip(draws[0].T, draws[1].T, strict=True))
         measurements.append(
-            at_most(f"dropout at {place}: spread against the reference's", ratio, tolerance.DROPOUT_SPREAD)
+            at_most(
+                f"random draws at {place}: distance of the outputs' distributions",
+                distance,
+                tolerance.DROPOUT_DISTANCE,
+            )
         )
-    measurements.append(at_least("places of dropout compared", len(measurements), 1))
+    measurements.append(at_least("places of random draws compared", len(measurements), 1))
     return measurements
+
+
+def _distance(x: Tensor, y: Tensor) -> float:
+    """Kolmogorov-Smirnov distance: the largest gap between two samples' cumulative distributions."""
+    # Rounded, so that a value both networks give with certainty is one value.
+    x, y = (z.double().mul(1e4).round() for z in (x, y))
+    values = torch.cat([x, y])
+    below = (torch.searchsorted(z.sort().values, values, right=True) / len(z) for z in (x, y))
+    first, second = below
+    return (first - second).abs().max().item()
 
 
 def _place(name: str) -> str:
@@ -79,11 +96,10 @@ def _place(name: str) -> str:
 
 
 def _places(network: Network) -> set[str]:
-    kinds = (nn.Dropout, TemporalMultiheadAttention)
-    return {_place(name) for name, module in network.named_modules() if isinstance(module, kinds)}
+    return {_place(name) for name, module in network.named_modules() if isinstance(module, RANDOM)}
 
 
 def _switch(network: Network, place: str, on: bool) -> None:
     for name, module in network.named_modules():
-        if isinstance(module, (nn.Dropout, TemporalMultiheadAttention)) and _place(name) == place:
+        if isinstance(module, RANDOM) and _place(name) == place:
             module.training = on

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from tsa_model import progress
-from tsa_model.equivalence.algebra import check_algebra
+from tsa_model.equivalence.algebra import PROBE, TRAINED, check_algebra
 from tsa_model.equivalence.contract import check_contract
 from tsa_model.equivalence.controls import check_controls
 from tsa_model.equivalence.divergence import check_divergence
@@ -61,7 +61,7 @@ def judge(
     started = time.perf_counter()
     networks = Networks.of(shipped)
     evidence = Evidence(networks, sample)
-    evidences = {"trained weights": evidence, "probe weights": evidence.with_probe_weights(PROBE_SEED)}
+    evidences = {TRAINED: evidence, PROBE: evidence.with_probe_weights(PROBE_SEED)}
     checks: list[tuple[int, str, Check]] = [
         (0, "Contract", lambda: check_contract(networks, sample, stored)),
         (1, "Algebra in float64", lambda: check_algebra(evidences)),

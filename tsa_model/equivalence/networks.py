@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tsa_model.config import ModelConfig
 from tsa_model.network.networks import Network
 from tsa_model.network.trace import Trace
 
@@ -75,6 +76,15 @@ def outputs(network: Network, batch: Batch, rows_per_call: int | None = None) ->
     calls = [network(part) for part in chunks(batch, rows_per_call or n_rows(batch))]
     logits, ensemble = (torch.cat(parts) for parts in zip(*calls, strict=True))
     return {"logits": logits, "ensemble": ensemble}
+
+
+POLICIES = ("random", "all", "none", "threshold")
+"""What can happen to a token's second expert (TSA spec, section 6)."""
+
+
+def has_capacity(config: ModelConfig) -> bool:
+    """Whether tokens queue for experts, so that policies and capacity exist."""
+    return config.use_moe and config.moe_form == "top2_capacity"
 
 
 COMPARED = ("tokens", "output", "attention_weights", "gate_scores_raw", "gate_scores", "combined")

@@ -20,6 +20,8 @@ from tsa_model.network.blocks import MixtureOfExperts
 
 N_FORCED = 16
 """Most rows compared block by block."""
+N_TYPICAL = 100
+"""Fewest values whose median error means anything."""
 
 
 def check_rounding(evidence: Evidence) -> CheckResult:
@@ -33,10 +35,9 @@ def check_rounding(evidence: Evidence) -> CheckResult:
         if len(held):
             for name in ("logits", "ensemble"):
                 found, own, truth = (
-                    x[name][held].double()
-                    for x in (evidence.shipped_rounded, evidence.rounded, evidence.truth)
+                    x[name][held] for x in (evidence.shipped_rounded, evidence.rounded, evidence.truth)
                 )
-                measurements += _measure(f"{name}, {group}", found - truth, own - truth, truth, names)
+                measurements += compare_rounding(f"{name}, {group}", found, own, truth, names)
     ratio = max((m.value or 0.0 for m in measurements), default=0.0)
     share = 1 - at_risk[: sample.n_real].double().mean().item()
     measurements.append(at_least("share of real rows compared free-running", share, tolerance.FREE_RUNNING))
@@ -55,22 +56,34 @@ def check_rounding(evidence: Evidence) -> CheckResult:
     )
 
 
-def _measure(name: str, error: Tensor, own: Tensor, truth: Tensor, rows: list[str]) -> list[Measurement]:
-    """Hold the largest and the typical error against the reference's own, [B, ...] each."""
-    ulp = tolerance.unit(torch.float32)
-    own_rms = own.square().mean().sqrt()
-    largest_allowed = torch.maximum(own.abs().max(), tolerance.ROUNDING_TAIL * own_rms)
-    floor = ulp * truth.abs().max()
+def compare_rounding(
+    name: str, found: Tensor, own: Tensor, truth: Tensor, rows: list[str] | None = None
+) -> list[Measurement]:
+    """Hold the largest and the typical float32 error against those of another float32 computation.
+
+    Args:
+        name: of what is compared.
+        found: [B, ...] what is judged.
+        own: [B, ...] what the other computation gives.
+        truth: [B, ...] float64.
+        rows: name of each row.
+    """
+    error, own_error = found.double() - truth, own.double() - truth
+    floor = tolerance.unit(torch.float32) * truth.abs().max()
     by_row = error.abs().flatten(1).amax(1).nan_to_num(torch.inf)
-    largest = by_row.max() / torch.maximum(largest_allowed, tolerance.ROUNDING_FLOOR_ULP * floor)
-    typical, own_typical = (x.abs().flatten().nan_to_num(torch.inf).median() for x in (error, own))
-    typical = typical / torch.maximum(own_typical, 0.25 * floor)
-    where = f"order {rows[int(by_row.argmax())]}"
+    tail = tolerance.ROUNDING_TAIL * own_error.square().mean().sqrt()
+    allowed = torch.stack([own_error.abs().max(), tail, tolerance.ROUNDING_FLOOR_ULP * floor]).max()
+    typical, own_typical = (x.abs().flatten().nan_to_num(torch.inf).median() for x in (error, own_error))
+    worst = int(by_row.argmax())
     factor = tolerance.ROUNDING_FACTOR
-    return [
-        at_most(f"{name}: largest error / the reference's", largest.item(), factor, where),
-        at_most(f"{name}: median error / the reference's", typical.item(), factor),
+    where = f"order {rows[worst]}" if rows else f"row {worst}"
+    measurements = [
+        at_most(f"{name}: largest error / the reference's", (by_row[worst] / allowed).item(), factor, where)
     ]
+    if error.numel() >= N_TYPICAL:
+        median = typical / torch.maximum(own_typical, 0.25 * floor)
+        measurements.append(at_most(f"{name}: median error / the reference's", median.item(), factor))
+    return measurements
 
 
 def _forced(evidence: Evidence, rows: Tensor) -> list[Measurement]:

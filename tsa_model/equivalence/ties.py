@@ -14,11 +14,19 @@ from torch import Tensor
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.generated import sequence_names
 from tsa_model.equivalence.networks import REFERENCE_ROWS, Batch, Networks, as_dtype, chunks, watch
+from tsa_model.forms.experts import NoisyTop2Experts
 from tsa_model.network.blocks import MixtureOfExperts
 from tsa_model.network.networks import Network
 from tsa_model.network.trace import Trace
 
 CARD_GATE = "card gate"
+ROUTED = (MixtureOfExperts, NoisyTop2Experts)
+"""Mixtures that choose experts; the dense one takes them all."""
+
+
+def gate_weights(block: Any) -> Tensor:
+    """What turns a token into its experts' scores, [D, X]."""
+    return block.w_gate if isinstance(block, NoisyTop2Experts) else block.gate.w_gating
 
 
 @torch.no_grad()
@@ -66,12 +74,12 @@ def _decisions_call(network: Network, batch: Batch) -> dict[str, tuple[Tensor, T
     seen: dict[str, Tensor] = {}
 
     def keep(name: str, args: tuple, kwargs: dict[str, Any], output: object) -> None:
-        block = mixtures[name]
+        weights = gate_weights(mixtures[name])
         while name in seen:  # the gate's module runs once per history
             name += " again"
-        seen[name] = (args[0] @ block.gate.w_gating).transpose(0, 1)  # [B, G, X]
+        seen[name] = (args[0] @ weights).transpose(0, 1)  # [B, G, X]
 
-    mixtures: dict[str, Any] = {n: m for n, m in network.named_modules() if isinstance(m, MixtureOfExperts)}
+    mixtures: dict[str, Any] = {n: m for n, m in network.named_modules() if isinstance(m, ROUTED)}
     trace = Trace()
     with watch(mixtures, keep):
         logits, _ = network(batch, trace=trace)

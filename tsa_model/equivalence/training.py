@@ -13,9 +13,10 @@ from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.compare import difference
 from tsa_model.equivalence.dropout import measure_dropout
 from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.networks import Batch, as_dtype, rows_of
+from tsa_model.equivalence.networks import POLICIES, Batch, as_dtype, has_capacity, rows_of
 from tsa_model.equivalence.plain_losses import FORMULAS, plain_loss
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
+from tsa_model.forms.experts import NoisyTop2Experts
 from tsa_model.losses import compute_loss, create_loss_function
 from tsa_model.network.blocks import MixtureOfExperts, TemporalMultiheadAttention
 from tsa_model.network.networks import Network
@@ -37,13 +38,12 @@ def check_training(evidences: dict[str, Evidence], config: TrainConfig, seed: in
     """
     measurements = _losses(config)
     trained, *others = evidences
-    measurements += _gradients(trained, evidences[trained], config, None, seed)
+    measurements += compare_gradients(trained, evidences[trained], config, None, seed)
     for label in others:
-        uses_moe = evidences[label].networks.shipped.config.use_moe
-        for policy in ("random", "all", "none", "threshold") if uses_moe else (None,):
-            measurements += _gradients(label, evidences[label], config, policy, seed)
-    for label, evidence in evidences.items():
-        measurements += _trajectory(label, evidence, config, seed)
+        policies = POLICIES if has_capacity(evidences[label].networks.shipped.config) else (None,)
+        for policy in policies:
+            measurements += compare_gradients(label, evidences[label], config, policy, seed)
+    measurements += _trajectory(trained, evidences[trained], config, seed)
     measurements += _float32_gradients(trained, evidences[trained], config)
     measurements += measure_dropout(evidences[trained].networks.shipped.config, seed)
     return conclude(
@@ -84,13 +84,15 @@ def _losses(config: TrainConfig) -> list[Measurement]:
 
 
 def for_training(network: Network, policy: str | None = None) -> Network:
-    """A copy in training mode without dropout, whose draws two computations need not share."""
+    """A copy in training mode without dropout and noise, whose draws two computations need not share."""
     network = copy.deepcopy(network).train()
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
         if isinstance(module, TemporalMultiheadAttention):
             module.dropout = 0.0
+        if isinstance(module, NoisyTop2Experts):
+            module.eval()
         if isinstance(module, MixtureOfExperts) and policy is not None:
             module.second_policy_train = policy
     return network
@@ -113,9 +115,18 @@ def loss_and_gradients(
     return value.detach(), dict(zip(named, gradients, strict=True))
 
 
-def _gradients(
-    label: str, evidence: Evidence, config: TrainConfig, policy: str | None, seed: int
+def compare_gradients(
+    label: str, evidence: Evidence, config: TrainConfig, policy: str | None = None, seed: int = 0
 ) -> list[Measurement]:
+    """Loss and gradients in float64 and training mode.
+
+    Args:
+        label: of the set of weights.
+        evidence: networks and rows.
+        config: the loss.
+        policy: for the second expert; None = the network's own.
+        seed: of the random policy's draws.
+    """
     batch = _batch(evidence)
     loss = create_loss_function(config.loss, **config.loss_parameters)
     reference, shipped = (for_training(n, policy) for n in evidence.networks.pair(torch.float64))

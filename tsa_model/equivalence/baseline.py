@@ -1,0 +1,210 @@
+"""Check 6: do reference and shipped code still compute what the legacy model computed?
+
+The other checks hold the shipped computation against the reference. This one holds both against outputs that
+were captured from the legacy itself, so an error that both share is found here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tsa_model.equivalence.baseline_files import Entry, read_baseline
+from tsa_model.equivalence.compare import difference
+from tsa_model.equivalence.networks import Networks, as_dtype, outputs
+from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
+from tsa_model.equivalence.rounding import compare_rounding
+from tsa_model.equivalence.ties import rows_at_risk
+from tsa_model.equivalence.training import for_training
+from tsa_model.losses import create_loss_function
+from tsa_model.network.blocks import Implementation, MixtureOfExperts
+from tsa_model.network.networks import Network
+
+IMPLEMENTATIONS: tuple[Implementation, ...] = ("reference", "fast")
+FLOAT32_RUN = "deterministic"
+"""The run whose float32 outputs are compared: in the others a decision that rounding turns moves other rows."""
+
+
+def check_baselines(folders: Iterable[str | Path]) -> CheckResult:
+    """Check 6 on every file of every baseline."""
+    measurements: list[Measurement] = []
+    notes: list[str] = []
+    n_files = 0
+    for folder in folders:
+        for entry in read_baseline(folder):
+            n_files += 1
+            measurements += compare_entry(entry, notes)
+    measurements.append(at_least("captured files compared", n_files, 1))
+    return conclude(
+        6,
+        "Legacy baseline",
+        "Do both computations give what the legacy model itself gave?",
+        measurements,
+        f"both computations reproduce {n_files} captured files: outputs, gradients, training steps, losses",
+        notes=notes,
+    )
+
+
+def compare_entry(entry: Entry, notes: list[str] | None = None) -> list[Measurement]:
+    """Hold both computations against one captured file."""
+    notes = [] if notes is None else notes
+    if entry.meta["kind"] == "losses":
+        return _losses(entry)
+    measurements = []
+    for implementation in IMPLEMENTATIONS:
+        network = entry.network(implementation)
+        found = []
+        for run in entry.runs():
+            found += _evaluation(entry, network, run)
+        if FLOAT32_RUN in entry.runs():
+            found += _rounding(entry, network, notes)
+        if entry.meta.get("train"):
+            found += _gradients(entry, network)
+        if entry.meta.get("steps"):
+            found += _steps(entry, network)
+        measurements += found or [at_least(f"{entry.title}, {implementation}: outputs compared", 0, 1)]
+    return measurements
+
+
+def _evaluation(entry: Entry, network: Network, run: str) -> list[Measurement]:
+    """One evaluation in float64; `network` is float64."""
+    _set_run(network, run)
+    if run == "random":
+        torch.manual_seed(entry.meta["random_seed"])
+    found = outputs(network, entry.batch)
+    title = f"{entry.title}, {run}, {network.implementation}"
+    captured = {name: entry.output("f64", f"{run}/{name}") for name in found}
+    return [_promise(f"{title}, {name}", found[name], x) for name, x in captured.items() if x is not None]
+
+
+def _set_run(network: Network, run: str) -> Network:
+    """Put the network into the routing of one evaluation run; returns it."""
+    for module in network.modules():
+        if isinstance(module, MixtureOfExperts):
+            module.deterministic_eval = run == "deterministic"
+            module.second_policy_eval = run
+    return network.eval()
+
+
+def _promise(title: str, found: Tensor, captured: Tensor) -> Measurement:
+    gap = difference(found, captured)
+    return at_most(f"{title}: share of the allowed difference", gap.used, 1.0, f"row {gap.row} {gap.column}")
+
+
+def _rounding(entry: Entry, network: Network, notes: list[str]) -> list[Measurement]:
+    """Both float32 results against the float64 reference: ours may be off twice as far as the legacy's."""
+    networks = Networks.of(copy.deepcopy(_set_run(network, FLOAT32_RUN)).float())
+    title = f"{entry.title}, {FLOAT32_RUN}, {network.implementation}"
+    held = torch.where(~rows_at_risk(networks, entry.batch))[0]
+    if len(held) < len(entry.batch["label"]):
+        notes.append(f"{title}: {len(entry.batch['label']) - len(held)} rows with a decision within rounding")
+    truth, found = outputs(networks.reference64, entry.batch), outputs(networks.shipped, entry.batch)
+    measurements = []
+    for name in found:
+        captured = entry.output("f32", f"{FLOAT32_RUN}/{name}")
+        if captured is not None and len(held):
+            measurements += compare_rounding(
+                f"{title}, {name} in float32", found[name][held], captured[held], truth[name][held]
+            )
+    return measurements
+
+
+def _training_network(entry: Entry, network: Network) -> Network:
+    policy = "random" if entry.meta.get("random_seed") is not None else "all"
+    return for_training(network, policy)
+
+
+def _gradients(entry: Entry, network: Network) -> list[Measurement]:
+    """Gradient of every parameter; the loss is cross entropy, summed."""
+    network = _training_network(entry, network)
+    batch = as_dtype(entry.batch, torch.float64)
+    if entry.meta.get("random_seed") is not None:
+        torch.manual_seed(entry.meta["random_seed"])
+    logits, _ = network(batch)
+    loss = functional.cross_entropy(logits, batch["label"], reduction="sum")
+    named = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    gradients = dict(
+        zip(named, torch.autograd.grad(loss, list(named.values()), allow_unused=True), strict=True)
+    )
+    title = f"{entry.title}, training, {network.implementation}"
+    prefix = "out/f64/train/grad/"
+    captured = [name.removeprefix(prefix) for name in entry.arrays if name.startswith(prefix)]
+    wrong = [name for name in captured if gradients.get(name) is None]
+    wrong += [name for name, g in gradients.items() if g is not None and name not in captured]
+    gaps = []
+    for name in captured:
+        gradient, expected = gradients.get(name), entry.output("f64", f"train/grad/{name}")
+        if gradient is not None and expected is not None:
+            gaps.append((difference(gradient, expected).used, name))
+    worst, where = max(gaps, default=(0.0, ""))
+    measurements = [
+        at_most(f"{title}: parameters with a gradient here or there only", len(wrong), 0, str(wrong[:3])),
+        at_most(f"{title}: gradients, share of the allowed difference", worst, 1.0, where),
+        at_least(f"{title}: gradients compared", len(gaps), 1),
+    ]
+    for name, x in (("logits", logits), ("loss", loss)):
+        expected = entry.output("f64", f"train/{name}")
+        if expected is not None:
+            measurements.append(_promise(f"{title}, {name}", x.detach(), expected))
+    return measurements
+
+
+def _steps(entry: Entry, network: Network) -> list[Measurement]:
+    """Adam steps (rate 1e-3, mean cross entropy): the loss before each, the evaluation after all."""
+    network = _training_network(entry, network)
+    batch = as_dtype(entry.batch, torch.float64)
+    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=1e-3)
+    losses = []
+    for _ in range(entry.meta["steps"]):
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(network(batch)[0], batch["label"])
+        losses.append(loss.detach())
+        loss.backward()
+        optimizer.step()
+    logits = outputs(_set_run(network, "all"), entry.batch)["logits"]
+    title = f"{entry.title}, {len(losses)} training steps, {network.implementation}"
+    pairs = (("loss", torch.stack(losses)), ("logits", logits))
+    captured = [(name, x, entry.output("f64", f"steps/{name}")) for name, x in pairs]
+    return [_promise(f"{title}, {name}", x, y) for name, x, y in captured if y is not None]
+
+
+def _losses(entry: Entry) -> list[Measurement]:
+    """Value and gradient of every captured loss call."""
+    gaps = []
+    for case in entry.meta["cases"]:
+        name, parameters, call = parse_loss_call(case["call"])
+        logits = torch.from_numpy(entry.arrays[f"in/{case['inputs']}/logits"]).double().requires_grad_()
+        target = torch.from_numpy(entry.arrays[f"in/{case['inputs']}/target"])
+        target = target.double() if target.is_floating_point() else target
+        value = create_loss_function(name, **parameters)(logits, target, **call)
+        (gradient,) = torch.autograd.grad(value.sum(), logits)
+        for what, x in (("value", value.detach()), ("grad", gradient)):
+            expected = entry.output("f64", f"{case['index']}/{what}")
+            if expected is None or x.shape != expected.shape:
+                gaps.append((torch.inf, f"{case['call']}, {what}"))
+            else:
+                gaps.append((difference(x, expected).used, f"{case['call']}, {what}"))
+    worst, where = max(gaps, default=(0.0, ""))
+    return [
+        at_most(f"{entry.title}: share of the allowed difference", worst, 1.0, where),
+        at_least(f"{entry.title}: loss values and gradients compared", len(gaps), 1),
+    ]
+
+
+def parse_loss_call(text: str) -> tuple[str, dict[str, Any], dict[str, int]]:
+    """`Name a=1 b=mean epoch=3 note` → name, constructor arguments, call arguments."""
+    name, *words = text.split()
+    literals = {"True": True, "False": False, "mean": "mean", "sum": "sum", "none": "none"}
+    parameters: dict[str, Any] = {}
+    for word in words:
+        key, separator, value = word.partition("=")
+        if separator:
+            parameters[key] = literals[value] if value in literals else float(value)
+    call = {"epoch": int(parameters.pop("epoch"))} if "epoch" in parameters else {}
+    return name, parameters, call

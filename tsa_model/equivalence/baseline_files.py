@@ -1,0 +1,199 @@
+"""Baselines on disk: what a legacy model computed, with which weights, on which inputs.
+
+The format is described in tests/baseline/DATA_FORMAT.md.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tsa_model.config import ModelConfig
+from tsa_model.equivalence.networks import Batch
+from tsa_model.equivalence.results import EquivalenceError
+from tsa_model.files import sha256
+from tsa_model.network.blocks import Implementation
+from tsa_model.network.networks import Network, build_network, load_legacy_state_dict
+
+MANIFEST = "baseline.json"
+FORMAT = 1
+KINDS = ("single", "dual", "losses")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a baseline.
+
+    Attributes:
+        title: baseline and file name.
+        meta: see DATA_FORMAT.md.
+        arrays: name → array, names as in the file.
+    """
+
+    title: str
+    meta: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def batch(self) -> Batch:
+        """The inputs, rows first."""
+        return {
+            name.removeprefix("in/"): torch.from_numpy(array)
+            for name, array in self.arrays.items()
+            if name.startswith("in/")
+        }
+
+    def output(self, precision: str, name: str) -> Tensor | None:
+        """`out/<precision>/<name>` as float64; None = it was not captured."""
+        array = self.arrays.get(f"out/{precision}/{name}")
+        return None if array is None else torch.from_numpy(np.asarray(array, dtype=np.float64))
+
+    def runs(self) -> list[str]:
+        """Evaluation runs: second-expert policies, and `deterministic`."""
+        found = {
+            name.split("/")[2] for name in self.arrays if name.endswith("/logits") and name[:4] == "out/"
+        }
+        return sorted(found - {"train", "steps"})
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """Of the network that was captured.
+
+        Raises:
+            EquivalenceError: it is not a valid configuration.
+        """
+        try:
+            return ModelConfig(sequences=self.meta["kind"], **self.meta["config"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise EquivalenceError(
+                f"baseline {self.title}: its configuration is not valid: {error}"
+            ) from error
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        """Legacy name → float64 tensor: stored, or made again from names and salt."""
+        stored = {
+            name.removeprefix("weight/"): torch.from_numpy(array).double()
+            for name, array in self.arrays.items()
+            if name.startswith("weight/")
+        }
+        if stored:
+            return stored
+        return _salted_weights(self.meta, self.config)
+
+    def network(self, implementation: Implementation) -> Network:
+        """A float64 network with the baseline's weights, in training mode.
+
+        Raises:
+            EquivalenceError: the weights do not fit the configuration, or are not those of the outputs.
+        """
+        network = build_network(self.config, implementation).double()
+        try:
+            load_legacy_state_dict(network, self.weights)
+        except ValueError as error:
+            raise EquivalenceError(f"baseline {self.title}: {error}") from error
+        total = sum(x.abs().sum().item() for x in network.state_dict().values())
+        recorded = self.output("f64", "weight_abs_sum")
+        if recorded is not None and abs(total - recorded.item()) > 1e-6 * recorded.item():
+            raise EquivalenceError(
+                f"baseline {self.title}: its outputs were computed with other weights "
+                f"(sum of |w| {recorded.item():.9g}, these weights have {total:.9g})"
+            )
+        return network
+
+
+def default_baseline() -> Path:
+    """Where the golden tensors of the legacy lie.
+
+    Raises:
+        EquivalenceError: this installation lacks them.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "baseline", package.parent / "tests" / "baseline"):
+        if (folder / MANIFEST).is_file():
+            return folder
+    raise EquivalenceError(f"the default baseline is not installed: no {MANIFEST} beside {package}")
+
+
+def read_baseline(folder: str | Path) -> list[Entry]:
+    """Read every file of a baseline after comparing its digest with the manifest.
+
+    Raises:
+        EquivalenceError: the manifest or a file is missing, altered or not of this format.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise EquivalenceError(f"{path} is missing: {folder} is not a baseline (see DATA_FORMAT.md)")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        files = [(item["file"], item["sha256"]) for item in manifest["files"]]
+        known = manifest["format"] == FORMAT
+    except (ValueError, KeyError, TypeError) as error:
+        raise EquivalenceError(f"{path} is not a baseline manifest: {error!r}") from error
+    if not known:
+        raise EquivalenceError(f"{path} has format {manifest['format']}, this version reads {FORMAT}")
+    if not files:
+        raise EquivalenceError(f"{path} lists no file: a baseline of nothing proves nothing")
+    return [
+        _read(Path(folder) / name, digest, manifest.get("name", path.parent.name)) for name, digest in files
+    ]
+
+
+def _read(path: Path, digest: str, baseline: str) -> Entry:
+    if not path.is_file():
+        raise EquivalenceError(f"baseline file {path} is missing")
+    if sha256(path) != digest:
+        raise EquivalenceError(
+            f"baseline file {path} was altered: it has not the SHA-256 its manifest states"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files if name != "meta"}
+            meta = json.loads(archive["meta"].item())
+    except (ValueError, KeyError, OSError) as error:
+        raise EquivalenceError(f"baseline file {path} is not readable: {error}") from error
+    if meta.get("kind") not in KINDS:
+        raise EquivalenceError(f"baseline file {path}: kind {meta.get('kind')!r} is not one of {KINDS}")
+    return Entry(f"{baseline}/{path.stem}", meta, arrays)
+
+
+def _salted_weights(meta: dict[str, Any], config: ModelConfig) -> dict[str, Tensor]:
+    """Weights that are a function of name, shape and salt; of a shared table the first name counts."""
+    with torch.device("meta"):
+        own = build_network(config, "reference").state_dict(keep_vars=True)
+    first: dict[int, str] = {}
+    for name in meta["state_names"]:
+        if name not in own:
+            raise EquivalenceError(f"the baseline has a parameter {name}, its configuration has none")
+        first.setdefault(id(own[name]), name)
+    weights = {
+        name: torch.from_numpy(_salted(first[id(own[name])], tuple(own[name].shape), meta["salt"])).double()
+        for name in meta["state_names"]
+    }
+    if meta.get("gate_score_weight_scale") is not None:
+        weights["gate_score.3.weight"] *= meta["gate_score_weight_scale"]
+    return weights
+
+
+def _salted(name: str, shape: tuple[int, ...], salt: int) -> np.ndarray:
+    z = np.random.Generator(np.random.PCG64([zlib.crc32(name.encode()), salt])).standard_normal(shape)
+    if name.endswith("w_gating"):
+        values = z
+    elif "layer_norm" in name and name.endswith("weight"):
+        values = 1 + 0.1 * z
+    elif len(shape) > 1:
+        values = z / np.sqrt(shape[-1])
+    else:
+        values = 0.1 * z
+    values = values.astype(np.float32)
+    if "embedding" in name and name.endswith("weight"):
+        values[0] = 0
+    return values
