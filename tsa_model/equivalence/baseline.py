@@ -28,7 +28,7 @@ from tsa_model.network.networks import Network
 
 IMPLEMENTATIONS: tuple[Implementation, ...] = ("reference", "fast")
 FLOAT32_RUN = "deterministic"
-"""The run whose float32 outputs are compared: in the others a decision that rounding turns moves other rows."""
+"""The run whose float32 outputs are compared: in others a decision that rounding turns moves other rows."""
 
 
 def check_baselines(folders: Iterable[str | Path]) -> CheckResult:
@@ -99,7 +99,8 @@ def _promise(title: str, found: Tensor, captured: Tensor) -> Measurement:
 
 def _rounding(entry: Entry, network: Network, notes: list[str]) -> list[Measurement]:
     """Both float32 results against the float64 reference: ours may be off twice as far as the legacy's."""
-    networks = Networks.of(copy.deepcopy(_set_run(network, FLOAT32_RUN)).float())
+    twin = network.twin(network.implementation, moe_eval=FLOAT32_RUN)
+    networks = Networks.of(copy.deepcopy(twin).float().eval())
     title = f"{entry.title}, {FLOAT32_RUN}, {network.implementation}"
     held = torch.where(~rows_at_risk(networks, entry.batch))[0]
     if len(held) < len(entry.batch["label"]):
