@@ -115,8 +115,11 @@ def _child(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
     Its standard input is a pipe that only this process holds: when this process dies, the child notices.
     """
+    ours = str(Path(__file__).resolve().parents[1])
     environment = {
         **os.environ,
+        # Stages run the code this process runs, wherever it was started and whatever is installed beside it.
+        "PYTHONPATH": os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")])),
         "PYTHONUNBUFFERED": "1",  # progress must arrive while it happens
         "TMPDIR": str((folder / "tmp").resolve()),
     }
