@@ -93,9 +93,12 @@ class DatasetDescription(Settings):
     """The role of every column of an event log."""
 
     name: str
+    layout: Literal["events", "wide"] = "events"
+    """`events`: one row per order. `wide`: one row per target order, its histories in columns of their own
+    (TSA spec, section 12)."""
     order_id: str
     customer_id: str
-    """CID key of the first history."""
+    """CID key of the first history; in the wide layout the suffix of its columns, "cid"."""
     card_id: str | None = None
     """CCID key of the second history; None = a data set with one key. Null in a row = no card history."""
     order_time: str
@@ -105,6 +108,10 @@ class DatasetDescription(Settings):
     categorical: tuple[str, ...]
     numerical: tuple[str, ...]
     engineered: tuple[str, ...] = ()
+    numeric_categorical: tuple[str, ...] = ()
+    """Categories written as numbers, of which the whole part counts: "3.0" is "3"."""
+    float_categorical: tuple[str, ...] = ()
+    """Categories written as numbers: "0.0" is "0", "1.5" stays."""
     may_be_missing: tuple[str, ...] = ()
     """Numerical and engineered columns where null or NaN stands for the training median; elsewhere it is an
     error. A missing category always stands for the most frequent one."""
@@ -150,6 +157,8 @@ class DatasetDescription(Settings):
             raise ValueError("categorical is empty: the model needs at least one categorical feature")
         if not self.numerical:
             raise ValueError("numerical is empty: the model needs at least one numerical feature")
+        if self.layout == "wide" and (self.known_label or self.derived):
+            raise ValueError("the wide layout knows no labels or keys of earlier orders: no derived columns")
         self._check_windows()
         return self
 

@@ -2,6 +2,8 @@
 
 from tsa_model.sequences.build import build_sequences
 from tsa_model.sequences.preprocessing import Preprocessing
+from tsa_model.sequences.reading import BadEvents
 from tsa_model.sequences.store import SequenceStore
+from tsa_model.sequences.wide import parse_wide_rows
 
-__all__ = ["Preprocessing", "SequenceStore", "build_sequences"]
+__all__ = ["BadEvents", "Preprocessing", "SequenceStore", "build_sequences", "parse_wide_rows"]

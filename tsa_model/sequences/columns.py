@@ -1,4 +1,4 @@
-"""The events as plain columns, in the one order everything else refers to."""
+"""Events as plain columns, and the form of a data set that stores are written from."""
 
 from __future__ import annotations
 
@@ -22,21 +22,14 @@ class Codes:
     values: list[str]
 
 
-@dataclass
-class EventColumns:
-    """All events sorted by (time, order id); a row number in this order is an event's name everywhere.
+@dataclass(kw_only=True)
+class Columns:
+    """Events, one array per column; the arrays may be memory-mapped, so use them one by one."""
 
-    The arrays may be memory-mapped: use them column by column.
-    """
-
-    order_id: np.ndarray
-    """[N] int64, or UTF-8 bytes of fixed width."""
     time_us: np.ndarray
     """[N] int64, microseconds since 1970-01-01 UTC."""
     label: np.ndarray
     """[N] int8; -1 = not yet known."""
-    keys: dict[str, np.ndarray]
-    """Ordering name → [N] int32 number of the key; -1 = the order has none."""
     categorical: dict[str, Codes] = field(default_factory=dict)
     numerical: dict[str, np.ndarray] = field(default_factory=dict)
     """[N] float64 each; NaN = missing."""
@@ -44,10 +37,43 @@ class EventColumns:
     def __len__(self) -> int:
         return len(self.time_us)
 
+
+@dataclass(kw_only=True)
+class Orders(Columns):
+    """All orders sorted by (time, order id); a row number in this order is an order's name everywhere."""
+
+    order_id: np.ndarray
+    """[N] int64, or UTF-8 bytes of fixed width."""
+
     def between(self, start: datetime, end: datetime) -> slice:
-        """Row numbers of the events in [start, end)."""
+        """Row numbers of the orders in [start, end)."""
         first, last = np.searchsorted(self.time_us, [to_us(start), to_us(end)], side="left")
         return slice(int(first), int(last))
+
+
+@dataclass(kw_only=True)
+class KeyedEvents:
+    """What one key's sequences are slices of."""
+
+    columns: Columns
+    rows: np.ndarray
+    """[M] int32, which event of `columns` lies at each position."""
+    position: np.ndarray
+    """[N] int32, position of each order."""
+    start: np.ndarray
+    """[N] int32, first position of each order's history."""
+    end: np.ndarray
+    """[N] int32, position behind its last one."""
+
+
+@dataclass(kw_only=True)
+class Prepared:
+    """A data set before anything is fitted, whatever layout it came in."""
+
+    orders: Orders
+    keyed: dict[str, KeyedEvents]
+    """"cid" and, in a data set with two keys, "ccid"."""
+    n_quarantined: int
 
 
 def to_us(moment: datetime) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tsa_model.dataset import DatasetDescription, Window
-from tsa_model.sequences.columns import DAY_US, UNKNOWN_LABEL, Codes, EventColumns
+from tsa_model.sequences.columns import DAY_US, UNKNOWN_LABEL, Codes, Orders
 from tsa_model.sequences.orderings import Ordering
 from tsa_model.sequences.spill import ColumnFiles
 
@@ -18,15 +18,15 @@ CHUNK = 2**20
 """Orders worked on at a time; a key is never cut."""
 
 
-def add_calendar_columns(columns: EventColumns, description: DatasetDescription, files: ColumnFiles) -> None:
-    """Add the calendar columns that have a role to `columns`."""
+def add_calendar_columns(orders: Orders, description: DatasetDescription, files: ColumnFiles) -> None:
+    """Add the calendar columns that have a role to `orders`."""
     for name in description.calendar:
-        values = calendar_column(name, columns.time_us)
+        values = calendar_column(name, orders.time_us)
         if name in description.categorical:
             code = files.put(f"calendar_code_{name}", values.astype(np.int32))
-            columns.categorical[name] = Codes(code, [str(value) for value in range(24)])
+            orders.categorical[name] = Codes(code, [str(value) for value in range(24)])
         if name in (*description.numerical, *description.engineered):
-            columns.numerical[name] = files.put(f"calendar_{name}", values.astype(np.float64))
+            orders.numerical[name] = files.put(f"calendar_{name}", values.astype(np.float64))
 
 
 def calendar_column(name: str, time_us: np.ndarray) -> np.ndarray:
@@ -43,16 +43,16 @@ def calendar_column(name: str, time_us: np.ndarray) -> np.ndarray:
 
 
 def add_window_columns(
-    columns: EventColumns,
+    orders: Orders,
     ordering_name: str,
     ordering: Ordering,
     description: DatasetDescription,
     files: ColumnFiles,
 ) -> None:
-    """Add the window columns over one key that have a role to `columns`.
+    """Add the window columns over one key that have a role to `orders`.
 
     Args:
-        columns: all events.
+        orders: all orders.
         ordering_name: "cid" or "ccid".
         ordering: that key's order.
         description: the windows, roles and label delay.
@@ -65,16 +65,16 @@ def add_window_columns(
     if not names:
         return
     for first, last in _whole_keys(ordering):
-        chunk = _Chunk(columns, ordering, first, last)
+        chunk = _Chunk(orders, ordering, first, last)
         for window in windows:
             for name, days in window.columns().items():
                 if name in roles:
                     values = chunk.statistic(window, round(days * DAY_US), delay_us)
                     files.append(f"by_position_{name}", values)
     for name in names:
-        by_row = np.empty(len(columns))
+        by_row = np.empty(len(orders))
         by_row[ordering.rows] = files.read(f"by_position_{name}")
-        columns.numerical[name] = files.put(f"window_{name}", by_row)
+        orders.numerical[name] = files.put(f"window_{name}", by_row)
 
 
 def _whole_keys(ordering: Ordering) -> Iterator[tuple[int, int]]:
@@ -101,12 +101,12 @@ class _Chunk:
     differences of running totals in floats do not give.
     """
 
-    def __init__(self, columns: EventColumns, ordering: Ordering, first: int, last: int) -> None:
+    def __init__(self, orders: Orders, ordering: Ordering, first: int, last: int) -> None:
         rows = ordering.rows[first:last]
-        self._columns, self._rows = columns, rows
+        self._orders, self._rows = orders, rows
         self._start = ordering.start[rows] - first
         self._end = ordering.end[rows] - first
-        self._time_us = columns.time_us[rows]
+        self._time_us = orders.time_us[rows]
         self._sums: dict[str, _ExactSums] = {}
         self._found: dict[int, np.ndarray] = {}
 
@@ -132,9 +132,9 @@ class _Chunk:
         name = window.column or ""
         if name not in self._sums:
             if window.column is not None:
-                value = self._columns.numerical[window.column][self._rows]
+                value = self._orders.numerical[window.column][self._rows]
             else:
-                label = self._columns.label[self._rows].astype(np.float64)
+                label = self._orders.label[self._rows].astype(np.float64)
                 value = np.where(label == UNKNOWN_LABEL, np.nan, label)
             self._sums[name] = _ExactSums(name, value)
         return self._sums[name]

@@ -1,4 +1,4 @@
-"""Raw events → `EventColumns`, whatever their size: cleaned part by part, sorted by the engine, spilled."""
+"""Raw events → sorted columns, whatever their size: cleaned part by part, sorted by the engine, spilled."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 
 from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.cleaning import clean, wanted_columns
-from tsa_model.sequences.columns import NO_KEY, Codes, EventColumns
+from tsa_model.sequences.columns import NO_KEY, Codes, Orders
 from tsa_model.sequences.engine import DuckDBEngine, chronological, repeated_rows, whole_number_columns
 from tsa_model.sequences.quarantine import BadRows
 from tsa_model.sequences.reading import BadEvents, are_text_files, read_parts
-from tsa_model.sequences.spill import ColumnFiles
+from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
 
 ORDERING_NAMES = {"customer": "cid", "card": "ccid"}
 """Key column of the cleaned events → name of its ordering."""
@@ -26,9 +26,11 @@ ORDERING_NAMES = {"customer": "cid", "card": "ccid"}
 
 @dataclass
 class Ingested:
-    """The usable events, and how many were not."""
+    """The usable orders in chronological order, and how many were not usable."""
 
-    columns: EventColumns
+    orders: Orders
+    keys: dict[str, np.ndarray]
+    """Ordering name → [N] int32 number of the key; -1 = the order has none."""
     n_quarantined: int
 
 
@@ -38,12 +40,13 @@ def ingest(events: Any, description: DatasetDescription, work: Path, bad_path: P
     Args:
         events: see `read_parts`.
         description: roles, and what to do with bad rows.
-        work: an empty folder for temporary files, needed as long as the columns are.
+        work: a folder to make, for files that the result maps.
         bad_path: where the quarantine file is written, if there is anything to write.
 
     Raises:
         BadEvents: the events cannot be used.
     """
+    work.mkdir()
     engine = DuckDBEngine(work)
     try:
         with BadRows(description, bad_path) as bad:
@@ -53,13 +56,11 @@ def ingest(events: Any, description: DatasetDescription, work: Path, bad_path: P
             bad.check(n_rows)
         keys = [name for name in ORDERING_NAMES if name in table.columns]
         whole = whole_number_columns(engine, table) if are_text_files(events) else []
-        ordered = chronological(table, keys, whole)
-        columns = _spill(engine, ordered, keys, description, ColumnFiles(work / "raw"))
+        files = ColumnFiles(work / "columns")
+        orders = _spill(engine, chronological(table, keys, whole), keys, description, files)
     finally:
         engine.close()
-    if not len(columns):
-        raise BadEvents("no rows are left after those that cannot be used were set aside")
-    return Ingested(columns, bad.n_rows)
+    return Ingested(orders, {ORDERING_NAMES[key]: files.read(key) for key in keys}, bad.n_rows)
 
 
 def _write_clean(events: Any, description: DatasetDescription, path: Path, bad: BadRows) -> int:
@@ -124,10 +125,11 @@ def _spill(
     keys: list[str],
     description: DatasetDescription,
     files: ColumnFiles,
-) -> EventColumns:
+) -> Orders:
     """Stream the sorted events into column files."""
-    ids = _IdColumn(files)
-    texts = {f"c{i}": _TextColumn(name, description) for i, name in enumerate(description.raw_categorical)}
+    ids = IdColumn(files)
+    most = 10 * description.max_values
+    texts = {f"c{place}": TextColumn(name, most) for place, name in enumerate(description.raw_categorical)}
     for batch in engine.stream(events):
         ids.append(batch["order_id"])
         files.append("time_us", batch["time_us"].to_numpy())
@@ -138,67 +140,15 @@ def _spill(
             files.append(name, text.encode(batch[name]))
         for place, _ in enumerate(description.raw_numerical):
             files.append(f"n{place}", batch[f"n{place}"].to_numpy(zero_copy_only=False))
-    return EventColumns(
+    if not ids.n_rows:
+        raise BadEvents("no rows are left after those that cannot be used were set aside")
+    return Orders(
         order_id=ids.read(),
         time_us=files.read("time_us"),
         label=files.read("label"),
-        keys={ORDERING_NAMES[key]: files.read(key) for key in keys},
-        categorical={t.name: Codes(files.read(name), list(t.codes)) for name, t in texts.items()},
-        numerical={name: files.read(f"n{i}") for i, name in enumerate(description.raw_numerical)},
+        categorical={text.name: Codes(files.read(name), text.values) for name, text in texts.items()},
+        numerical={name: files.read(f"n{place}") for place, name in enumerate(description.raw_numerical)},
     )
-
-
-class _TextColumn:
-    """Numbers distinct texts as they come."""
-
-    def __init__(self, name: str, description: DatasetDescription) -> None:
-        self.name = name
-        self.codes: dict[str, int] = {}
-        self._most = 10 * description.max_values
-
-    def encode(self, values: pa.Array) -> np.ndarray:
-        encoded = values.dictionary_encode()
-        words = encoded.dictionary.to_pylist()
-        table = np.array([self.codes.setdefault(word, len(self.codes)) for word in words], dtype=np.int32)
-        if len(self.codes) > self._most:
-            raise BadEvents(
-                f"vocabulary overflow: column {self.name!r} has more than {self._most:,} distinct values "
-                "(10 · max_values); it is not a category, or raise max_values"
-            )
-        code = pc.fill_null(encoded.indices, len(words)).to_numpy()
-        return np.append(table, np.int32(-1))[code]
-
-
-class _IdColumn:
-    """Order ids as int64, or as UTF-8 bytes of one width, which is known only at the end."""
-
-    def __init__(self, files: ColumnFiles) -> None:
-        self._files = files
-        self._is_text = False
-
-    def append(self, values: pa.Array) -> None:
-        if pa.types.is_integer(values.type):
-            self._files.append("order_id", values.to_numpy())
-            return
-        self._is_text = True
-        text = values.cast(pa.binary())
-        self._files.append("id_length", pc.binary_length(text).to_numpy())
-        offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1]
-        self._files.append("id_bytes", np.frombuffer(text.buffers()[2], np.uint8)[offsets[0] : offsets[-1]])
-
-    def read(self) -> np.ndarray:
-        if not self._is_text:
-            return self._files.read("order_id")
-        length, data = self._files.read("id_length"), self._files.read("id_bytes")
-        width = int(length.max(initial=1))
-        done = 0
-        for first in range(0, len(length), 2**20):
-            part = length[first : first + 2**20]
-            padded = np.zeros((len(part), width), dtype=np.uint8)
-            padded[np.arange(width) < part[:, None]] = data[done : done + part.sum()]
-            done += int(part.sum())
-            self._files.append("order_id", padded.view(f"S{width}").ravel())
-        return self._files.read("order_id")
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:

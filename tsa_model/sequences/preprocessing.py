@@ -16,7 +16,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from tsa_model.dataset import KNOWN_LABEL, DatasetDescription
 from tsa_model.files import write_json
-from tsa_model.sequences.columns import Codes, EventColumns
+from tsa_model.sequences.columns import Codes, Orders
 from tsa_model.settings import Settings
 
 LABEL_VALUES = ("not yet known", "genuine", "fraud")
@@ -134,24 +134,24 @@ class Preprocessing(Settings):
             )
 
 
-def fit(columns: EventColumns, description: DatasetDescription) -> Preprocessing:
+def fit(orders: Orders, description: DatasetDescription) -> Preprocessing:
     """Fit vocabularies, scalers and defaults on the training period.
 
     Args:
-        columns: all events; only those of the training window are looked at.
+        orders: all orders; only those of the training window are looked at.
         description: features, training window, rare-value threshold and vocabulary limit.
 
     Raises:
         ValueError: no events in the training window, or more distinct values than `max_values`.
     """
-    window = columns.between(*description.split.window("train"))
+    window = orders.between(*description.split.window("train"))
     if window.start == window.stop:
         start, end = description.split.window("train")
         raise ValueError(f"no orders in the training window [{start}, {end}): nothing to fit on")
     vocabularies: dict[str, Vocabulary] = {}
     next_index = 1
     for name in description.categorical:
-        vocabularies[name] = _fit_vocabulary(name, columns.categorical[name], window, next_index, description)
+        vocabularies[name] = _fit_vocabulary(name, orders.categorical[name], window, next_index, description)
         next_index += 1 + len(vocabularies[name].values)
     if description.known_label:
         indices = {value: next_index + offset for offset, value in enumerate(LABEL_VALUES)}
@@ -160,8 +160,8 @@ def fit(columns: EventColumns, description: DatasetDescription) -> Preprocessing
     return Preprocessing(
         n_embedding=next_index - 1 + len(description.numerical),
         categorical=vocabularies,
-        numerical={name: _fit_scaling(columns.numerical[name][window]) for name in description.numerical},
-        engineered={name: _fit_scaling(columns.numerical[name][window]) for name in description.engineered},
+        numerical={name: _fit_scaling(orders.numerical[name][window]) for name in description.numerical},
+        engineered={name: _fit_scaling(orders.numerical[name][window]) for name in description.engineered},
     )
 
 

@@ -31,12 +31,15 @@ class BadEvents(ValueError):
     """The events cannot be used; the message names file, column, number of rows and an example."""
 
 
-def read_parts(events: Any, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+def read_parts(
+    events: Any, columns: Sequence[str], cells: int = PART_CELLS
+) -> Iterator[tuple[str, pa.Table]]:
     """Read the wanted columns part by part.
 
     Args:
         events: a path, several paths, a folder, or an Arrow or pandas table.
         columns: names to read; others are ignored.
+        cells: values per part, roughly.
 
     Yields:
         Where the part comes from (a file's path, or "the given table"), and consecutive rows.
@@ -46,9 +49,9 @@ def read_parts(events: Any, columns: Sequence[str]) -> Iterator[tuple[str, pa.Ta
     """
     if isinstance(events, (str, Path)) or _is_paths(events):
         for path in find_files(events):
-            yield from ((str(path), part) for part in _file_parts(path, columns))
+            yield from ((str(path), part) for part in _file_parts(path, columns, cells))
     else:
-        yield from (("the given table", part) for part in _table_parts(events, columns))
+        yield from (("the given table", part) for part in _table_parts(events, columns, cells))
 
 
 def find_files(events: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -113,17 +116,17 @@ def _is_data(path: Path, folder: Path) -> bool:
     return path.is_file() and not any(part[0] in "._" for part in path.relative_to(folder).parts)
 
 
-def _file_parts(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+def _file_parts(path: Path, columns: Sequence[str], cells: int) -> Iterator[pa.Table]:
     if path.stat().st_size == 0:
         raise BadEvents(f"{path} is empty: 0 bytes")
     parts = _parquet_parts if file_format(path) == "parquet" else _csv_parts
     try:
-        yield from parts(path, columns)
+        yield from parts(path, columns, max(1, cells // len(columns)))
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         raise BadEvents(f"{path} cannot be read to its end: {error}") from error
 
 
-def _parquet_parts(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+def _parquet_parts(path: Path, columns: Sequence[str], most_rows: int) -> Iterator[pa.Table]:
     _check_marks(path)
     options: dict[str, Any] = {
         "page_checksum_verification": True,
@@ -141,7 +144,7 @@ def _parquet_parts(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
                 f"{path} claims {file.metadata.num_rows:,} rows in {path.stat().st_size:,} bytes: refused"
             )
         n_rows = 0
-        for batch in file.iter_batches(max(1, PART_CELLS // len(columns)), columns=list(columns)):
+        for batch in file.iter_batches(most_rows, columns=list(columns)):
             n_rows += batch.num_rows
             yield pa.Table.from_batches([batch]).select(list(columns))
         if n_rows != file.metadata.num_rows:
@@ -159,7 +162,7 @@ def _check_marks(path: Path) -> None:
         raise BadEvents(f"{path} is truncated: it ends with {tail!r} instead of b'PAR1'")
 
 
-def _csv_parts(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+def _csv_parts(path: Path, columns: Sequence[str], most_rows: int) -> Iterator[pa.Table]:
     check_columns(str(path), _csv_header(path), columns)
     reader = pa_csv.open_csv(
         path,
@@ -174,7 +177,8 @@ def _csv_parts(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
     )
     with reader:
         for batch in reader:
-            yield pa.Table.from_batches([batch])
+            for first in range(0, batch.num_rows, most_rows):
+                yield pa.Table.from_batches([batch.slice(first, most_rows)])
 
 
 def _csv_header(path: Path) -> list[str]:
@@ -183,7 +187,7 @@ def _csv_header(path: Path) -> list[str]:
         return next(csv.reader(io.StringIO(stream.readline(2**20))), [])
 
 
-def _table_parts(events: Any, columns: Sequence[str]) -> Iterator[pa.Table]:
+def _table_parts(events: Any, columns: Sequence[str], cells: int) -> Iterator[pa.Table]:
     names = getattr(events, "column_names", None) or list(getattr(events, "columns", []))
     if not names:
         raise BadEvents(f"events are {type(events).__name__}; expected paths, or an Arrow or pandas table")
@@ -192,7 +196,7 @@ def _table_parts(events: Any, columns: Sequence[str]) -> Iterator[pa.Table]:
         table = events.select(list(columns))
     else:
         table = pa.table({name: _pandas_column(events[name], name) for name in columns})
-    size = max(1, PART_CELLS // len(columns))
+    size = max(1, cells // len(columns))
     for first in range(0, len(table), size):
         yield table.slice(first, size)
 

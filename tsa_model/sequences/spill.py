@@ -6,6 +6,13 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tsa_model.sequences.columns import Codes
+from tsa_model.sequences.reading import BadEvents
+
+ID_BLOCK = 2**20
 
 
 class ColumnFiles:
@@ -41,3 +48,73 @@ class ColumnFiles:
         """Write a whole column and map it."""
         self.append(name, values)
         return self.read(name)
+
+
+class TextColumn:
+    """Numbers the distinct texts of a column as they come."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self.name, self._most = name, most
+        self._number: dict[str, int] = {}
+
+    @property
+    def values(self) -> list[str]:
+        """The distinct texts, by number."""
+        return list(self._number)
+
+    def encode(self, texts: pa.Array) -> np.ndarray:
+        """Number texts, [n] int32; null is -1."""
+        encoded = texts.dictionary_encode()
+        code = pc.fill_null(encoded.indices, -1).to_numpy()
+        return self.renumber(Codes(code, encoded.dictionary.to_pylist()))
+
+    def renumber(self, codes: Codes) -> np.ndarray:
+        """Number texts that are numbered otherwise, [n] int32."""
+        table = [self._number.setdefault(text, len(self._number)) for text in codes.values]
+        if len(self._number) > self._most:
+            raise BadEvents(
+                f"vocabulary overflow: column {self.name!r} has more than {self._most:,} distinct values "
+                "(10 · max_values); it is not a category, or raise max_values"
+            )
+        return np.array([*table, -1], dtype=np.int32)[codes.code]
+
+
+class IdColumn:
+    """Order ids as int64, or as UTF-8 bytes of one width, which is known only at the end."""
+
+    def __init__(self, files: ColumnFiles) -> None:
+        self._files = files
+        self._is_text = False
+        self._read: np.ndarray | None = None
+        self.n_rows = 0
+
+    def append(self, ids: pa.Array) -> None:
+        """Append ids of the same type as before."""
+        self.n_rows += len(ids)
+        if pa.types.is_integer(ids.type):
+            self._files.append("order_id", ids.to_numpy())
+            return
+        self._is_text = True
+        data = ids.cast(pa.binary())
+        self._files.append("id_length", pc.binary_length(data).to_numpy())
+        offsets = np.frombuffer(data.buffers()[1], np.int32)[data.offset : data.offset + len(data) + 1]
+        self._files.append("id_bytes", np.frombuffer(data.buffers()[2], np.uint8)[offsets[0] : offsets[-1]])
+
+    def read(self) -> np.ndarray:
+        """Map the ids."""
+        if self._read is None:
+            if self._is_text:
+                self._pad()
+            self._read = self._files.read("order_id")
+        return self._read
+
+    def _pad(self) -> None:
+        length, data = self._files.read("id_length"), self._files.read("id_bytes")
+        width = int(length.max())
+        done = 0
+        for first in range(0, len(length), ID_BLOCK):
+            part = length[first : first + ID_BLOCK]
+            padded = np.zeros((len(part), width), dtype=np.uint8)
+            padded[np.arange(width) < part[:, None]] = data[done : done + part.sum()]
+            done += int(part.sum())
+            self._files.append("order_id", padded.view(f"S{width}").ravel())

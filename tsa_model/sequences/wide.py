@@ -50,7 +50,11 @@ class WideLayout:
         return list(dict.fromkeys(names))
 
     def normal_text(self, feature: str, text: str) -> str | None:
-        """Return a category in the spelling of the dictionaries; None when it is missing."""
+        """Return a category in the spelling of the dictionaries; None when it is missing.
+
+        Raises:
+            ValueError: it should be a number and is none.
+        """
         if text in MISSING_TEXTS:
             return None
         if feature in self.numeric_categorical:
@@ -61,7 +65,7 @@ class WideLayout:
         return text
 
 
-class UnusableRows(Exception):  # noqa: N818, caught by whoever decides what becomes of the rows
+class UnusableRows(Exception):
     """Some wide rows cannot be parsed, for one reason."""
 
     def __init__(self, rows: TextRows, column: str, bad: np.ndarray, reason: str) -> None:

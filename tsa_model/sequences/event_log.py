@@ -1,0 +1,42 @@
+"""The event log, one row per order → `Prepared`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tsa_model.dataset import DatasetDescription
+from tsa_model.sequences.columns import KeyedEvents, Prepared
+from tsa_model.sequences.derived import add_calendar_columns, add_window_columns
+from tsa_model.sequences.ingest import ingest
+from tsa_model.sequences.orderings import order_by_key
+from tsa_model.sequences.spill import ColumnFiles
+
+
+def prepare_event_log(events: Any, description: DatasetDescription, work: Path, bad_path: Path) -> Prepared:
+    """Read an event log, sort it by each key, and compute the derived columns.
+
+    Args:
+        events: see `read_parts`.
+        description: roles, derived columns, and what to do with bad rows.
+        work: an empty folder for files that the result maps.
+        bad_path: where the quarantine file is written, if there is anything to write.
+
+    Raises:
+        BadEvents: the events cannot be used.
+    """
+    ingested = ingest(events, description, work / "raw", bad_path)
+    orders, files = ingested.orders, ColumnFiles(work / "columns")
+    add_calendar_columns(orders, description, files)
+    keyed = {}
+    for name, key in ingested.keys.items():
+        ordering = order_by_key(key, orders.time_us)
+        add_window_columns(orders, name, ordering, description, files)
+        # Mapped from files: with tens of millions of orders these are hundreds of megabytes.
+        places = {
+            part: files.put(f"{name}_{part}", getattr(ordering, part))
+            for part in ("rows", "position", "start", "end")
+        }
+        keyed[name] = KeyedEvents(columns=orders, **places)
+        del ordering
+    return Prepared(orders=orders, keyed=keyed, n_quarantined=ingested.n_quarantined)

@@ -1,0 +1,187 @@
+"""Wide rows, each with its own histories → `Prepared`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tsa_model.dataset import DatasetDescription
+from tsa_model.sequences.casting import Cast, cast_id, cast_label, cast_moment, cast_number, is_plain_whole
+from tsa_model.sequences.columns import UNKNOWN_LABEL, Codes, Columns, KeyedEvents, Orders, Prepared
+from tsa_model.sequences.quarantine import BadRows
+from tsa_model.sequences.reading import BadEvents, are_text_files, read_parts
+from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
+from tsa_model.sequences.tokens import TextRows
+from tsa_model.sequences.wide import KEYS, UnusableRows, WideLayout, WideSequences, read_sequences
+
+PART_CELLS = 250_000
+"""Values read at a time; one is a whole history."""
+
+
+def prepare_wide_log(events: Any, description: DatasetDescription, work: Path, bad_path: Path) -> Prepared:
+    """Read wide rows.
+
+    Args:
+        events: see `read_parts`.
+        description: roles, and what to do with bad rows.
+        work: an empty folder for files that the result maps.
+        bad_path: where the quarantine file is written, if there is anything to write.
+
+    Raises:
+        BadEvents: the rows cannot be used.
+    """
+    log = _WideLog(description, ColumnFiles(work / "raw"))
+    n_rows = 0
+    with BadRows(description, bad_path) as bad:
+        for origin, part in read_parts(events, log.columns, PART_CELLS):
+            n_rows += len(part)
+            log.add(origin, part, bad)
+        usable = log.without_repeated(bad)
+        bad.check(n_rows)
+    if not len(usable):
+        raise BadEvents(f"{n_rows:,} rows were read and none is left to be used")
+    return log.prepared(usable, whole_ids=are_text_files(events), n_quarantined=bad.n_rows)
+
+
+class _WideLog:
+    """Collects parsed rows in column files, in the order they come."""
+
+    def __init__(self, description: DatasetDescription, files: ColumnFiles) -> None:
+        self._description, self._files = description, files
+        suffixes = [description.customer_id, description.card_id]
+        self._keys = {key: suffix for key, suffix in zip(KEYS, suffixes, strict=True) if suffix is not None}
+        self._layout = WideLayout(
+            order_id=description.order_id,
+            order_time=description.order_time,
+            categorical=description.categorical,
+            numerical=description.numerical,
+            numeric_categorical=frozenset(description.numeric_categorical),
+            float_categorical=frozenset(description.float_categorical),
+        )
+        names = [*self._layout.columns(list(self._keys.values())), description.label, *description.engineered]
+        self.columns = list(dict.fromkeys(names))
+        self._ids = IdColumn(files)
+        self._texts = {
+            (key, name): TextColumn(name, 10 * description.max_values)
+            for key in self._keys
+            for name in description.categorical
+        }
+
+    def add(self, origin: str, part: pa.Table, bad: BadRows) -> None:
+        """Parse one part; rows that cannot be parsed go to `bad`."""
+        while len(part):
+            try:
+                rows = TextRows(part, self.columns, origin)
+                parsed = {
+                    key: read_sequences(rows, self._layout, suffix, self._description.seq_len)
+                    for key, suffix in self._keys.items()
+                }
+                own = self._own_columns(rows)
+            except UnusableRows as error:
+                wrong = part.take(pa.array(error.rows))
+                reasons = pa.repeat(error.reason, len(wrong))
+                ids = wrong[self._description.order_id]
+                bad.add(origin, ids, reasons, error.values, wrong)
+                keep = np.ones(len(part), dtype=bool)
+                keep[error.rows] = False
+                part = part.filter(pa.array(keep))
+                continue
+            self._append(parsed, own)
+            return
+
+    def _own_columns(self, rows: TextRows) -> dict[str, pa.Array]:
+        """Id, time, label and engineered features of the orders themselves."""
+        d = self._description
+
+        def checked(column: str, cast: Cast, required: bool) -> pa.Array:
+            bad = cast.bad | (_flags(pc.is_null(cast.values)) if required else False)
+            if bad.any():
+                raise UnusableRows(rows, column, np.flatnonzero(bad), f"not {cast.asked}")
+            return cast.values
+
+        own = {
+            "order_id": checked(d.order_id, cast_id(rows.column(d.order_id)), True),
+            "time_us": checked(d.order_time, cast_moment(rows.column(d.order_time)), True),
+            "label": checked(d.label, cast_label(rows.column(d.label)), False),
+        }
+        for name in d.engineered:
+            own[f"engineered {name}"] = checked(name, cast_number(rows.column(name)), False)
+        return own
+
+    def _append(self, parsed: dict[str, WideSequences], own: dict[str, pa.Array]) -> None:
+        self._ids.append(own.pop("order_id"))
+        for name, values in own.items():
+            self._files.append(name, values.to_numpy(zero_copy_only=False))
+        for key, sequences in parsed.items():
+            self._files.append(f"{key} length", sequences.length)
+            self._files.append(f"{key} time_us", sequences.time_us)
+            for name, codes in sequences.categorical.items():
+                self._files.append(f"{key} cat {name}", self._texts[key, name].renumber(codes))
+            for name, values in sequences.numerical.items():
+                self._files.append(f"{key} num {name}", values)
+
+    def without_repeated(self, bad: BadRows) -> np.ndarray:
+        """Places of the rows whose order id no other row has; the others go to `bad`."""
+        if not self._ids.n_rows:
+            return np.empty(0, dtype=np.int64)
+        ids = self._ids.read()
+        _, inverse, count = np.unique(ids, return_inverse=True, return_counts=True)
+        repeated = np.flatnonzero(count[inverse] > 1)
+        if len(repeated):
+            column = self._description.order_id
+            shown = pa.array(ids[repeated], pa.binary()).cast(pa.string())
+            reasons = pa.repeat(f"column {column}: more than one row has this order id", len(repeated))
+            bad.add("the events", shown, reasons, shown, pa.table({column: shown}))
+        return np.flatnonzero(count[inverse] == 1)
+
+    def prepared(self, usable: np.ndarray, whole_ids: bool, n_quarantined: int) -> Prepared:
+        """Put the usable rows in chronological order."""
+        ids, time_us = self._ids.read()[usable], self._files.read("time_us")[usable]
+        if whole_ids and is_plain_whole(pa.array(ids, pa.binary()).cast(pa.string())):
+            ids = ids.astype(np.int64)
+        order = np.lexsort((ids, time_us))
+        chosen = usable[order]
+        keyed = {key: self._keyed(key, chosen) for key in self._keys}
+        first = keyed[KEYS[0]]
+        current = first.rows[first.position]
+        orders = Orders(
+            order_id=ids[order],
+            time_us=time_us[order],
+            label=self._files.read("label")[chosen],
+            categorical={
+                name: Codes(codes.code[current], codes.values)
+                for name, codes in first.columns.categorical.items()
+            },
+            numerical={name: values[current] for name, values in first.columns.numerical.items()},
+        )
+        for name in self._description.engineered:
+            orders.numerical[name] = self._files.read(f"engineered {name}")[chosen]
+        return Prepared(orders=orders, keyed=keyed, n_quarantined=n_quarantined)
+
+    def _keyed(self, key: str, chosen: np.ndarray) -> KeyedEvents:
+        """Concatenate the chosen rows' sequences; a history is then what lies before its order."""
+        length = self._files.read(f"{key} length")
+        begin = np.cumsum(length) - length
+        end = np.cumsum(length[chosen])
+        start = end - length[chosen]
+        rows = np.repeat(begin[chosen] - start, length[chosen]) + np.arange(end[-1])
+        time_us = self._files.read(f"{key} time_us")
+        columns = Columns(
+            time_us=time_us,
+            label=np.broadcast_to(np.int8(UNKNOWN_LABEL), len(time_us)),
+            categorical={
+                name: Codes(self._files.read(f"{key} cat {name}"), self._texts[key, name].values)
+                for name in self._description.categorical
+            },
+            numerical={name: self._files.read(f"{key} num {name}") for name in self._description.numerical},
+        )
+        places = {"rows": rows, "position": end - 1, "start": start, "end": end - 1}
+        return KeyedEvents(columns=columns, **{name: part.astype(np.int32) for name, part in places.items()})
+
+
+def _flags(values: pa.Array) -> np.ndarray:
+    return values.to_numpy(zero_copy_only=False).astype(bool)

@@ -1,0 +1,139 @@
+"""A prepared and fitted data set → the files of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tsa_model.dataset import DatasetDescription
+from tsa_model.sequences.columns import UNKNOWN_LABEL, Columns, KeyedEvents, Orders, Prepared
+from tsa_model.sequences.preprocessing import Preprocessing
+from tsa_model.sequences.spill import ColumnFiles
+from tsa_model.sequences.storage import write_array, write_manifest, write_npy
+from tsa_model.sequences.targets import Targets, select_targets
+
+BLOCK_BYTES = 64 * 2**20
+
+
+def write_store(
+    folder: Path, prepared: Prepared, description: DatasetDescription, fitted: Preprocessing, work: Path
+) -> None:
+    """Write all files of a store.
+
+    Args:
+        folder: an existing folder, the store to be.
+        prepared: the data set.
+        description: what it was prepared by; it goes into the manifest.
+        fitted: vocabulary, scaler and defaults.
+        work: a folder to make, for columns on their way.
+    """
+    orders = prepared.orders
+    targets = select_targets(orders.time_us, orders.label, description)
+    fitted.save(folder / "preprocessing.json")
+    _write_orders(folder, orders, targets)
+    encoder = _Encoder(fitted, ColumnFiles(work))
+    _write_matrix(folder / "engineered.npy", encoder.engineered(orders), np.arange(len(orders)), padding=0)
+    for key, keyed in prepared.keyed.items():
+        _write_keyed(folder, key, keyed, encoder)
+    write_manifest(
+        folder,
+        {
+            "description": description.model_dump(mode="json"),
+            "keys": list(prepared.keyed),
+            "orders": len(orders),
+            "labelled_orders": int(np.count_nonzero(orders.label != UNKNOWN_LABEL)),
+            "quarantined": prepared.n_quarantined,
+            "targets": {period: len(rows) for period, rows in targets.rows.items()},
+            "prior": targets.prior,
+            "sampled_prior": targets.sampled_prior,
+        },
+    )
+
+
+def _write_orders(folder: Path, orders: Orders, targets: Targets) -> None:
+    """Write what belongs to an order itself, in chronological order."""
+    write_array(folder / "order_id.npy", orders.order_id)
+    lookup = np.argsort(orders.order_id, kind="stable").astype(np.int32)
+    write_array(folder / "order_id_lookup.npy", lookup)
+    write_array(folder / "time_us.npy", orders.time_us)
+    write_array(folder / "label.npy", orders.label)
+    for period, rows in targets.rows.items():
+        write_array(folder / f"targets_{period}.npy", rows)
+
+
+def _write_keyed(folder: Path, key: str, keyed: KeyedEvents, encoder: _Encoder) -> None:
+    """Write one key's events in its order, and where each order's history lies in them."""
+    columns, rows = keyed.columns, keyed.rows
+    _write_matrix(folder / f"{key}_categorical.npy", encoder.categorical(columns), rows)
+    _write_matrix(folder / f"{key}_numerical.npy", encoder.numerical(columns), rows)
+    write_array(folder / f"{key}_time_us.npy", np.append(columns.time_us[rows], 0))
+    write_array(folder / f"{key}_label.npy", np.append(columns.label[rows], np.int8(UNKNOWN_LABEL)))
+    for part in ("position", "start", "end"):
+        write_array(folder / f"{key}_{part}.npy", getattr(keyed, part))
+
+
+class _EncodedColumns:
+    """Columns of one dtype on disk, mapped one at a time."""
+
+    def __init__(self, files: ColumnFiles, names: list[str], dtype: np.dtype) -> None:
+        self._files, self._names, self.dtype = files, names, dtype
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self._files.read(name) for name in self._names)
+
+
+class _Encoder:
+    """Turns raw columns into model inputs, each only once, though both keys' matrices hold it."""
+
+    def __init__(self, fitted: Preprocessing, files: ColumnFiles) -> None:
+        self._fitted, self._files = fitted, files
+        small = fitted.n_embedding <= np.iinfo(np.int16).max
+        self._index_dtype = np.dtype(np.int16 if small else np.int32)
+        self._done: dict[tuple[int, str], _EncodedColumns] = {}
+
+    def categorical(self, columns: Columns) -> _EncodedColumns:
+        """Vocabulary indices; without the known label, which depends on the target."""
+        names = [name for name in self._fitted.categorical if name in columns.categorical]
+        return self._encode("categorical", columns, names, self._index_dtype)
+
+    def numerical(self, columns: Columns) -> _EncodedColumns:
+        """Scaled sequence features."""
+        return self._encode("numerical", columns, list(self._fitted.numerical), np.dtype(np.float32))
+
+    def engineered(self, orders: Orders) -> _EncodedColumns:
+        """Scaled features of the orders themselves."""
+        return self._encode("engineered", orders, list(self._fitted.engineered), np.dtype(np.float32))
+
+    def _encode(self, role: str, columns: Columns, names: list[str], dtype: np.dtype) -> _EncodedColumns:
+        place = (id(columns), role)
+        if place not in self._done:
+            files = [f"{role} {id(columns)} {name}" for name in names]
+            for file, name in zip(files, names, strict=True):
+                if role == "categorical":
+                    values = self._fitted.categorical[name].encode(columns.categorical[name])
+                else:
+                    values = getattr(self._fitted, role)[name].apply(columns.numerical[name])
+                self._files.put(file, values.astype(dtype))
+            self._done[place] = _EncodedColumns(self._files, files, dtype)
+        return self._done[place]
+
+
+def _write_matrix(path: Path, columns: _EncodedColumns, rows: np.ndarray, padding: int = 1) -> None:
+    """Write columns side by side, row-major, in the order of `rows`, then `padding` rows of zeros."""
+
+    def blocks() -> Iterator[np.ndarray]:
+        size = max(1, BLOCK_BYTES // max(1, len(columns) * columns.dtype.itemsize))
+        for first in range(0, len(rows), size):
+            part = rows[first : first + size]
+            block = np.empty((len(part), len(columns)), dtype=columns.dtype)
+            for place, column in enumerate(columns):
+                block[:, place] = column[part]
+            yield block
+        yield np.zeros((padding, len(columns)), dtype=columns.dtype)
+
+    write_npy(path, blocks(), (len(rows) + padding, len(columns)), columns.dtype)
