@@ -44,8 +44,9 @@ F32_OF_LARGEST = 2e-5
 """Largest float32 error allowed, relative to the tensor's largest value; the legacy's own is about 1e-6."""
 F32_GRADIENT_OF_LARGEST = 1e-4
 """The same for gradients. The legacy's own worst is 5e-5, in the last, one-number-wide layers of feature
-aggregation: sums over all orders that nearly cancel. Their error is a matter of luck on either side, so it is
-held at twice the legacy's worst, and all gradients together at twice the legacy's total (observed: 0.8 to 1.2)."""
+aggregation: sums over all orders that nearly cancel. Their error is a matter of luck on either side, so it
+is held at twice the legacy's worst, and all gradients together at twice the legacy's total (observed: 0.8
+to 1.2 times)."""
 
 
 def assert_close(actual: Tensor, expected: np.ndarray, precision: str, rtol: float, atol: float) -> None:

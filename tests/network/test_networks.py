@@ -86,13 +86,13 @@ def test_capacity_takes_first_choices_in_order_and_second_choices_behind_them(im
 
 def test_configurations_that_cannot_be_built_are_refused() -> None:
     sizes = {"n_cat_features": 3, "n_num_features": 2, "n_embedding": 10}
-    with pytest.raises(ValueError, match="num_heads=3 does not divide dim_embedding_table=128"):
+    with pytest.raises(ValueError, match="num_heads=3 does not divide"):
         ModelConfig(**sizes, num_heads=3)
     with pytest.raises(ValueError, match="num_experts=1"):
         ModelConfig(**sizes, num_experts=1)
     with pytest.raises(ValueError, match="use_mlp"):
         ModelConfig(**sizes, use_mlp=True, sequences="dual")
-    with pytest.raises(ValueError, match="dropout=1.0"):
+    with pytest.raises(ValueError, match=r"dropout=1\.0"):
         ModelConfig(**sizes, dropout=1.0)
     with pytest.raises(ValueError, match="implementation='slow'"):
         build_network(ModelConfig(**sizes), "slow")  # type: ignore[arg-type]
