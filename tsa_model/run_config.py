@@ -1,4 +1,4 @@
-"""One file says everything about a run: the data, the model, the training, perhaps the simulator."""
+"""One file says everything about a run: data, model, training, gate, perhaps the simulator."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from tsa_model.config import ModelSettings
 from tsa_model.dataset import DatasetDescription, read_description
+from tsa_model.equivalence.config import GateConfig
 from tsa_model.settings import Settings
 from tsa_model.simulate import SimulationConfig
 from tsa_model.training.config import TrainConfig
@@ -18,6 +19,7 @@ class RunConfig(Settings):
     dataset: DatasetDescription
     model: ModelSettings = ModelSettings()
     training: TrainConfig = TrainConfig()
+    equivalence: GateConfig = GateConfig()
     simulation: SimulationConfig | None = None
     """Where no events are given, these make them."""
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from tsa_model.equivalence.algebra import check_algebra
+from tsa_model.equivalence.baseline import compare_entry
+from tsa_model.equivalence.baseline_files import default_baseline, read_baseline
 from tsa_model.equivalence.divergence import check_divergence
 from tsa_model.equivalence.evidence import Evidence
 from tsa_model.equivalence.generated import sequence_names
@@ -51,13 +54,26 @@ def check_controls(evidence: Evidence) -> CheckResult:
         measurements.append(
             at_least(f"{name}: rejected by check {result.number}", float(not result.passed), 1)
         )
+    measurements.append(
+        at_least("one captured logit is off by 1e-5: rejected by check 6", float(_baseline_rejected()), 1)
+    )
     return conclude(
         7,
         "Negative control",
         "Would the gate notice? Networks that are known to be wrong must fail.",
         measurements,
-        f"all {len(controls)} known-bad variants were rejected",
+        f"all {len(measurements)} known-bad variants were rejected",
     )
+
+
+def _baseline_rejected() -> bool:
+    """Whether captured outputs that are wrong are noticed."""
+    entry = next(e for e in read_baseline(default_baseline()) if e.meta["kind"] == "single")
+    wrong = {
+        name: x + 1e-5 * name.endswith("/logits") for name, x in entry.arrays.items() if name[:4] == "out/"
+    }
+    spoiled = replace(entry, arrays={**entry.arrays, **wrong})
+    return not all(measurement.passed for measurement in compare_entry(spoiled))
 
 
 def _spoiled(networks: Networks, spoil: Callable[[Network], None]) -> Networks:

@@ -22,7 +22,7 @@ from tsa_model.network.blocks import TemporalMultiheadAttention
 from tsa_model.network.networks import Network, build_network
 
 N_REPEATS = 768
-ROWS_PER_CALL = 384
+ROWS_PER_CALL = 96
 RATE = 0.5
 RANDOM = (nn.Dropout, TemporalMultiheadAttention, NoisyTop2Experts)
 """Modules that draw random numbers in training."""
@@ -92,6 +92,8 @@ def _distance(x: Tensor, y: Tensor) -> float:
 
 
 def _place(name: str) -> str:
+    """Layers of a stack, and the order attentions, which run the same code, count as one place."""
+    name = re.sub(r"^(gate_emb|order_attention)\w*", "order_attention", name)
     return re.sub(r"(layer_stack\w*)\.\d+", r"\1.*", name)
 
 

@@ -11,13 +11,17 @@ from torch import Tensor
 
 from tsa_model import progress
 from tsa_model.equivalence.algebra import PROBE, TRAINED, check_algebra
+from tsa_model.equivalence.baseline import check_baselines
+from tsa_model.equivalence.baseline_files import default_baseline
+from tsa_model.equivalence.config import GateConfig
 from tsa_model.equivalence.contract import check_contract
 from tsa_model.equivalence.controls import check_controls
+from tsa_model.equivalence.decisions import check_decisions
 from tsa_model.equivalence.divergence import check_divergence
 from tsa_model.equivalence.environment import environment
 from tsa_model.equivalence.evidence import Evidence
 from tsa_model.equivalence.metamorphic import check_metamorphic
-from tsa_model.equivalence.networks import Networks
+from tsa_model.equivalence.networks import Batch, Networks
 from tsa_model.equivalence.results import CheckResult, Verdict, digest_of
 from tsa_model.equivalence.rounding import check_rounding
 from tsa_model.equivalence.sample import Sample
@@ -47,7 +51,9 @@ def judge(
     sample: Sample,
     identity: Identity,
     stored: dict[str, Tensor] | None = None,
-    training: TrainConfig = TrainConfig(),  # noqa: B008 (frozen)
+    training: TrainConfig | None = None,
+    gate: GateConfig | None = None,
+    population: Batch | None = None,
 ) -> Verdict:
     """Run every check on a network.
 
@@ -57,8 +63,12 @@ def judge(
         identity: digests of the weights and the data.
         stored: the tensors of the model file, where there is one.
         training: the loss and the optimiser the weights are trained with.
+        gate: baselines and thresholds.
+        population: real rows with labels on which decisions are compared; None = the sample.
     """
     started = time.perf_counter()
+    training, gate = training or TrainConfig(), gate or GateConfig()
+    population = sample.batch if population is None else population
     networks = Networks.of(shipped)
     evidence = Evidence(networks, sample)
     evidences = {TRAINED: evidence, PROBE: evidence.with_probe_weights(PROBE_SEED)}
@@ -69,7 +79,9 @@ def judge(
         (3, "First divergence", lambda: check_divergence(evidences)),
         (4, "Training", lambda: check_training(evidences, training)),
         (5, "Metamorphic relations", lambda: check_metamorphic(evidences)),
+        (6, "Legacy baseline", lambda: check_baselines([default_baseline(), *gate.baselines])),
         (7, "Negative control", lambda: check_controls(evidence)),
+        (8, "Decisions", lambda: check_decisions(evidence, population, gate, training.batch_size)),
     ]
     results: list[CheckResult] = []
     for i, (number, name, check) in enumerate(checks):
@@ -174,7 +186,7 @@ def judge_model(store_dir: str | Path, model_dir: str | Path, run: RunConfig) ->
     from safetensors.torch import load_file
 
     from tsa_model.checkpoint import WEIGHTS_FILE, load_model, read_description
-    from tsa_model.equivalence.sample import sample_store
+    from tsa_model.equivalence.sample import candidate_rows, sample_store
     from tsa_model.sequences import SequenceStore
 
     started = time.perf_counter()
@@ -186,10 +198,13 @@ def judge_model(store_dir: str | Path, model_dir: str | Path, run: RunConfig) ->
         stored = load_file(f"{model_dir}/{WEIGHTS_FILE}")
         store = SequenceStore.open(store_dir)
         identity = Identity(description["weights_sha256"], store.digest)
-        sample = sample_store(store, shipped.config)
+        sample = sample_store(store, shipped.config, run.equivalence.real_rows)
+        population = store.batch_rows(
+            candidate_rows(store, run.equivalence.decision_rows), shipped.config.sequences
+        )
     except ValueError as error:
         return make_verdict([broken(0, "Contract", error)], identity, {}, {}, started)
-    return judge(shipped, sample, identity, stored, run.training)
+    return judge(shipped, sample, identity, stored, run.training, run.equivalence, population)
 
 
 def metrics(verdict: Verdict) -> dict[str, Any]:

@@ -20,7 +20,8 @@ class Measurement(Settings):
     name: str
     value: float | None
     """What was measured; null = not a finite number."""
-    bound: float
+    bound: float | None = None
+    """null = the value is reported and cannot fail."""
     relation: Literal["<=", ">="] = "<="
     """The measurement holds when `value relation bound`."""
     passed: bool
@@ -30,7 +31,7 @@ class Measurement(Settings):
     @property
     def margin(self) -> float | None:
         """How many times the value fits below its bound; null where that says nothing."""
-        if self.value is None or self.relation == ">=":
+        if self.value is None or self.bound is None or self.relation == ">=":
             return None
         return math.inf if self.value == 0 else self.bound / self.value
 
@@ -95,6 +96,12 @@ def at_least(name: str, value: float, bound: float, where: str = "") -> Measurem
     return _measurement(name, value, bound, ">=", value >= bound, where)
 
 
+def reported(name: str, value: float, where: str = "") -> Measurement:
+    """A number for the reader, without a bound."""
+    finite = math.isfinite(value)
+    return Measurement(name=name, value=float(value) if finite else None, passed=True, where=where)
+
+
 def _measurement(
     name: str, value: float, bound: float, relation: Literal["<=", ">="], holds: bool, where: str
 ) -> Measurement:
@@ -156,6 +163,7 @@ def conclude(
 
 def describe(measurement: Measurement) -> str:
     """A failed measurement in words."""
+    assert measurement.bound is not None
     value = "not a finite number" if measurement.value is None else f"{measurement.value:.3g}"
     wanted = "at most" if measurement.relation == "<=" else "at least"
     where = f" at {measurement.where}" if measurement.where else ""

@@ -1,0 +1,122 @@
+"""Capturing a baseline: run a legacy model once, keep inputs, outputs and weights."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tsa_model.config import ModelConfig
+from tsa_model.equivalence.baseline_files import FORMAT, MANIFEST
+from tsa_model.equivalence.networks import Batch, as_dtype
+from tsa_model.equivalence.results import EquivalenceError
+from tsa_model.files import atomic_folder, sha256, write_json
+
+Outputs = Tensor | tuple[Tensor, ...] | list[Tensor] | Mapping[str, Tensor]
+Legacy = Callable[[Batch], Outputs]
+PRECISIONS = {"f32": torch.float32, "f64": torch.float64}
+
+
+def capture(
+    legacy: Legacy,
+    config: ModelConfig,
+    batch: Batch,
+    folder: str | Path,
+    weights: Mapping[str, Tensor] | None = None,
+    policy: str = "random",
+    seed: int = 0,
+    name: str = "captured",
+) -> list[str]:
+    """Run a legacy model on a batch and write what came out as a baseline.
+
+    Args:
+        legacy: takes a batch (TSA spec, section 1), returns logits [B, classes] alone or with the ensemble, as
+            a pair or as a dictionary. A `torch.nn.Module` is put into evaluation mode and run in float64 too.
+        config: the TSA configuration that describes it.
+        batch: the rows.
+        folder: the baseline to create or replace.
+        weights: legacy parameter name → tensor; None = `legacy.state_dict()`.
+        policy: what its mixture of experts does with the second expert in evaluation.
+        seed: given to `torch.manual_seed` before every run.
+        name: of the baseline.
+
+    Returns:
+        Names of the captured outputs.
+
+    Raises:
+        EquivalenceError: there are no weights, or the callable returns something else.
+    """
+    if weights is None:
+        if not isinstance(legacy, nn.Module):
+            raise EquivalenceError("the legacy is not a torch.nn.Module: its weights must be given")
+        weights = legacy.state_dict()
+    arrays: dict[str, np.ndarray] = {f"in/{key}": x.numpy() for key, x in batch.items()}
+    arrays |= {f"weight/{key}": x.detach().cpu().numpy() for key, x in weights.items()}
+    captured = []
+    for precision, dtype in PRECISIONS.items():
+        model: Any = legacy
+        if isinstance(legacy, nn.Module):
+            model = copy.deepcopy(legacy).to(dtype).eval()
+        elif precision == "f64":
+            continue  # a plain callable has the precision it has
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            found = model(as_dtype(batch, dtype))
+        for key, x in _named(found, len(batch["label"])).items():
+            arrays[f"out/{precision}/{policy}/{key}"] = x.detach().cpu().numpy()
+            captured.append(f"{precision}/{key}")
+    total = sum(x.detach().double().abs().sum().item() for x in weights.values())
+    arrays["out/f64/weight_abs_sum"] = np.array(total)
+    meta = {
+        "kind": config.sequences,
+        "config": config.model_dump(mode="json", exclude={"sequences"}),
+        "random_seed": seed,
+        "state_names": list(weights),
+        "policies": [policy],
+    }
+    with atomic_folder(folder) as temporary:
+        file = temporary / f"{name}.npz"
+        np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
+        write_json(
+            temporary / MANIFEST,
+            {"format": FORMAT, "name": name, "files": [{"file": file.name, "sha256": sha256(file)}]},
+        )
+    return captured
+
+
+def _named(found: Outputs, n_rows: int) -> dict[str, Tensor]:
+    """`logits`, and `ensemble` where it was returned."""
+    if isinstance(found, Tensor):
+        found = {"logits": found}
+    elif not isinstance(found, Mapping):
+        found = dict(zip(("logits", "ensemble"), found, strict=False))
+    named = {key: found[key] for key in ("logits", "ensemble") if key in found}
+    logits = named.get("logits")
+    if logits is None or logits.dim() != 2 or len(logits) != n_rows:
+        shape = None if logits is None else tuple(logits.shape)
+        raise EquivalenceError(
+            f"the legacy returned {type(found).__name__} with logits of shape {shape}; "
+            f"expected logits [{n_rows}, classes], alone or followed by the ensemble"
+        )
+    return named
+
+
+def load_callable(text: str) -> Legacy:
+    """`package.module:factory` → what the factory returns; the factory takes no arguments.
+
+    Raises:
+        EquivalenceError: there is no such module or attribute.
+    """
+    module_name, _, attribute = text.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise EquivalenceError(f"{text!r} is not `module:factory`: {error}") from error
+    return factory()

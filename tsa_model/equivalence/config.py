@@ -1,0 +1,24 @@
+"""What a run may choose about the gate. Bounds of the numerical checks are not among it."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveInt
+
+from tsa_model.settings import Settings
+
+
+class GateConfig(Settings):
+    """Choices of the equivalence gate."""
+
+    real_rows: PositiveInt = 200
+    """Real orders both networks compute; chosen to cover what occurs."""
+    baselines: tuple[str, ...] = ()
+    """Folders with captured outputs of a legacy model, compared besides the default baseline."""
+    decision_rows: PositiveInt = 2048
+    """Real orders on which legacy and deterministic evaluation are compared."""
+    alert_rates: tuple[float, ...] = Field(default=(0.001, 0.01, 0.05), min_length=1)
+    """Shares of orders that would raise an alert: the thresholds at which decisions are compared."""
+    max_auc_drop: float = Field(default=0.005, ge=0)
+    """Largest AUC that deterministic evaluation may lose against the legacy's, beyond chance."""
+    max_ap_drop: float = Field(default=0.02, ge=0)
+    """The same for average precision."""
