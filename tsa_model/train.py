@@ -1,4 +1,4 @@
-"""Train from the command line: `python -m tsa_model.train --store DIR --run demo --model DIR --log DIR`.
+"""Train from the command line: `python -m tsa_model.train --store DIR --config demo --model DIR ...`.
 
 With more than one process, `python -m torch.distributed.run --nproc-per-node N -m tsa_model.train ...`
 starts them; `training.devices` and `training.num_nodes` must say the same numbers.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from tsa_model.files import write_json
 from tsa_model.run_config import RunConfig
@@ -18,14 +19,21 @@ from tsa_model.training import train_model
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train a model; see `--help`."""
     options = _parser().parse_args(arguments)
-    result = train_model(
-        options.store,
-        RunConfig.load(options.run),
-        options.model,
-        options.log,
-        seed=options.seed,
-        max_epochs=options.max_epochs,
-    )
+    try:
+        result = train_model(
+            options.store,
+            RunConfig.load(options.config),
+            options.model,
+            options.training_log,
+            seed=options.seed,
+            max_epochs=options.max_epochs,
+        )
+    except Exception as error:
+        # Whoever started several processes reads here what the first one to fail said.
+        path = Path(options.training_log) / "error.json"
+        if not path.exists():
+            write_json(path, {"type": type(error).__name__, "message": str(error)})
+        raise
     if int(os.environ.get("RANK", "0")) == 0:
         if options.metrics:
             write_json(options.metrics, result)
@@ -39,9 +47,9 @@ def _parser() -> argparse.ArgumentParser:
         " it goes on from its last resume point.",
     )
     parser.add_argument("--store", required=True, help="sequence store (folder)")
-    parser.add_argument("--run", required=True, help="run description: a shipped name, a file, or its text")
+    parser.add_argument("--config", required=True, help="run description: a shipped name, a file or its text")
     parser.add_argument("--model", required=True, help="model folder to write")
-    parser.add_argument("--log", required=True, help="folder of logs and resume points")
+    parser.add_argument("--training-log", required=True, help="folder of logs and resume points")
     parser.add_argument("--seed", type=int, help="replaces the run's seed")
     parser.add_argument("--max-epochs", type=int, help="replaces the run's number of epochs")
     parser.add_argument("--metrics", help="JSON file to write the metrics to")

@@ -25,12 +25,12 @@ def command(store: SequenceStore, tmp_path: Path) -> list[str]:
     (tmp_path / "run.json").write_text(run.model_dump_json())
     return [
         *(sys.executable, "-m", "tsa_model.train"),
-        *("--store", str(store.directory), "--run", str(tmp_path / "run.json")),
+        *("--store", str(store.directory), "--config", str(tmp_path / "run.json")),
     ]
 
 
 def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
-    folders = ["--model", str(folder / "model"), "--log", str(folder / "log")]
+    folders = ["--model", str(folder / "model"), "--training-log", str(folder / "log")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([*command, *folders], stdout=subprocess.PIPE, text=True, env=environment)
 

@@ -17,6 +17,7 @@ from tsa_model.training.config import TrainConfig
 from tsa_model.training.feeding import Batch, drop_duplicates
 from tsa_model.training.metrics import classification_metrics
 from tsa_model.training.objective import Objective
+from tsa_model.training.processes import shard
 from tsa_model.training.schedules import create_optimizer, create_schedule
 
 
@@ -65,6 +66,8 @@ class TSAModule(pl.LightningModule):
         self.objective = Objective(training)
         self.epoch_metrics: list[dict[str, float]] = []
         """Metrics of every finished epoch, kept across a resume."""
+        self.evaluation: dict[str, float] = {}
+        """Metrics of the last validation or test, in full precision (Lightning logs float32)."""
         self._loss_sum = torch.zeros((), dtype=torch.float64)
         self._loss_rows = 0
         self._evaluated: list[tuple[Tensor, ...]] = []
@@ -73,6 +76,12 @@ class TSAModule(pl.LightningModule):
     def forward(self, batch: Batch, trace: Trace = SILENT) -> Tensor:
         """Logits [B, C]."""
         return self.network(batch, trace=trace)[0]
+
+    @override
+    def configure_model(self) -> None:
+        """Shard the network where the strategy asks for it."""
+        if self.device_mesh is not None:
+            shard(self.network, self.device_mesh["data_parallel"])
 
     # training
 
@@ -99,9 +108,7 @@ class TSAModule(pl.LightningModule):
         self._loss_sum.zero_()
         self._loss_rows = 0
         self.log("train_loss", loss_sum / n_rows, rank_zero_only=True)
-        values = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        shown = {k: v for k, v in values.items() if k.startswith("val")}
-        self.epoch_metrics.append({"epoch": self.current_epoch, "train_loss": loss_sum / n_rows, **shown})
+        self.epoch_metrics.append({"train_loss": loss_sum / n_rows, **self.evaluation})
 
     # validation, test, prediction
 
@@ -140,8 +147,9 @@ class TSAModule(pl.LightningModule):
             label.cpu().numpy(), probabilities, self.training_config.metric_choices
         )
         metrics |= {f"{stage}/{name}": value for name, value in chosen.items()}
+        self.evaluation = metrics
         # Every rank computed the same values from the same gathered rows: nothing is left to reduce.
-        self.log_dict(metrics, rank_zero_only=False, sync_dist=False)
+        self.log_dict(metrics)
         return row, label, logits, *more
 
     # optimisation

@@ -18,7 +18,7 @@ import torch
 from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from tsa_model.checkpoint import save_model
+from tsa_model.checkpoint import read_description, save_model
 from tsa_model.config import ModelConfig
 from tsa_model.files import write_json
 from tsa_model.network.networks import build_network
@@ -29,12 +29,20 @@ from tsa_model.training.checkpoints import BEST, LAST, BestAndLast, WholeFileIO
 from tsa_model.training.config import TrainConfig
 from tsa_model.training.feeding import EvaluationBatches, ShuffledBatches, TrainBatches
 from tsa_model.training.modules import NonFiniteLossError, TSADualSeq, TSAModule, TSASingleSeq
+from tsa_model.training.processes import (
+    check_world_size,
+    create_strategy,
+    started_by_launcher,
+    train_in_processes,
+)
 
 MODULES: dict[str, type[TSAModule]] = {"single": TSASingleSeq, "dual": TSADualSeq}
 
 LIGHTNING_NOISE = (
     r".*isinstance\(treespec, LeafSpec\)",  # its own use of a deprecated call
     r".*smaller than the logging interval",  # short epochs are logged as a whole
+    r".*sync_dist=True",  # every rank logs the same value, computed from the rows of all
+    r".*all_gather is deprecated",  # its own use
 )
 
 
@@ -70,6 +78,10 @@ def train_model(
     started = time.perf_counter()
     changes = {"seed": seed, "max_epochs": max_epochs}
     training = run.training.model_copy(update={k: v for k, v in changes.items() if v is not None})
+    if training.devices * training.num_nodes > 1 and not started_by_launcher():
+        run = run.model_copy(update={"training": training})
+        return train_in_processes(store_dir, run, model_dir, log_dir)
+    check_world_size(training)
     store = SequenceStore.open(store_dir)
     model = model_config(run, store)
     _check_periods(store)
@@ -93,14 +105,16 @@ def train_model(
         "metrics": best,
         "torch": torch.__version__,
     }
-    digest = _save_best(folder / BEST, model, model_dir, metadata)
+    if trainer.is_global_zero:
+        _save_best(folder / BEST, model, model_dir, metadata)
+    trainer.strategy.barrier("model saved")
     return {
         **best,
         "epochs": len(module.epoch_metrics),
         "best_epoch": selection.best_epoch + 1,
         "rows_per_second": round(throughput.rows_per_second, 1),
         "seconds": round(time.perf_counter() - started, 1),
-        "weights_sha256": digest,
+        "weights_sha256": read_description(model_dir)["weights_sha256"],
         "key_figure": f"val AUC {best['val/auroc']:.4f}",
     }
 
@@ -120,7 +134,8 @@ def model_config(run: RunConfig, store: SequenceStore) -> ModelConfig:
 def create_trainer(training: TrainConfig, log_dir: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Lightning's trainer as the configuration asks for it; it prints nothing itself."""
     log_dir.mkdir(parents=True, exist_ok=True)
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     loggers: list[Logger] = [CSVLogger(log_dir, name="csv")]
     if training.tensorboard:
         loggers.append(TensorBoardLogger(log_dir, name="tensorboard"))
@@ -129,7 +144,7 @@ def create_trainer(training: TrainConfig, log_dir: Path, callbacks: list[pl.Call
         accelerator=training.accelerator,
         devices=training.devices,
         num_nodes=training.num_nodes,
-        strategy=training.strategy,
+        strategy=create_strategy(training),
         precision=training.precision,
         max_epochs=training.max_epochs,
         accumulate_grad_batches=training.accumulate,
@@ -202,11 +217,11 @@ def _check_periods(store: SequenceStore) -> None:
             )
 
 
-def _save_best(best: Path, model: ModelConfig, model_dir: str | Path, metadata: dict[str, Any]) -> str:
+def _save_best(best: Path, model: ModelConfig, model_dir: str | Path, metadata: dict[str, Any]) -> None:
     state = WholeFileIO().load_checkpoint(best)["state_dict"]
     network = build_network(model)
     prefix = "network."
     network.load_state_dict(
         {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     )
-    return save_model(network, model_dir, metadata)
+    save_model(network, model_dir, metadata)
