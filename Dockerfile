@@ -22,7 +22,9 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --no-deps -
     && rm -rf /tmp/build
 
 # Nothing is downloaded or written outside /tmp at run time, so the root file system may be read-only.
+# Threads sleep while they wait for each other: spinning would burn a container's share of the CPU.
 ENV HOME=/tmp \
+    OMP_WAIT_POLICY=PASSIVE \
     GX_ANALYTICS_ENABLED=false \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
