@@ -66,7 +66,7 @@ def clean(part: pa.Table, description: DatasetDescription) -> pa.Table:
 
 
 def _plain(values: pa.Array) -> pa.Array:
-    """Decode a dictionary; its over-long texts are cut short, for they will be refused and could fill memory."""
+    """Decode a dictionary; over-long texts are cut short, for they will be refused and could fill memory."""
     if not pa.types.is_dictionary(values.type):
         return values
     words = values.dictionary

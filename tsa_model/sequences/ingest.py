@@ -16,7 +16,7 @@ from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.cleaning import clean, wanted_columns
 from tsa_model.sequences.columns import NO_KEY, Codes, Orders
 from tsa_model.sequences.engine import DuckDBEngine, chronological, repeated_rows, whole_number_columns
-from tsa_model.sequences.quarantine import BadRows
+from tsa_model.sequences.quarantine import REPEATED, BadRows
 from tsa_model.sequences.reading import BadEvents, are_text_files, read_parts
 from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
 
@@ -113,10 +113,22 @@ def _without_repeated(
     found = engine.fetch(repeated.order_by("order_id", "time_us"))
     if not len(found):
         return table
-    reasons = pa.repeat(f"column {description.order_id}: more than one row has this order id", len(found))
+    reasons = pa.repeat(f"column {description.order_id}: {REPEATED}", len(found))
     ids = found["order_id"].cast(pa.string())
-    bad.add("the events", ids, reasons, ids, found)
+    bad.add("the events", ids, reasons, ids, _as_they_came(found, description))
     return table.anti_join(repeated, "order_id")
+
+
+def _as_they_came(cleaned: pa.Table, description: DatasetDescription) -> pa.Table:
+    """Cleaned rows under the raw columns' names, in their order."""
+    d = description
+    names = {d.order_id: "order_id", d.customer_id: "customer", d.order_time: "time_us", d.label: "label"}
+    names |= {d.card_id: "card"} if d.card_id is not None else {}
+    names |= {column: f"c{place}" for place, column in enumerate(d.raw_categorical)}
+    names |= {column: f"n{place}" for place, column in enumerate(d.raw_numerical)}
+    rows = {column: cleaned[names[column]] for column in wanted_columns(d)}
+    rows[d.order_time] = rows[d.order_time].cast(pa.timestamp("us"))
+    return pa.table(rows)
 
 
 def _spill(

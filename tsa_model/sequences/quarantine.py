@@ -16,6 +16,7 @@ from tsa_model.sequences.reading import BadEvents
 
 QUARANTINE = "quarantine.csv"
 MAX_SHOWN = 10
+REPEATED = "more than one row has this order id"
 
 
 class BadRows:
@@ -71,7 +72,9 @@ class BadRows:
         why = {"_problem": reasons, "_value": values, "_file": pa.repeat(origin, len(rows))}
         table = pa.table(why | {name: as_text(rows[name]) for name in rows.column_names})
         if self._writer is None:
+            self._schema = table.schema
             self._writer = pa_csv.CSVWriter(self._path, table.schema)
+        assert table.schema == self._schema, "rows of one log have the same columns"
         self._writer.write_table(table)
 
     def check(self, n_rows: int) -> None:

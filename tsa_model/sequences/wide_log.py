@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.casting import Cast, cast_id, cast_label, cast_moment, cast_number, is_plain_whole
 from tsa_model.sequences.columns import UNKNOWN_LABEL, Codes, Columns, KeyedEvents, Orders, Prepared
-from tsa_model.sequences.quarantine import BadRows
-from tsa_model.sequences.reading import BadEvents, are_text_files, read_parts
+from tsa_model.sequences.quarantine import REPEATED, BadRows
+from tsa_model.sequences.reading import BadEvents, are_text_files, one_array, read_parts
 from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
 from tsa_model.sequences.tokens import TextRows
 from tsa_model.sequences.wide import KEYS, UnusableRows, WideLayout, WideSequences, read_sequences
@@ -34,24 +34,31 @@ def prepare_wide_log(events: Any, description: DatasetDescription, work: Path, b
     Raises:
         BadEvents: the rows cannot be used.
     """
-    log = _WideLog(description, ColumnFiles(work / "raw"))
+    repeated = _repeated_ids(events, description.order_id)
+    log = _WideLog(description, ColumnFiles(work / "raw"), repeated)
     n_rows = 0
     with BadRows(description, bad_path) as bad:
         for origin, part in read_parts(events, log.columns, PART_CELLS):
             n_rows += len(part)
             log.add(origin, part, bad)
-        usable = log.without_repeated(bad)
         bad.check(n_rows)
-    if not len(usable):
+    if bad.n_rows == n_rows:
         raise BadEvents(f"{n_rows:,} rows were read and none is left to be used")
-    return log.prepared(usable, whole_ids=are_text_files(events), n_quarantined=bad.n_rows)
+    return log.prepared(whole_ids=are_text_files(events), n_quarantined=bad.n_rows)
+
+
+def _repeated_ids(events: Any, column: str) -> pa.Array:
+    """Order ids, as text, that more than one row has."""
+    parts = [one_array(part[column]).cast(pa.string()) for _, part in read_parts(events, [column])]
+    counts = pc.value_counts(pa.chunked_array(parts, pa.string()))
+    return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
 
 
 class _WideLog:
     """Collects parsed rows in column files, in the order they come."""
 
-    def __init__(self, description: DatasetDescription, files: ColumnFiles) -> None:
-        self._description, self._files = description, files
+    def __init__(self, description: DatasetDescription, files: ColumnFiles, repeated: pa.Array) -> None:
+        self._description, self._files, self._repeated = description, files, repeated
         suffixes = [description.customer_id, description.card_id]
         self._keys = {key: suffix for key, suffix in zip(KEYS, suffixes, strict=True) if suffix is not None}
         self._layout = WideLayout(
@@ -76,6 +83,7 @@ class _WideLog:
         while len(part):
             try:
                 rows = TextRows(part, self.columns, origin)
+                self._refuse_repeated(rows)
                 parsed = {
                     key: read_sequences(rows, self._layout, suffix, self._description.seq_len)
                     for key, suffix in self._keys.items()
@@ -92,6 +100,12 @@ class _WideLog:
                 continue
             self._append(parsed, own)
             return
+
+    def _refuse_repeated(self, rows: TextRows) -> None:
+        column = self._description.order_id
+        bad = np.flatnonzero(pc.is_in(rows.column(column), self._repeated).to_numpy(zero_copy_only=False))
+        if len(bad):
+            raise UnusableRows(rows, column, bad, REPEATED)
 
     def _own_columns(self, rows: TextRows) -> dict[str, pa.Array]:
         """Id, time, label and engineered features of the orders themselves."""
@@ -124,34 +138,19 @@ class _WideLog:
             for name, values in sequences.numerical.items():
                 self._files.append(f"{key} num {name}", values)
 
-    def without_repeated(self, bad: BadRows) -> np.ndarray:
-        """Places of the rows whose order id no other row has; the others go to `bad`."""
-        if not self._ids.n_rows:
-            return np.empty(0, dtype=np.int64)
-        ids = self._ids.read()
-        _, inverse, count = np.unique(ids, return_inverse=True, return_counts=True)
-        repeated = np.flatnonzero(count[inverse] > 1)
-        if len(repeated):
-            column = self._description.order_id
-            shown = pa.array(ids[repeated], pa.binary()).cast(pa.string())
-            reasons = pa.repeat(f"column {column}: more than one row has this order id", len(repeated))
-            bad.add("the events", shown, reasons, shown, pa.table({column: shown}))
-        return np.flatnonzero(count[inverse] == 1)
-
-    def prepared(self, usable: np.ndarray, whole_ids: bool, n_quarantined: int) -> Prepared:
-        """Put the usable rows in chronological order."""
-        ids, time_us = self._ids.read()[usable], self._files.read("time_us")[usable]
+    def prepared(self, whole_ids: bool, n_quarantined: int) -> Prepared:
+        """Put the rows in chronological order."""
+        ids, time_us = self._ids.read(), self._files.read("time_us")
         if whole_ids and is_plain_whole(pa.array(ids, pa.binary()).cast(pa.string())):
             ids = ids.astype(np.int64)
         order = np.lexsort((ids, time_us))
-        chosen = usable[order]
-        keyed = {key: self._keyed(key, chosen) for key in self._keys}
+        keyed = {key: self._keyed(key, order) for key in self._keys}
         first = keyed[KEYS[0]]
         current = first.rows[first.position]
         orders = Orders(
             order_id=ids[order],
             time_us=time_us[order],
-            label=self._files.read("label")[chosen],
+            label=self._files.read("label")[order],
             categorical={
                 name: Codes(codes.code[current], codes.values)
                 for name, codes in first.columns.categorical.items()
@@ -159,16 +158,16 @@ class _WideLog:
             numerical={name: values[current] for name, values in first.columns.numerical.items()},
         )
         for name in self._description.engineered:
-            orders.numerical[name] = self._files.read(f"engineered {name}")[chosen]
+            orders.numerical[name] = self._files.read(f"engineered {name}")[order]
         return Prepared(orders=orders, keyed=keyed, n_quarantined=n_quarantined)
 
-    def _keyed(self, key: str, chosen: np.ndarray) -> KeyedEvents:
-        """Concatenate the chosen rows' sequences; a history is then what lies before its order."""
+    def _keyed(self, key: str, order: np.ndarray) -> KeyedEvents:
+        """Concatenate the sequences in the orders' order; a history is then what lies before its order."""
         length = self._files.read(f"{key} length")
         begin = np.cumsum(length) - length
-        end = np.cumsum(length[chosen])
-        start = end - length[chosen]
-        rows = np.repeat(begin[chosen] - start, length[chosen]) + np.arange(end[-1])
+        end = np.cumsum(length[order])
+        start = end - length[order]
+        rows = np.repeat(begin[order] - start, length[order]) + np.arange(end[-1])
         time_us = self._files.read(f"{key} time_us")
         columns = Columns(
             time_us=time_us,
