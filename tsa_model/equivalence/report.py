@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from tsa_model.equivalence.results import CheckResult, Verdict
+from tsa_model.equivalence.results import CheckResult, Measurement, Verdict
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem; padding: 0 1rem }
@@ -30,10 +30,16 @@ def render(verdict: Verdict) -> str:
 """
 
 
+def _bound(measurement: Measurement) -> str:
+    if measurement.bound is None:
+        return "for information"
+    return f"{'≤' if measurement.relation == '<=' else '≥'} {measurement.bound:g}"
+
+
 def _check(check: CheckResult) -> str:
     rows = "".join(
         f"<tr><td>{escape(m.name)}</td><td>{'not finite' if m.value is None else f'{m.value:.3g}'}</td>"
-        f"<td>{'≤' if m.relation == '<=' else '≥'} {m.bound:g}</td><td class={'ok' if m.passed else 'bad'}>"
+        f"<td>{_bound(m)}</td><td class={'ok' if m.passed else 'bad'}>"
         f"{'holds' if m.passed else 'FAILS'}</td><td>{escape(m.where)}</td></tr>"
         for m in check.measurements
     )
