@@ -13,6 +13,7 @@ from tsa_model.run_config import RunConfig
 from tsa_model.sequences.event_log import prepare_event_log
 from tsa_model.sequences.preprocessing import Preprocessing, fit
 from tsa_model.sequences.quarantine import QUARANTINE
+from tsa_model.sequences.spill import ColumnFiles
 from tsa_model.sequences.store import SequenceStore
 from tsa_model.sequences.wide_log import prepare_wide_log
 from tsa_model.sequences.writing import write_store
@@ -56,10 +57,11 @@ def build_store(
         atomic_folder(directory) as folder,
         TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as work,
     ):
-        prepared = prepare(events, description, Path(work), folder / QUARANTINE)
+        files = ColumnFiles(Path(work) / "columns")
+        prepared = prepare(events, description, files, Path(work) / "engine", folder / QUARANTINE)
         if preprocessing is None:
             fitted = fit(prepared.orders, description)
         else:
             fitted = Preprocessing.load(preprocessing)
         fitted.check_covers(description)
-        write_store(folder, prepared, description, fitted, Path(work) / "encoded")
+        write_store(folder, prepared, description, fitted, files)

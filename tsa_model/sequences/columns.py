@@ -7,19 +7,13 @@ from datetime import datetime
 
 import numpy as np
 
+from tsa_model.sequences.codes import Codes
+from tsa_model.sequences.spill import FileColumns
+
 MICROSECONDS = 1_000_000
 DAY_US = 86_400 * MICROSECONDS
 UNKNOWN_LABEL = -1
 NO_KEY = -1
-
-
-@dataclass
-class Codes:
-    """A text column as indices into its distinct values."""
-
-    code: np.ndarray
-    """[N] int32; -1 = missing."""
-    values: list[str]
 
 
 @dataclass(kw_only=True)
@@ -30,8 +24,8 @@ class Columns:
     """[N] int64, microseconds since 1970-01-01 UTC."""
     label: np.ndarray
     """[N] int8; -1 = not yet known."""
-    categorical: dict[str, Codes] = field(default_factory=dict)
-    numerical: dict[str, np.ndarray] = field(default_factory=dict)
+    categorical: FileColumns[Codes] = field(default_factory=FileColumns)
+    numerical: FileColumns[np.ndarray] = field(default_factory=FileColumns)
     """[N] float64 each; NaN = missing."""
 
     def __len__(self) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from tsa_model.dataset import DatasetDescription, Window
-from tsa_model.sequences.columns import DAY_US, UNKNOWN_LABEL, Codes, Orders
+from tsa_model.sequences.codes import Codes
+from tsa_model.sequences.columns import DAY_US, UNKNOWN_LABEL, Orders
 from tsa_model.sequences.orderings import Ordering
 from tsa_model.sequences.spill import ColumnFiles
 
@@ -23,10 +25,15 @@ def add_calendar_columns(orders: Orders, description: DatasetDescription, files:
     for name in description.calendar:
         values = calendar_column(name, orders.time_us)
         if name in description.categorical:
-            code = files.put(f"calendar_code_{name}", values.astype(np.int32))
-            orders.categorical[name] = Codes(code, [str(value) for value in range(24)])
+            files.put(f"calendar code {name}", values.astype(np.int32))
+            orders.categorical.add(name, partial(_calendar_codes, files, f"calendar code {name}"))
         if name in (*description.numerical, *description.engineered):
-            orders.numerical[name] = files.put(f"calendar_{name}", values.astype(np.float64))
+            files.put(f"calendar {name}", values.astype(np.float64))
+            orders.numerical.add(name, partial(files.read, f"calendar {name}"))
+
+
+def _calendar_codes(files: ColumnFiles, file: str) -> Codes:
+    return Codes(files.read(file), [str(value) for value in range(24)])
 
 
 def calendar_column(name: str, time_us: np.ndarray) -> np.ndarray:
@@ -70,11 +77,12 @@ def add_window_columns(
             for name, days in window.columns().items():
                 if name in roles:
                     values = chunk.statistic(window, round(days * DAY_US), delay_us)
-                    files.append(f"by_position_{name}", values)
+                    files.append(f"by position {name}", values)
     for name in names:
         by_row = np.empty(len(orders))
-        by_row[ordering.rows] = files.read(f"by_position_{name}")
-        orders.numerical[name] = files.put(f"window_{name}", by_row)
+        by_row[ordering.rows] = files.read(f"by position {name}")
+        files.put(f"window {name}", by_row)
+        orders.numerical.add(name, partial(files.read, f"window {name}"))
 
 
 def _whole_keys(ordering: Ordering) -> Iterator[tuple[int, int]]:

@@ -13,20 +13,23 @@ from tsa_model.sequences.orderings import order_by_key
 from tsa_model.sequences.spill import ColumnFiles
 
 
-def prepare_event_log(events: Any, description: DatasetDescription, work: Path, bad_path: Path) -> Prepared:
+def prepare_event_log(
+    events: Any, description: DatasetDescription, files: ColumnFiles, work: Path, bad_path: Path
+) -> Prepared:
     """Read an event log, sort it by each key, and compute the derived columns.
 
     Args:
         events: see `read_parts`.
         description: roles, derived columns, and what to do with bad rows.
-        work: an empty folder for files that the result maps.
+        files: where the columns are written; the result maps them.
+        work: a folder to make, for temporary files.
         bad_path: where the quarantine file is written, if there is anything to write.
 
     Raises:
         BadEvents: the events cannot be used.
     """
-    ingested = ingest(events, description, work / "raw", bad_path)
-    orders, files = ingested.orders, ColumnFiles(work / "columns")
+    ingested = ingest(events, description, files, work, bad_path)
+    orders = ingested.orders
     add_calendar_columns(orders, description, files)
     keyed = {}
     for name, key in ingested.keys.items():
@@ -34,7 +37,7 @@ def prepare_event_log(events: Any, description: DatasetDescription, work: Path, 
         add_window_columns(orders, name, ordering, description, files)
         # Mapped from files: with tens of millions of orders these are hundreds of megabytes.
         places = {
-            part: files.put(f"{name}_{part}", getattr(ordering, part))
+            part: files.put(f"{name} {part}", getattr(ordering, part))
             for part in ("rows", "position", "start", "end")
         }
         keyed[name] = KeyedEvents(columns=orders, **places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.cleaning import clean, wanted_columns
-from tsa_model.sequences.columns import NO_KEY, Codes, Orders
+from tsa_model.sequences.columns import NO_KEY, Orders
 from tsa_model.sequences.engine import DuckDBEngine, chronological, repeated_rows, whole_number_columns
 from tsa_model.sequences.quarantine import REPEATED, BadRows
 from tsa_model.sequences.reading import BadEvents, are_text_files, read_parts
@@ -22,6 +23,8 @@ from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
 
 ORDERING_NAMES = {"customer": "cid", "card": "ccid"}
 """Key column of the cleaned events → name of its ordering."""
+MOST_REPEATED = 500_000
+"""Rows with a repeated order id that are looked at; a log read twice would otherwise fill the memory."""
 
 
 @dataclass
@@ -34,13 +37,16 @@ class Ingested:
     n_quarantined: int
 
 
-def ingest(events: Any, description: DatasetDescription, work: Path, bad_path: Path) -> Ingested:
+def ingest(
+    events: Any, description: DatasetDescription, files: ColumnFiles, work: Path, bad_path: Path
+) -> Ingested:
     """Read, check and sort events.
 
     Args:
         events: see `read_parts`.
         description: roles, and what to do with bad rows.
-        work: a folder to make, for files that the result maps.
+        files: where the columns are written.
+        work: a folder to make, for temporary files.
         bad_path: where the quarantine file is written, if there is anything to write.
 
     Raises:
@@ -56,7 +62,6 @@ def ingest(events: Any, description: DatasetDescription, work: Path, bad_path: P
             bad.check(n_rows)
         keys = [name for name in ORDERING_NAMES if name in table.columns]
         whole = whole_number_columns(engine, table) if are_text_files(events) else []
-        files = ColumnFiles(work / "columns")
         orders = _spill(engine, chronological(table, keys, whole), keys, description, files)
     finally:
         engine.close()
@@ -110,7 +115,7 @@ def _without_repeated(
 ) -> ir.Table:
     """Set aside every row whose order id another row has: which of them is right cannot be known."""
     repeated = repeated_rows(table)
-    found = engine.fetch(repeated.order_by("order_id", "time_us"))
+    found = engine.fetch(repeated.order_by("order_id", "time_us").limit(MOST_REPEATED))
     if not len(found):
         return table
     reasons = pa.repeat(f"column {description.order_id}: {REPEATED}", len(found))
@@ -154,13 +159,12 @@ def _spill(
             files.append(f"n{place}", batch[f"n{place}"].to_numpy(zero_copy_only=False))
     if not ids.n_rows:
         raise BadEvents("no rows are left after those that cannot be used were set aside")
-    return Orders(
-        order_id=ids.read(),
-        time_us=files.read("time_us"),
-        label=files.read("label"),
-        categorical={text.name: Codes(files.read(name), text.values) for name, text in texts.items()},
-        numerical={name: files.read(f"n{place}") for place, name in enumerate(description.raw_numerical)},
-    )
+    orders = Orders(order_id=ids.read(), time_us=files.read("time_us"), label=files.read("label"))
+    for name, text in texts.items():
+        orders.categorical.add(text.name, partial(text.codes, files, name))
+    for place, column in enumerate(description.raw_numerical):
+        orders.numerical.add(column, partial(files.read, f"n{place}"))
+    return orders
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.sequences.columns import Codes
+from tsa_model.sequences.codes import Codes
 from tsa_model.sequences.reading import BadEvents
 
+T = TypeVar("T")
+
 ID_BLOCK = 2**20
+RESIDENT_BYTES = 2**28
+"""Mapped pages count as this process's memory; above this much they are given back."""
 
 
 class ColumnFiles:
@@ -26,6 +32,8 @@ class ColumnFiles:
         self._dtypes: dict[str, np.dtype] = {}
         self._paths: dict[str, Path] = {}
         self._open: dict[str, IO[bytes]] = {}
+        self._maps: dict[str, mmap.mmap] = {}
+        self._resident = 0
         folder.mkdir(parents=True)
 
     def append(self, name: str, values: np.ndarray) -> None:
@@ -40,14 +48,45 @@ class ColumnFiles:
         """Map a column, read-only; nothing can be appended to it any more."""
         if name in self._open:
             self._open.pop(name).close()
-        if self._paths[name].stat().st_size == 0:
-            return np.empty(0, dtype=self._dtypes[name])
-        return np.memmap(self._paths[name], dtype=self._dtypes[name], mode="r").view(np.ndarray)
+        if name not in self._maps:
+            if self._paths[name].stat().st_size == 0:
+                return np.empty(0, dtype=self._dtypes[name])
+            with open(self._paths[name], "rb") as stream:
+                self._maps[name] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self._note_use(len(self._maps[name]))
+        return np.frombuffer(self._maps[name], dtype=self._dtypes[name])
+
+    def _note_use(self, n_bytes: int) -> None:
+        self._resident += n_bytes
+        if self._resident > RESIDENT_BYTES:
+            for mapped in self._maps.values():
+                mapped.madvise(mmap.MADV_DONTNEED)  # a later access reads the file again
+            self._resident = n_bytes
 
     def put(self, name: str, values: np.ndarray) -> np.ndarray:
         """Write a whole column and map it."""
         self.append(name, values)
         return self.read(name)
+
+
+class FileColumns(Mapping[str, T]):
+    """Named columns that are mapped anew whenever they are asked for."""
+
+    def __init__(self) -> None:
+        self._load: dict[str, Callable[[], T]] = {}
+
+    def add(self, name: str, load: Callable[[], T]) -> None:
+        """Add a column; `load` maps it."""
+        self._load[name] = load
+
+    def __getitem__(self, name: str) -> T:
+        return self._load[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._load)
+
+    def __len__(self) -> int:
+        return len(self._load)
 
 
 class TextColumn:
@@ -57,10 +96,9 @@ class TextColumn:
         self.name, self._most = name, most
         self._number: dict[str, int] = {}
 
-    @property
-    def values(self) -> list[str]:
-        """The distinct texts, by number."""
-        return list(self._number)
+    def codes(self, files: ColumnFiles, file: str) -> Codes:
+        """Map the column that was written to `file` in this numbering."""
+        return Codes(files.read(file), list(self._number))
 
     def encode(self, texts: pa.Array) -> np.ndarray:
         """Number texts, [n] int32; null is -1."""

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsa_model.sequences.casting import MISSING_TEXTS, cast_moment, cast_number
-from tsa_model.sequences.columns import MICROSECONDS, Codes
+from tsa_model.sequences.codes import Codes
+from tsa_model.sequences.columns import MICROSECONDS
 from tsa_model.sequences.preprocessing import Preprocessing
 from tsa_model.sequences.reading import BadEvents
 from tsa_model.sequences.tokens import TextRows, Tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 
 from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.casting import Cast, cast_id, cast_label, cast_moment, cast_number, is_plain_whole
-from tsa_model.sequences.columns import UNKNOWN_LABEL, Codes, Columns, KeyedEvents, Orders, Prepared
+from tsa_model.sequences.columns import UNKNOWN_LABEL, Columns, KeyedEvents, Orders, Prepared
 from tsa_model.sequences.quarantine import REPEATED, BadRows
 from tsa_model.sequences.reading import BadEvents, are_text_files, one_array, read_parts
 from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
@@ -22,20 +23,23 @@ PART_CELLS = 250_000
 """Values read at a time; one is a whole history."""
 
 
-def prepare_wide_log(events: Any, description: DatasetDescription, work: Path, bad_path: Path) -> Prepared:
+def prepare_wide_log(
+    events: Any, description: DatasetDescription, files: ColumnFiles, work: Path, bad_path: Path
+) -> Prepared:
     """Read wide rows.
 
     Args:
         events: see `read_parts`.
         description: roles, and what to do with bad rows.
-        work: an empty folder for files that the result maps.
+        files: where the columns are written; the result maps them.
+        work: not needed here.
         bad_path: where the quarantine file is written, if there is anything to write.
 
     Raises:
         BadEvents: the rows cannot be used.
     """
     repeated = _repeated_ids(events, description.order_id)
-    log = _WideLog(description, ColumnFiles(work / "raw"), repeated)
+    log = _WideLog(description, files, repeated)
     n_rows = 0
     with BadRows(description, bad_path) as bad:
         for origin, part in read_parts(events, log.columns, PART_CELLS):
@@ -151,14 +155,18 @@ class _WideLog:
             order_id=ids[order],
             time_us=time_us[order],
             label=self._files.read("label")[order],
-            categorical={
-                name: Codes(codes.code[current], codes.values)
-                for name, codes in first.columns.categorical.items()
-            },
-            numerical={name: values[current] for name, values in first.columns.numerical.items()},
         )
+        for name, codes in first.columns.categorical.items():
+            self._files.put(f"current {name}", codes.code[current])
+            orders.categorical.add(
+                name, partial(self._texts[KEYS[0], name].codes, self._files, f"current {name}")
+            )
+        for name, values in first.columns.numerical.items():
+            self._files.put(f"current number {name}", values[current])
+            orders.numerical.add(name, partial(self._files.read, f"current number {name}"))
         for name in self._description.engineered:
-            orders.numerical[name] = self._files.read(f"engineered {name}")[order]
+            self._files.put(f"order {name}", self._files.read(f"engineered {name}")[order])
+            orders.numerical.add(name, partial(self._files.read, f"order {name}"))
         return Prepared(orders=orders, keyed=keyed, n_quarantined=n_quarantined)
 
     def _keyed(self, key: str, order: np.ndarray) -> KeyedEvents:
@@ -169,15 +177,13 @@ class _WideLog:
         start = end - length[order]
         rows = np.repeat(begin[order] - start, length[order]) + np.arange(end[-1])
         time_us = self._files.read(f"{key} time_us")
-        columns = Columns(
-            time_us=time_us,
-            label=np.broadcast_to(np.int8(UNKNOWN_LABEL), len(time_us)),
-            categorical={
-                name: Codes(self._files.read(f"{key} cat {name}"), self._texts[key, name].values)
-                for name in self._description.categorical
-            },
-            numerical={name: self._files.read(f"{key} num {name}") for name in self._description.numerical},
-        )
+        columns = Columns(time_us=time_us, label=np.broadcast_to(np.int8(UNKNOWN_LABEL), len(time_us)))
+        for name in self._description.categorical:
+            columns.categorical.add(
+                name, partial(self._texts[key, name].codes, self._files, f"{key} cat {name}")
+            )
+        for name in self._description.numerical:
+            columns.numerical.add(name, partial(self._files.read, f"{key} num {name}"))
         places = {"rows": rows, "position": end - 1, "start": start, "end": end - 1}
         return KeyedEvents(columns=columns, **{name: part.astype(np.int32) for name, part in places.items()})
 

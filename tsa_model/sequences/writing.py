@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tsa_model.dataset import DatasetDescription
+from tsa_model.sequences.codes import Codes
 from tsa_model.sequences.columns import UNKNOWN_LABEL, Columns, KeyedEvents, Orders, Prepared
 from tsa_model.sequences.preprocessing import Preprocessing
 from tsa_model.sequences.spill import ColumnFiles
@@ -15,10 +16,15 @@ from tsa_model.sequences.storage import write_array, write_manifest, write_npy
 from tsa_model.sequences.targets import Targets, select_targets
 
 BLOCK_BYTES = 64 * 2**20
+BLOCK_ROWS = 2**21
 
 
 def write_store(
-    folder: Path, prepared: Prepared, description: DatasetDescription, fitted: Preprocessing, work: Path
+    folder: Path,
+    prepared: Prepared,
+    description: DatasetDescription,
+    fitted: Preprocessing,
+    files: ColumnFiles,
 ) -> None:
     """Write all files of a store.
 
@@ -27,13 +33,13 @@ def write_store(
         prepared: the data set.
         description: what it was prepared by; it goes into the manifest.
         fitted: vocabulary, scaler and defaults.
-        work: a folder to make, for columns on their way.
+        files: where columns are written on their way.
     """
     orders = prepared.orders
     targets = select_targets(orders.time_us, orders.label, description)
     fitted.save(folder / "preprocessing.json")
     _write_orders(folder, orders, targets)
-    encoder = _Encoder(fitted, ColumnFiles(work))
+    encoder = _Encoder(fitted, files)
     _write_matrix(folder / "engineered.npy", encoder.engineered(orders), np.arange(len(orders)), padding=0)
     for key, keyed in prepared.keyed.items():
         _write_keyed(folder, key, keyed, encoder)
@@ -112,15 +118,19 @@ class _Encoder:
     def _encode(self, role: str, columns: Columns, names: list[str], dtype: np.dtype) -> _EncodedColumns:
         place = (id(columns), role)
         if place not in self._done:
-            files = [f"{role} {id(columns)} {name}" for name in names]
+            files = [f"encoded {role} {len(self._done)} {name}" for name in names]
             for file, name in zip(files, names, strict=True):
-                if role == "categorical":
-                    values = self._fitted.categorical[name].encode(columns.categorical[name])
-                else:
-                    values = getattr(self._fitted, role)[name].apply(columns.numerical[name])
-                self._files.put(file, values.astype(dtype))
+                for first in range(0, len(columns), BLOCK_ROWS):
+                    part = slice(first, first + BLOCK_ROWS)
+                    self._files.append(file, self._encoded(role, columns, name, part).astype(dtype))
             self._done[place] = _EncodedColumns(self._files, files, dtype)
         return self._done[place]
+
+    def _encoded(self, role: str, columns: Columns, name: str, part: slice) -> np.ndarray:
+        if role == "categorical":
+            codes = columns.categorical[name]
+            return self._fitted.categorical[name].encode(Codes(codes.code[part], codes.values))
+        return getattr(self._fitted, role)[name].apply(columns.numerical[name][part])
 
 
 def _write_matrix(path: Path, columns: _EncodedColumns, rows: np.ndarray, padding: int = 1) -> None:
