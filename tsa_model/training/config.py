@@ -57,7 +57,7 @@ class TrainConfig(Settings):
     compile: bool = False
     """Pass the network through torch.compile."""
     activation_checkpointing: bool = False
-    """Recompute the attention layers' activations in the backward pass: less memory, more time."""
+    """Compute each attention block again in the backward pass: less memory, more time."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: PositiveInt = 1
     """Processes per node, each with one GPU (or a share of the CPU)."""
@@ -85,4 +85,6 @@ class TrainConfig(Settings):
             raise ValueError(
                 f"learning_rate={self.learning_rate} is above max_learning_rate={self.max_learning_rate}"
             )
+        if self.strategy == "fsdp" and self.precision == "16-mixed":
+            raise ValueError("precision='16-mixed' cannot be sharded; use 'bf16-mixed' or '32' with fsdp")
         return self

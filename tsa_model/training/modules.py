@@ -8,9 +8,11 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import apply_activation_checkpointing
 from typing_extensions import override
 
 from tsa_model.config import ModelConfig
+from tsa_model.network.blocks import FeatureAttentionModule, OrderAttentionModule
 from tsa_model.network.networks import build_network
 from tsa_model.network.trace import SILENT, Trace
 from tsa_model.training.config import TrainConfig
@@ -19,6 +21,7 @@ from tsa_model.training.metrics import classification_metrics
 from tsa_model.training.objective import Objective
 from tsa_model.training.processes import shard
 from tsa_model.training.schedules import create_optimizer, create_schedule
+from tsa_model.training.tensorboard import draw_evaluation, draw_gate
 
 
 class NonFiniteLossError(ValueError):
@@ -63,6 +66,13 @@ class TSAModule(pl.LightningModule):
         self.training_config = training
         self.steps_per_epoch = steps_per_epoch
         self.network = build_network(model, "fast")
+        if training.activation_checkpointing:
+            apply_activation_checkpointing(
+                self.network,
+                check_fn=lambda module: isinstance(module, OrderAttentionModule | FeatureAttentionModule),
+            )
+        if training.compile:
+            self.network.compile()
         self.objective = Objective(training)
         self.epoch_metrics: list[dict[str, float]] = []
         """Metrics of every finished epoch, kept across a resume."""
@@ -140,7 +150,7 @@ class TSAModule(pl.LightningModule):
     def _log_evaluation(self, stage: str) -> tuple[Tensor, ...]:
         columns = [torch.cat(parts) for parts in zip(*self._evaluated, strict=True)]
         self._evaluated.clear()
-        row, label, logits, *more = drop_duplicates(*(self._gather(column) for column in columns))
+        row, label, logits, *more = drop_duplicates(*(self.gather(column) for column in columns))
         metrics = {f"{stage}_loss": float(self.objective(logits, label, self.current_epoch))}
         probabilities = logits.double().softmax(dim=-1).cpu().numpy()
         chosen = classification_metrics(
@@ -148,6 +158,8 @@ class TSAModule(pl.LightningModule):
         )
         metrics |= {f"{stage}/{name}": value for name, value in chosen.items()}
         self.evaluation = metrics
+        if probabilities.shape[1] == 2 and self.trainer.is_global_zero:
+            draw_evaluation(self.loggers, stage, self.global_step, label.cpu().numpy(), probabilities[:, 1])
         # Every rank computed the same values from the same gathered rows: nothing is left to reduce.
         self.log_dict(metrics)
         return row, label, logits, *more
@@ -189,7 +201,7 @@ class TSAModule(pl.LightningModule):
 
     # ranks
 
-    def _gather(self, column: Tensor) -> Tensor:
+    def gather(self, column: Tensor) -> Tensor:
         """Every rank's entries, one rank after the other, [sum of N_r, ...]; ranks may differ in N_r."""
         if self.trainer.world_size == 1:
             return column
@@ -233,9 +245,8 @@ class TSADualSeq(TSAModule):
                 f"{stage}/gate_ccid_open": open_share,
             }
         )
-        for logger in self.loggers:
-            if isinstance(logger, pl.loggers.TensorBoardLogger):
-                logger.experiment.add_histogram(f"{stage}/gate_ccid", card, self.global_step)
+        if self.trainer.is_global_zero:
+            draw_gate(self.loggers, stage, self.global_step, card)
         return row, label, logits, gate
 
 
