@@ -1,4 +1,4 @@
-"""Wide rows: the golden arrays exactly, the same store as from an event log, and errors that name the culprit."""
+"""Wide rows: the golden arrays exactly, the same store as from an event log, bad rows by name."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_of_a_longer_history_the_latest_orders_are_kept(golden):
 
 
 def test_without_order_ids_there_is_no_history_whatever_the_features_say(golden):
-    rows, meta, arrays = golden
+    rows, meta, _ = golden
     row = dict(rows[2], cat_objectId_by_cid="", num_objectId_by_cid="My Text String")
     assert parse_wide_rows([row], meta)["cid_num"][0, :, -1].sum() == 1
 

@@ -112,7 +112,7 @@ def expected_batch(events, order_ids, settings):
         mask[:, -1] = False
         for row, target in enumerate(targets):
             past = history(events, target, key)
-            sequence = past[max(0, len(past) - (seq_len - 1)) :] + [target]
+            sequence = [*past[max(0, len(past) - (seq_len - 1)) :], target]
             for back, event in enumerate(reversed(sequence)):
                 place = seq_len - 1 - back
                 mask[row, place] = False

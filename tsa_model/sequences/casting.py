@@ -104,6 +104,32 @@ def cast_category(raw: pa.Array) -> Cast:
         return _nothing(raw, pa.string(), "a category")
 
 
+def cast_spelled_category(raw: pa.Array, whole: bool) -> Cast:
+    """As `cast_category`, for categories that are numbers; see `number_spelling`."""
+    text = cast_category(raw)
+
+    def respell(value: str) -> str | None:
+        try:
+            return number_spelling(value, whole)
+        except ValueError:
+            return None
+
+    values = _by_distinct(text.values, pa.string(), respell)
+    return Cast(values, text.bad | _lost(text.values, values), "a number")
+
+
+def number_spelling(text: str, whole: bool) -> str:
+    """Return a number's one spelling: "3.0" is "3"; "1.5" is "1" where only the `whole` part counts.
+
+    Raises:
+        ValueError: the text is no number.
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is not a finite number")
+    return str(int(number)) if whole or number.is_integer() else str(number)
+
+
 def is_plain_whole(values: pa.Array) -> bool:
     """Whether every text is a whole number in its one usual spelling ("7", neither "007" nor "+7")."""
     return bool(pc.all(pc.match_substring_regex(values, r"^(0|-?[1-9][0-9]{0,17})$"), min_count=0).as_py())

@@ -17,6 +17,7 @@ from tsa_model.sequences.casting import (
     cast_label,
     cast_moment,
     cast_number,
+    cast_spelled_category,
 )
 from tsa_model.sequences.problems import Problems
 from tsa_model.sequences.reading import one_array
@@ -59,7 +60,11 @@ def clean(part: pa.Table, description: DatasetDescription) -> pa.Table:
     add("time_us", description.order_time, cast_moment(raw[description.order_time]), required=True)
     add("label", description.label, cast_label(raw[description.label]))
     for place, column in enumerate(description.raw_categorical):
-        add(f"c{place}", column, cast_category(raw[column]))
+        if column in description.numeric_categorical + description.float_categorical:
+            cast = cast_spelled_category(raw[column], whole=column in description.numeric_categorical)
+        else:
+            cast = cast_category(raw[column])
+        add(f"c{place}", column, cast)
     for place, column in enumerate(description.raw_numerical):
         add(f"n{place}", column, cast_number(raw[column]), column not in description.may_be_missing)
     return pa.table(columns | problems.columns())

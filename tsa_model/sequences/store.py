@@ -182,7 +182,8 @@ class SequenceStore:
         rows = self._by_order_id[np.minimum(place, len(self) - 1)].astype(np.int64)
         absent = self._order_id[rows] != wanted
         if absent.any():
-            raise ValueError(f"order id {np.asarray(order_ids)[absent][0]!r} is not in {self.directory}")
+            missing = np.asarray(order_ids)[absent][0].item()
+            raise ValueError(f"order id {missing!r} is not in {self.directory}")
         return rows
 
     def batch(

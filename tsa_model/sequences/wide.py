@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.sequences.casting import MISSING_TEXTS, cast_moment, cast_number
+from tsa_model.sequences.casting import MISSING_TEXTS, cast_moment, cast_number, number_spelling
 from tsa_model.sequences.codes import Codes
 from tsa_model.sequences.columns import MICROSECONDS
 from tsa_model.sequences.preprocessing import Preprocessing
@@ -58,11 +58,8 @@ class WideLayout:
         """
         if text in MISSING_TEXTS:
             return None
-        if feature in self.numeric_categorical:
-            return str(int(float(text)))
-        if feature in self.float_categorical:
-            number = float(text)
-            return str(int(number)) if number.is_integer() else str(number)
+        if feature in self.numeric_categorical or feature in self.float_categorical:
+            return number_spelling(text, whole=feature in self.numeric_categorical)
         return text
 
 

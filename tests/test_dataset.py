@@ -1,0 +1,102 @@
+"""Dataset and run descriptions: what is shipped loads, and mistakes are refused by name."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+from pydantic import ValidationError
+from support.event_oracle import description
+
+from tsa_model.dataset import DatasetDescription, shipped_configs
+from tsa_model.run_config import RunConfig
+
+
+@pytest.mark.parametrize("name", ["demo", "handbook"])
+def test_shipped_descriptions_load_by_name_path_and_text(name):
+    path = shipped_configs()[name]
+    run = RunConfig.load(name)
+    assert run == RunConfig.load(path) == RunConfig.load(str(path)) == RunConfig.load(path.read_text())
+    assert run == RunConfig.load(run) == RunConfig.load(run.model_dump_json())
+    assert DatasetDescription.load(name) == run.dataset
+    assert run.dataset.name == name
+
+
+def test_a_description_survives_json():
+    one = DatasetDescription.load(description())
+    assert DatasetDescription.load(one.model_dump(mode="json")) == one
+
+
+def test_moments_without_zone_are_utc_and_others_become_it():
+    content = description()
+    content["split"] |= {"train_start": "2024-02-29 12:00", "test_end": "2024-03-18T01:00:00+02:00"}
+    split = DatasetDescription.load(content).split
+    assert split.train_start == datetime(2024, 2, 29, 12, tzinfo=UTC)
+    assert split.window("test")[1] == datetime(2024, 3, 17, 23, tzinfo=UTC)
+
+
+def test_text_without_a_description_is_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"no description 'demoo': neither a file nor one of .*demo.*handbook"
+    ):
+        RunConfig.load("demoo")
+    with pytest.raises(ValueError, match="not valid YAML"):
+        RunConfig.load("dataset: [\n1")
+    path = tmp_path / "list.yaml"
+    path.write_text("- 1\n- 2\n")
+    with pytest.raises(ValueError, match=r"list.yaml is not a mapping of settings but list"):
+        RunConfig.load(path)
+
+
+WINDOW = {"name": "n", "key": "card", "statistic": "count", "days": [1]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": "red"}, "Extra inputs are not permitted"),
+        ({"card_id": "who"}, "two of the roles"),
+        ({"categorical": ["shop", "shop"]}, "names a column twice"),
+        ({"numerical": ["fraud"]}, "contains the label column 'fraud'"),
+        ({"categorical": []}, "at least one categorical feature"),
+        ({"numerical": []}, "at least one numerical feature"),
+        ({"windows": [WINDOW, WINDOW]}, "two derived columns have the same name"),
+        ({"windows": [WINDOW], "categorical": ["n_1d"]}, "window columns are numbers"),
+        ({"windows": [WINDOW], "card_id": None}, "is over cards, but card_id is not set"),
+        ({"windows": [WINDOW | {"statistic": "mean"}]}, "mean and ratio need a column"),
+        ({"windows": [WINDOW | {"column": "amount"}]}, "the others take none"),
+        ({"windows": [WINDOW | {"days": [0]}]}, "greater than 0"),
+        ({"layout": "wide", "known_label": True}, "no derived columns"),
+        ({"target_positive_rate": 1.0}, "less than 1"),
+    ],
+)
+def test_mistakes_are_refused(change, message):
+    with pytest.raises(ValidationError, match=message):
+        DatasetDescription.load(description(**change))
+
+
+def test_a_split_must_go_forward_in_time():
+    content = description()
+    content["split"]["vali_start"] = "2024-03-01"
+    with pytest.raises(ValidationError, match="must not go back in time"):
+        DatasetDescription.load(content)
+
+
+def test_columns_to_read_are_the_raw_ones_each_once():
+    windows = [{"name": "m", "key": "customer", "statistic": "mean", "column": "price", "days": [1, 0.5]}]
+    content = description(
+        windows=windows,
+        calendar=["hour"],
+        categorical=["shop", "hour"],
+        engineered=["m_1d", "m_0.5d", "amount"],
+    )
+    one = DatasetDescription.load(content)
+    assert one.derived == {"hour", "m_1d", "m_0.5d"}
+    assert one.raw_categorical == ("shop",)
+    assert one.raw_numerical == ("amount", "items", "price")
+
+
+def test_yaml_dates_are_moments():
+    text = yaml.safe_dump(description() | {"split": description()["split"]})
+    assert DatasetDescription.load(text) == DatasetDescription.load(description())
