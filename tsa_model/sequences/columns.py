@@ -50,14 +50,9 @@ class KeyedEvents:
     """What one key's sequences are slices of."""
 
     columns: Columns
-    rows: np.ndarray
-    """[M] int32, which event of `columns` lies at each position."""
-    position: np.ndarray
-    """[N] int32, position of each order."""
-    start: np.ndarray
-    """[N] int32, first position of each order's history."""
-    end: np.ndarray
-    """[N] int32, position behind its last one."""
+    places: FileColumns[np.ndarray]
+    """int32: `rows` [M], which event of `columns` lies at each position; and for each order, [N], its
+    `position`, and `start` and `end` of the positions of its history."""
 
 
 @dataclass(kw_only=True)

@@ -35,11 +35,6 @@ def prepare_event_log(
     for name, key in ingested.keys.items():
         ordering = order_by_key(key, orders.time_us)
         add_window_columns(orders, name, ordering, description, files)
-        # Mapped from files: with tens of millions of orders these are hundreds of megabytes.
-        places = {
-            part: files.put(f"{name} {part}", getattr(ordering, part))
-            for part in ("rows", "position", "start", "end")
-        }
-        keyed[name] = KeyedEvents(columns=orders, **places)
-        del ordering
+        keyed[name] = KeyedEvents(columns=orders, places=files.put_all(name, vars(ordering)))
+        del ordering  # with tens of millions of orders these are hundreds of megabytes
     return Prepared(orders=orders, keyed=keyed, n_quarantined=ingested.n_quarantined)

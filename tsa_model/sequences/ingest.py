@@ -18,7 +18,7 @@ from tsa_model.sequences.cleaning import clean, wanted_columns
 from tsa_model.sequences.columns import NO_KEY, Orders
 from tsa_model.sequences.engine import DuckDBEngine, chronological, repeated_rows, whole_number_columns
 from tsa_model.sequences.quarantine import REPEATED, BadRows
-from tsa_model.sequences.reading import BadEvents, are_text_files, read_parts
+from tsa_model.sequences.reading import BadEvents, are_text_files, is_text, read_parts
 from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
 
 ORDERING_NAMES = {"customer": "cid", "card": "ccid"}
@@ -83,7 +83,8 @@ def _write_clean(events: Any, description: DatasetDescription, path: Path, bad: 
                 cleaned = cleaned.filter(pc.invert(is_bad))
             cleaned = cleaned.drop_columns(["problem", "value"])
             if writer is None:
-                writer = pq.ParquetWriter(path, cleaned.schema, compression="lz4", use_dictionary=True)
+                texts = [f.name for f in cleaned.schema if is_text(f.type)]
+                writer = pq.ParquetWriter(path, cleaned.schema, compression="lz4", use_dictionary=texts)
             _check_same_types(origin, cleaned.schema, writer.schema, description)
             writer.write_table(cleaned)
     finally:

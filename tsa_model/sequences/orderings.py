@@ -16,6 +16,8 @@ import numpy as np
 
 from tsa_model.sequences.columns import NO_KEY
 
+BLOCK = 2**20
+
 
 @dataclass
 class Ordering:
@@ -45,12 +47,14 @@ def order_by_key(key: np.ndarray, time_us: np.ndarray) -> Ordering:
         The ordering; an event without key has an empty history.
     """
     rows = np.argsort(key, kind="stable").astype(np.int32)
-    sorted_key = key[rows]
-    new_key = _starts_run(sorted_key)
-    new_moment = new_key | _starts_run(time_us[rows])
-    lone = sorted_key == NO_KEY
-    new_key |= lone
-    new_moment |= lone
+    new_key = np.ones(len(rows), dtype=bool)
+    new_moment = np.ones(len(rows), dtype=bool)
+    # Block by block: of tens of millions of events, sorted copies of both would be the largest arrays.
+    for first in range(1, len(rows), BLOCK):
+        part = slice(first, first + BLOCK)
+        here, before = rows[part], rows[first - 1 : first - 1 + len(rows[part])]
+        new_key[part] = (key[here] != key[before]) | (key[here] == NO_KEY)
+        new_moment[part] = new_key[part] | (time_us[here] != time_us[before])
     return Ordering(
         rows=rows,
         position=_by_row(rows, np.arange(len(rows), dtype=np.int32)),
@@ -59,16 +63,11 @@ def order_by_key(key: np.ndarray, time_us: np.ndarray) -> Ordering:
     )
 
 
-def _starts_run(values: np.ndarray) -> np.ndarray:
-    starts = np.ones(len(values), dtype=bool)
-    np.not_equal(values[1:], values[:-1], out=starts[1:])
-    return starts
-
-
 def _last_start(starts: np.ndarray) -> np.ndarray:
-    """Position of the run each position lies in, int32."""
+    """First position of the run that each position lies in, int32."""
     position = np.arange(len(starts), dtype=np.int32)
-    return np.maximum.accumulate(np.where(starts, position, 0).astype(np.int32))
+    position[~starts] = 0
+    return np.maximum.accumulate(position, out=position)
 
 
 def _by_row(rows: np.ndarray, by_position: np.ndarray) -> np.ndarray:

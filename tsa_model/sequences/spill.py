@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -67,6 +68,14 @@ class ColumnFiles:
         """Write a whole column and map it."""
         self.append(name, values)
         return self.read(name)
+
+    def put_all(self, prefix: str, columns: Mapping[str, np.ndarray]) -> FileColumns[np.ndarray]:
+        """Write whole columns, to be mapped when they are asked for."""
+        written: FileColumns[np.ndarray] = FileColumns()
+        for name, values in columns.items():
+            self.append(f"{prefix} {name}", values)
+            written.add(name, partial(self.read, f"{prefix} {name}"))
+        return written
 
 
 class FileColumns(Mapping[str, T]):

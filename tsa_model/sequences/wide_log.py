@@ -150,7 +150,7 @@ class _WideLog:
         order = np.lexsort((ids, time_us))
         keyed = {key: self._keyed(key, order) for key in self._keys}
         first = keyed[KEYS[0]]
-        current = first.rows[first.position]
+        current = first.places["rows"][first.places["position"]]
         orders = Orders(
             order_id=ids[order],
             time_us=time_us[order],
@@ -185,7 +185,8 @@ class _WideLog:
         for name in self._description.numerical:
             columns.numerical.add(name, partial(self._files.read, f"{key} num {name}"))
         places = {"rows": rows, "position": end - 1, "start": start, "end": end - 1}
-        return KeyedEvents(columns=columns, **{name: part.astype(np.int32) for name, part in places.items()})
+        places = {name: values.astype(np.int32) for name, values in places.items()}
+        return KeyedEvents(columns=columns, places=self._files.put_all(f"{key} place", places))
 
 
 def _flags(values: pa.Array) -> np.ndarray:

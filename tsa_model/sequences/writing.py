@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +72,19 @@ def _write_orders(folder: Path, orders: Orders, targets: Targets) -> None:
 
 def _write_keyed(folder: Path, key: str, keyed: KeyedEvents, encoder: _Encoder) -> None:
     """Write one key's events in its order, and where each order's history lies in them."""
-    columns, rows = keyed.columns, keyed.rows
+    columns, rows = keyed.columns, keyed.places["rows"]
     _write_matrix(folder / f"{key}_categorical.npy", encoder.categorical(columns), rows)
     _write_matrix(folder / f"{key}_numerical.npy", encoder.numerical(columns), rows)
-    write_array(folder / f"{key}_time_us.npy", np.append(columns.time_us[rows], 0))
-    write_array(folder / f"{key}_label.npy", np.append(columns.label[rows], np.int8(UNKNOWN_LABEL)))
+    _write_reordered(folder / f"{key}_time_us.npy", columns.time_us, rows, padding=0)
+    _write_reordered(folder / f"{key}_label.npy", columns.label, rows, padding=UNKNOWN_LABEL)
     for part in ("position", "start", "end"):
-        write_array(folder / f"{key}_{part}.npy", getattr(keyed, part))
+        write_array(folder / f"{key}_{part}.npy", keyed.places[part])
+
+
+def _write_reordered(path: Path, column: np.ndarray, rows: np.ndarray, padding: int) -> None:
+    blocks = (column[rows[first : first + BLOCK_ROWS]] for first in range(0, len(rows), BLOCK_ROWS))
+    last = np.array([padding], dtype=column.dtype)
+    write_npy(path, chain(blocks, [last]), (len(rows) + 1,), column.dtype)
 
 
 class _EncodedColumns:
