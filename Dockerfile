@@ -1,5 +1,5 @@
-# The image of every stage. Torch is the CUDA build of the package index; for machines without a GPU:
-#   --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+# The image of every stage. Torch is the CUDA build of the package index; for machines without a GPU, name an
+# index with CPU builds: --build-arg PIP_EXTRA_INDEX_URL=...
 ARG BASE=python:3.11-slim
 FROM ${BASE}
 
