@@ -34,7 +34,9 @@ def check(
     Raises:
         RuntimeError: an expectation could not be computed at all.
     """
-    findings = []
+    findings: list[Finding] = []
+    if not expectations:
+        return findings
     for expectation, result in zip(expectations, _validate(frame, expectations), strict=True):
         column = getattr(expectation, "column", None)
         details = result.result or {}

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from data_contracts import casting
 from data_contracts.columns import Column, event_columns
+from data_contracts.drift import check_drift, measure_features, measure_periods
 from data_contracts.findings import Example, Finding, merge, raise_if_stopped
 from data_contracts.parts import check_part
 from data_contracts.report import write_report
@@ -27,7 +28,7 @@ class _Reading:
     """What was seen so far."""
 
     about_input: list[Finding] = field(default_factory=list)
-    """Rules about files, columns and periods: broken, they stop the run."""
+    """Rules about files, columns and periods."""
     about_rows: list[Finding] = field(default_factory=list)
     """Rules about single rows, which may be set aside instead."""
     rows: int = 0
@@ -35,6 +36,7 @@ class _Reading:
     ignored: list[str] = field(default_factory=list)
     """Columns of the input that the description does not name."""
     periods: list[dict[str, Any]] = field(default_factory=list)
+    drift: list[dict[str, Any]] = field(default_factory=list)
 
 
 def validate_events(
@@ -110,6 +112,11 @@ def _read(
             without_orders(target, dataset.order_id, repeated, aside, finding)
         reading.periods = summarise_periods(target, dataset)
         reading.about_input += check_periods(reading.periods)
+        reading.drift = measure_features(target, dataset)
+        moved = measure_periods(target, dataset, reading.periods)
+        reading.about_input += check_drift(reading.drift, moved, dataset)
+        by_period = {entry["period"]: entry for entry in moved}
+        reading.periods = [entry | by_period.get(entry["period"], {}) for entry in reading.periods]
 
 
 def _check_columns(source: Source, columns: tuple[Column, ...]) -> list[Finding]:
@@ -193,6 +200,7 @@ def _result(
         "columns": [asdict(column) for column in event_columns(dataset)],
         "ignored_columns": reading.ignored,
         "periods": reading.periods,
+        "drift": reading.drift,
     }
 
 

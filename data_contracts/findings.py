@@ -32,12 +32,12 @@ class Example:
     def __str__(self) -> str:
         shown = "missing" if self.value is None else repr(self.value)
         if self.name is not None:
-            return f"{shown} ({self.noun} {self.name})"
+            return f"{shown} ({f'{self.noun} {self.name}'.strip()})"
         return shown if self.row is None else f"{shown} (row {self.row:,})"
 
     def as_json(self) -> dict[str, Any]:
         """The example with JSON types only."""
-        return {self.noun: _plain(self.name), "row": self.row, "value": _plain(self.value)}
+        return {self.noun or "name": _plain(self.name), "row": self.row, "value": _plain(self.value)}
 
 
 @dataclass(frozen=True)

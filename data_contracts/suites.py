@@ -80,3 +80,61 @@ def scorable_periods() -> list[Expectation]:
             column="known_labels", min_value=1, description="calibration and test contain known labels"
         ),
     ]
+
+
+def steady_features(psi: float | None, unknown: float | None) -> list[Expectation]:
+    """How little features may move away from the training period; rows are features in periods.
+
+    Args:
+        psi: highest population stability index; None = no such rule.
+        unknown: highest share of orders with a category unknown to training; None = no such rule.
+    """
+    import great_expectations.expectations as gxe
+
+    sentences: list[Expectation] = []
+    if psi is not None:
+        sentences.append(
+            gxe.ExpectColumnValuesToBeBetween(
+                column="psi",
+                max_value=psi,
+                description=f"every feature is distributed as in training (PSI up to {psi:g})",
+            )
+        )
+    if unknown is not None:
+        sentences.append(
+            gxe.ExpectColumnValuesToBeBetween(
+                column="unknown_rate",
+                max_value=unknown,
+                description=f"every feature has values known from training (but for {unknown:.0%} of orders)",
+            )
+        )
+    return sentences
+
+
+def steady_periods(history: float | None, label: float | None) -> list[Expectation]:
+    """How little histories and labels may move away from the training period; rows are periods.
+
+    Args:
+        history: lowest ratio of the mean history lengths; None = no such rule.
+        label: highest ratio of the fraud rates, whichever is larger; None = no such rule.
+    """
+    import great_expectations.expectations as gxe
+
+    sentences: list[Expectation] = []
+    if history is not None:
+        sentences.append(
+            gxe.ExpectColumnValuesToBeBetween(
+                column="history_ratio",
+                min_value=history,
+                description=f"histories have at least {history:g} times the training period's mean length",
+            )
+        )
+    if label is not None:
+        sentences.append(
+            gxe.ExpectColumnValuesToBeBetween(
+                column="label_ratio",
+                max_value=label,
+                description=f"the fraud rate is within a factor of {label:g} of the training period's",
+            )
+        )
+    return sentences

@@ -94,7 +94,7 @@ def simulate_orders_and_patterns(config: SimulationConfig) -> tuple[pd.DataFrame
     """
     rng = np.random.default_rng(config.seed)
     start_s = _epoch_s(config.start)
-    customers = make_customers(rng, config.orders // ORDERS_PER_CUSTOMER, start_s)
+    customers = make_customers(rng, config.orders // ORDERS_PER_CUSTOMER)
     events = _make_events(rng, config, customers, start_s)
     by_time = np.argsort(events.time_s, kind="stable")
     events = Events(*(getattr(events, name)[by_time] for name in Events.__dataclass_fields__))

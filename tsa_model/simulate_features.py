@@ -55,7 +55,6 @@ class Customers:
     session: np.ndarray
     digital: np.ndarray
     """Share of this customer's orders that are digital goods."""
-    opened_s: np.ndarray
     cards: np.ndarray
     """[customers, 3] card numbers, repeated where a customer has fewer."""
     weight: np.ndarray
@@ -75,8 +74,8 @@ class Events:
     pattern: np.ndarray
 
 
-def make_customers(rng: np.random.Generator, n: int, start_s: int) -> Customers:
-    """Draw `n` customers, whose accounts were opened before `start_s`."""
+def make_customers(rng: np.random.Generator, n: int) -> Customers:
+    """Draw `n` customers."""
     segment = rng.integers(0, SEGMENTS, n)
     habit = {}
     for name in HABITUAL:
@@ -92,7 +91,6 @@ def make_customers(rng: np.random.Generator, n: int, start_s: int) -> Customers:
         hour=rng.permutation(np.linspace(8.0, 21.0, SEGMENTS))[segment] + rng.normal(0.0, 1.0, n),
         session=rng.permutation(np.linspace(1.2, 2.8, SEGMENTS))[segment] + rng.normal(0.0, 0.2, n),
         digital=np.where(rng.random(n) < 0.1, 0.5, 0.05),
-        opened_s=start_s - (rng.exponential(500.0, n) * DAY_S).astype(np.int64),
         cards=_make_cards(rng, n),
         weight=weight / weight.sum(),
     )
@@ -149,7 +147,7 @@ def fill_features(
         "shipping_fee": fee,
         "distance_km": np.minimum(distance_km, 2_000.0),
         "session_minutes": np.minimum(session, 120.0),
-        "account_age_days": (events.time_s - customers.opened_s[events.customer]) / DAY_S,
+        "address_age_days": rng.exponential(np.where(is_fraud_order, 150.0, 300.0)),
         "payment_attempts": 1.0 + rng.poisson(np.where(is_fraud_order, 0.6, 0.1)),
         "hour": hour,
         "amount_per_item": amount / items,
