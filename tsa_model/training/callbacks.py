@@ -47,16 +47,13 @@ class ProgressLines(pl.Callback):
 
 
 class Throughput(pl.Callback):
-    """Counts this process's training rows and the seconds between the first and last batch of each epoch.
-
-    `feeding_s` is the part of `seconds` spent between two training steps: reading the next batch and
-    Lightning's own bookkeeping.
-    """
+    """Counts this process's training rows and the seconds between the first and last batch of each epoch."""
 
     def __init__(self) -> None:
         self.rows = 0
         self.seconds = 0.0
         self.feeding_s = 0.0
+        """Part of `seconds` between two steps: reading the next batch, and Lightning's own work."""
         self._mark: float | None = None
 
     @override
@@ -87,3 +84,8 @@ class Throughput(pl.Callback):
     def rows_per_second(self) -> float:
         """Rows of this process per second; 0 when nothing was trained."""
         return self.rows / self.seconds if self.seconds else 0.0
+
+    @property
+    def feeding_share(self) -> float:
+        """Share of the time between two steps; 0 when nothing was trained."""
+        return self.feeding_s / self.seconds if self.seconds else 0.0

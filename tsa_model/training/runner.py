@@ -69,7 +69,7 @@ def train_model(
 
     Returns:
         train_loss and validation metrics of the best epoch, `epochs` trained, `best_epoch` (from 1),
-        `rows_per_second` and `seconds` of this process, `weights_sha256`, `key_figure`.
+        `rows_per_second`, `feeding_share` and `seconds` of this process, `weights_sha256`, `key_figure`.
 
     Raises:
         ValueError: the store has no rows to train or select on, or the loss stopped being finite; then
@@ -113,6 +113,7 @@ def train_model(
         "epochs": len(module.epoch_metrics),
         "best_epoch": selection.best_epoch + 1,
         "rows_per_second": round(throughput.rows_per_second, 1),
+        "feeding_share": round(throughput.feeding_share, 4),
         "seconds": round(time.perf_counter() - started, 1),
         "weights_sha256": read_description(model_dir)["weights_sha256"],
         "key_figure": f"val AUC {best['val/auroc']:.4f}",
