@@ -123,6 +123,21 @@ def test_help_teaches_with_examples(arguments: tuple[str, ...]) -> None:
     assert "python pipeline.py" in result.output
 
 
+def test_a_failed_stage_ends_with_its_name_the_cause_and_status_one(tmp_path: Path) -> None:
+    result = command("run", "--events", str(tmp_path / "nowhere.parquet"), "--runs", str(tmp_path / "runs"))
+    assert result.exit_code == 1
+    assert "validate_events failed" in result.output
+    assert "nowhere.parquet" in result.output
+    assert f"log: {tmp_path}/runs/demo-" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_run_asks_for_events_that_nothing_simulates() -> None:
+    result = command("run", "--config", "handbook")
+    assert result.exit_code == 2
+    assert "--events" in result.output
+
+
 def test_a_bad_run_description_stops_before_anything_is_written(tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("dataset: {nmae: typo}\n")

@@ -17,6 +17,7 @@ from support.tiny_pipeline import tiny
 from launcher.compilation import compiled_documents
 from launcher.display import LiveDisplay, PlainDisplay, make_display
 from launcher.local import StageError, StageResult, results_table, run_locally
+from tsa_model.progress import Progress
 
 TESTS = Path(__file__).parents[1]
 START_TINY = """
@@ -88,6 +89,21 @@ def test_a_failure_names_stage_cause_and_log(tmp_path: Path, fault: str, message
 def test_a_runner_that_cannot_start_is_explained(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"ended before all stages had run\nTypeError: .*no_such_parameter"):
         run_tiny(tmp_path, no_such_parameter=1)
+
+
+def test_the_live_display_shows_count_and_key_figure() -> None:
+    screen = io.StringIO()
+    with LiveDisplay(Console(file=screen, width=120, force_terminal=True, color_system=None)) as display:
+        display.start(1, 2, "train_model")
+        display.progress(Progress(3, 10, "epoch", "val/auroc 0.91 [best]"))
+        display.end(12.0, "val AUC 0.93 [epoch 3]")
+        display.start(2, 2, "export_onnx")
+        display.progress(Progress(7, 0, "row", ""))
+        display.fail()
+    last = screen.getvalue()[screen.getvalue().rindex("[1/2] train_model") :]
+    assert "val AUC 0.93 [epoch 3]" in last
+    assert "[2/2] export_onnx" in last
+    assert "failed" in last
 
 
 def test_display_suits_where_it_is_shown() -> None:
