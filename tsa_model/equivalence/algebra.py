@@ -42,7 +42,7 @@ def check_algebra(evidences: dict[str, Evidence], seed: int = 0) -> CheckResult:
             x = evidence.shipped_layers[name]
             measurements.append(_measure(f"{label}, {name}", x, align(expected, x), rows, alarms))
         configured = evidence.networks.shipped.config.moe_second_policy_eval
-        policies = (configured,) if label == TRAINED else POLICIES
+        policies = {TRAINED: (configured,), PROBE: POLICIES}.get(label, ())
         measurements += _legacy_evaluation(label, evidence, policies, alarms, seed)
     worst = max(m.value or 0.0 for m in measurements)
     measurements.append(at_least("intermediate tensors compared", n_layers, 1))

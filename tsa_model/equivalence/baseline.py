@@ -20,7 +20,7 @@ from tsa_model.equivalence.compare import difference
 from tsa_model.equivalence.networks import Networks, as_dtype, outputs
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
 from tsa_model.equivalence.rounding import compare_rounding
-from tsa_model.equivalence.ties import rows_at_risk
+from tsa_model.equivalence.ties import observe, rows_at_risk
 from tsa_model.equivalence.training import for_training
 from tsa_model.losses import create_loss_function
 from tsa_model.network.blocks import Implementation, MixtureOfExperts
@@ -102,10 +102,14 @@ def _rounding(entry: Entry, network: Network, notes: list[str]) -> list[Measurem
     twin = network.twin(network.implementation, moe_eval=FLOAT32_RUN)
     networks = Networks.of(copy.deepcopy(twin).float().eval())
     title = f"{entry.title}, {FLOAT32_RUN}, {network.implementation}"
-    held = torch.where(~rows_at_risk(networks, entry.batch))[0]
+    (truth, decisions), (_, rounded) = (
+        observe(n, entry.batch) for n in (networks.reference64, networks.reference)
+    )
+    at_risk = rows_at_risk(decisions, rounded, network.config)
+    held = torch.where(~at_risk)[0] if decisions else torch.arange(len(entry.batch["label"]))
     if len(held) < len(entry.batch["label"]):
         notes.append(f"{title}: {len(entry.batch['label']) - len(held)} rows with a decision within rounding")
-    truth, found = outputs(networks.reference64, entry.batch), outputs(networks.shipped, entry.batch)
+    found = outputs(networks.shipped, entry.batch)
     measurements = []
     for name in found:
         captured = entry.output("f32", f"{FLOAT32_RUN}/{name}")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tsa_model.equivalence.networks import Batch, as_dtype, n_rows, watch
+from tsa_model.equivalence.networks import Batch, as_dtype, n_rows, rows_first, watch
 from tsa_model.network.blocks import (
     AttentionLayer,
     AttentionLayerPreNorm,
@@ -51,8 +51,12 @@ class Call(NamedTuple):
 
 
 @torch.no_grad()
-def calls_of(reference: Network, batch: Batch) -> list[Call]:
-    """Run the reference once and keep what went into and came out of every block."""
+def calls_of(reference: Network, batch: Batch) -> tuple[list[Call], dict[str, Tensor]]:
+    """Run the reference once and keep what went into and came out of every block.
+
+    Returns:
+        the calls, and the traced tensors as `networks.traced` gives them.
+    """
     batch = as_dtype(batch, next(reference.parameters()).dtype)
     trace = Trace()
     seen: list[tuple[str, tuple, dict[str, Any], Any]] = []
@@ -72,7 +76,7 @@ def calls_of(reference: Network, batch: Batch) -> list[Call]:
         if (isinstance(module, Block) and name) or name in _HEADS
     }
     with watch(modules, keep):
-        reference(batch, trace=trace)
+        logits, ensemble = reference(batch, trace=trace)
     every_row = torch.arange(n_rows(batch))
     with_card = every_row
     if "gate_scores" in trace.tensors:
@@ -86,7 +90,7 @@ def calls_of(reference: Network, batch: Batch) -> list[Call]:
             call = f" (call {n_times[name]})" if name.startswith("gate_emb") else ""
             block = reference.get_submodule(name)
             found.append(Call(name + call, block, args, kwargs, output, rows))
-    return found
+    return found, rows_first(reference, trace, logits, ensemble)
 
 
 @torch.no_grad()

@@ -37,8 +37,8 @@ def capture(
     """Run a legacy model on a batch and write what came out as a baseline.
 
     Args:
-        legacy: takes a batch (TSA spec, section 1), returns logits [B, classes] alone or with the ensemble, as
-            a pair or as a dictionary. A `torch.nn.Module` is put into evaluation mode and run in float64 too.
+        legacy: takes a batch (TSA spec, section 1), returns logits [B, classes] alone or with the ensemble,
+            as a pair or as a dictionary. A `torch.nn.Module` runs in evaluation mode, and in float64 too.
         config: the TSA configuration that describes it.
         batch: the rows.
         folder: the baseline to create or replace.

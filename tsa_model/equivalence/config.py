@@ -10,12 +10,12 @@ from tsa_model.settings import Settings
 class GateConfig(Settings):
     """Choices of the equivalence gate."""
 
-    real_rows: PositiveInt = 200
-    """Real orders both networks compute; chosen to cover what occurs."""
+    real_rows: PositiveInt | None = None
+    """Real orders both networks compute, chosen to cover what occurs; None = by the network's size."""
     baselines: tuple[str, ...] = ()
     """Folders with captured outputs of a legacy model, compared besides the default baseline."""
-    decision_rows: PositiveInt = 2048
-    """Real orders on which legacy and deterministic evaluation are compared."""
+    decision_rows: PositiveInt | None = None
+    """Real orders on which legacy and deterministic evaluation are compared; None = by the network's size."""
     alert_rates: tuple[float, ...] = Field(default=(0.001, 0.01, 0.05), min_length=1)
     """Shares of orders that would raise an alert: the thresholds at which decisions are compared."""
     max_auc_drop: float = Field(default=0.005, ge=0)

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 
 from tsa_model.equivalence.blocks import Call, calls_of
-from tsa_model.equivalence.networks import REFERENCE_ROWS, Batch, Networks, outputs, rows_of, traced
+from tsa_model.equivalence.effort import Effort
+from tsa_model.equivalence.networks import Batch, Networks, outputs, rows_of, traced
 from tsa_model.equivalence.probe import with_probe_weights
 from tsa_model.equivalence.sample import Sample
-from tsa_model.equivalence.ties import rows_at_risk
-
-TRACED_ROWS = 48
-"""Rows whose layers are compared too, the edge cases first."""
+from tsa_model.equivalence.ties import Decisions, observe, rows_at_risk
 
 
 @dataclass(frozen=True)
@@ -24,32 +22,43 @@ class Evidence:
 
     networks: Networks
     sample: Sample
+    effort: Effort
 
     def with_probe_weights(self, seed: int) -> Evidence:
         """The same comparison on random weights and the traced rows alone."""
         probe = with_probe_weights(self.networks.shipped, seed)
-        return Evidence(Networks.of(probe), self.sample.part(self.traced_rows))
+        return Evidence(Networks.of(probe), self.sample.part(self.traced_rows), self.effort)
+
+    @cached_property
+    def _observed64(self) -> tuple[dict[str, Tensor], Decisions]:
+        return observe(self.networks.reference64, self.sample.batch)
+
+    @cached_property
+    def _observed32(self) -> tuple[dict[str, Tensor], Decisions]:
+        return observe(self.networks.reference, self.sample.batch)
 
     @cached_property
     def truth(self) -> dict[str, Tensor]:
         """Outputs of the float64 reference."""
-        return outputs(self.networks.reference64, self.sample.batch, REFERENCE_ROWS)
+        return self._observed64[0]
 
     @cached_property
     def rounded(self) -> dict[str, Tensor]:
         """Outputs of the float32 reference."""
-        return outputs(self.networks.reference, self.sample.batch, REFERENCE_ROWS)
+        return self._observed32[0]
 
     @cached_property
     def at_risk(self) -> Tensor:
         """Rows with a decision that float32 rounding can turn, bool [B]."""
-        return rows_at_risk(self.networks, self.sample.batch)
+        if not self._observed64[1]:
+            return torch.zeros(len(self.sample), dtype=torch.bool)
+        return rows_at_risk(self._observed64[1], self._observed32[1], self.networks.shipped.config)
 
     @cached_property
     def traced_rows(self) -> Tensor:
         """Row numbers whose layers are looked at: every edge case, then real rows, evenly spaced."""
         edges = torch.arange(self.sample.n_real, len(self.sample))
-        n_real = max(1, min(self.sample.n_real, TRACED_ROWS - len(edges)))
+        n_real = max(1, min(self.sample.n_real, self.effort.traced_rows - len(edges)))
         return torch.cat([torch.linspace(0, self.sample.n_real - 1, n_real).round().long(), edges])
 
     @cached_property
@@ -60,11 +69,15 @@ class Evidence:
     @cached_property
     def layers(self) -> dict[str, Tensor]:
         """Traced tensors of the float64 reference on `traced_rows`."""
-        return traced(self.networks.reference64, self.traced_batch, REFERENCE_ROWS)
+        return self._calls_and_layers[1]
 
     @cached_property
     def calls(self) -> list[Call]:
         """What went into and came out of the float64 reference's blocks on `traced_rows`."""
+        return self._calls_and_layers[0]
+
+    @cached_property
+    def _calls_and_layers(self) -> tuple[list[Call], dict[str, Tensor]]:
         return calls_of(self.networks.reference64, self.traced_batch)
 
     @cached_property
@@ -83,8 +96,13 @@ class Evidence:
         return traced(self.networks.shipped64, self.traced_batch)
 
     def against(self, networks: Networks) -> Evidence:
-        """The same evidence for another shipped network; what the reference computed is kept."""
-        other = replace(self, networks=networks)
-        for name in ("truth", "rounded", "at_risk", "traced_rows", "traced_batch", "layers", "calls"):
+        """The traced rows for another shipped network; nothing the reference computed is computed again."""
+        rows = self.traced_rows
+        other = replace(self, networks=networks, sample=self.sample.part(rows))
+        for name in ("truth", "rounded"):
+            other.__dict__[name] = {key: x[rows] for key, x in getattr(self, name).items()}
+        other.__dict__["at_risk"] = self.at_risk[rows]
+        other.__dict__["traced_rows"] = torch.arange(len(rows))
+        for name in ("traced_batch", "layers", "calls"):
             other.__dict__[name] = getattr(self, name)
         return other

@@ -18,6 +18,7 @@ from tsa_model.equivalence.contract import check_contract
 from tsa_model.equivalence.controls import check_controls
 from tsa_model.equivalence.decisions import check_decisions
 from tsa_model.equivalence.divergence import check_divergence
+from tsa_model.equivalence.effort import effort_for
 from tsa_model.equivalence.environment import environment
 from tsa_model.equivalence.evidence import Evidence
 from tsa_model.equivalence.metamorphic import check_metamorphic
@@ -70,7 +71,7 @@ def judge(
     training, gate = training or TrainConfig(), gate or GateConfig()
     population = sample.batch if population is None else population
     networks = Networks.of(shipped)
-    evidence = Evidence(networks, sample)
+    evidence = Evidence(networks, sample, effort_for(shipped.config))
     evidences = {TRAINED: evidence, PROBE: evidence.with_probe_weights(PROBE_SEED)}
     checks: list[tuple[int, str, Check]] = [
         (0, "Contract", lambda: check_contract(networks, sample, stored)),
@@ -198,13 +199,13 @@ def judge_model(store_dir: str | Path, model_dir: str | Path, run: RunConfig) ->
         stored = load_file(f"{model_dir}/{WEIGHTS_FILE}")
         store = SequenceStore.open(store_dir)
         identity = Identity(description["weights_sha256"], store.digest)
-        sample = sample_store(store, shipped.config, run.equivalence.real_rows)
-        population = store.batch_rows(
-            candidate_rows(store, run.equivalence.decision_rows), shipped.config.sequences
-        )
+        effort, gate = effort_for(shipped.config), run.equivalence
+        sample = sample_store(store, shipped.config, gate.real_rows or effort.real_rows)
+        rows = candidate_rows(store, gate.decision_rows or effort.decision_rows)
+        population = store.batch_rows(rows, shipped.config.sequences)
     except ValueError as error:
         return make_verdict([broken(0, "Contract", error)], identity, {}, {}, started)
-    return judge(shipped, sample, identity, stored, run.training, run.equivalence, population)
+    return judge(shipped, sample, identity, stored, run.training, gate, population)
 
 
 def metrics(verdict: Verdict) -> dict[str, Any]:

@@ -105,6 +105,11 @@ def traced(network: Network, batch: Batch, rows_per_call: int | None = None) -> 
 def _traced_call(network: Network, batch: Batch) -> dict[str, Tensor]:
     trace = Trace()
     logits, ensemble = network(batch, trace=trace)
+    return rows_first(network, trace, logits, ensemble)
+
+
+def rows_first(network: Network, trace: Trace, logits: Tensor, ensemble: Tensor) -> dict[str, Tensor]:
+    """The compared tensors of one trace, rows first."""
     found = {}
     for name, x in trace.tensors.items():
         kind = name.rsplit(".", 1)[-1]

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from tsa_model.sequences import SequenceStore
 
 N_CANDIDATES = 2048
-N_REAL_ROWS = 200
-"""Real rows compared; with the edge cases more than the 128 a fast computation may handle at a time, and
-not a multiple of it."""
 PERIODS = ("test", "cali", "vali")
 
 
@@ -71,7 +68,7 @@ def make_sample(
     order_ids: list[str],
     config: ModelConfig,
     unknown: tuple[int, ...] = (0,),
-    n_real: int = N_REAL_ROWS,
+    n_real: int = 200,
 ) -> Sample:
     """Choose real rows and add the edge cases.
 
@@ -97,7 +94,7 @@ def make_sample(
     return Sample(batch, names, len(chosen), dict(sorted(coverage.items())))
 
 
-def sample_store(store: SequenceStore, config: ModelConfig, n_real: int = N_REAL_ROWS) -> Sample:
+def sample_store(store: SequenceStore, config: ModelConfig, n_real: int = 200) -> Sample:
     """The sample of a store: the same one every time."""
     rows = candidate_rows(store)
     if len(rows) == 0:

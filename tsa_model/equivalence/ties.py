@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tsa_model.config import ModelConfig
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.generated import sequence_names
-from tsa_model.equivalence.networks import REFERENCE_ROWS, Batch, Networks, as_dtype, chunks, watch
+from tsa_model.equivalence.networks import REFERENCE_ROWS, Batch, as_dtype, chunks, n_rows, watch
 from tsa_model.forms.experts import NoisyTop2Experts
 from tsa_model.network.blocks import MixtureOfExperts
 from tsa_model.network.networks import Network
@@ -29,47 +30,55 @@ def gate_weights(block: Any) -> Tensor:
     return block.w_gate if isinstance(block, NoisyTop2Experts) else block.gate.w_gating
 
 
-@torch.no_grad()
-def rows_at_risk(networks: Networks, batch: Batch, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Rows, bool [B], with a decision whose margin is within the rounding error of this dtype.
+Decisions = dict[str, tuple[Tensor, Tensor]]
+"""Name → scores [B, G, X] that decide, and bool [B, G]: the decisions that can reach a row's output."""
 
-    The margin is the float64 reference's, the error that of the same reference in `dtype`, both row by row.
+
+def rows_at_risk(truth: Decisions, rounded: Decisions, config: ModelConfig) -> Tensor:
+    """Rows, bool [B], with a decision whose margin is within float32's rounding error.
+
+    Args:
+        truth: the float64 reference's decisions, which give the margins.
+        rounded: the float32 reference's, which give the error, row by row.
+        config: of the network.
     """
-    truth = _decisions(networks.reference64, batch)
-    rounded = _decisions(networks.pair(dtype)[0], batch)
-    risk_B = torch.zeros(len(batch["label"]), dtype=torch.bool)
+    risk_B = torch.zeros(len(next(iter(truth.values()))[0]) if truth else 0, dtype=torch.bool)
     for name, (score_BGX, counts_BG) in truth.items():
         error_BGX = (rounded[name][0].double() - score_BGX).abs()
         both_BG = counts_BG & rounded[name][1]
         error_B = error_BGX.amax(-1).masked_fill(~both_BG, 0.0).amax(-1)
         scale_B = score_BGX.abs().amax(-1).masked_fill(~both_BG, 0.0).amax(-1)
-        margin_B = _margins(name, score_BGX, networks.shipped).masked_fill(~both_BG, torch.inf).amin(-1)
-        floor_B = tolerance.TIE_FLOOR_ULP * tolerance.unit(dtype) * scale_B
+        margin_B = _margins(name, score_BGX, config).masked_fill(~both_BG, torch.inf).amin(-1)
+        floor_B = tolerance.TIE_FLOOR_ULP * tolerance.unit(torch.float32) * scale_B
         changed_B = (counts_BG != rounded[name][1]).any(-1)
         risk_B |= (margin_B <= torch.maximum(tolerance.TIE_FACTOR * error_B, floor_B)) | changed_B
     return risk_B
 
 
-def _margins(name: str, score_BGX: Tensor, network: Network) -> Tensor:
+def _margins(name: str, score_BGX: Tensor, config: ModelConfig) -> Tensor:
     """How far each decision is from turning, [B, G]."""
     if name == CARD_GATE:
-        return (score_BGX[..., 1] - network.config.gate_threshold).abs()
+        return (score_BGX[..., 1] - config.gate_threshold).abs()
     if score_BGX.shape[-1] < 3:  # two experts: both are always taken
         return torch.full_like(score_BGX[..., 0], torch.inf)
     best = score_BGX.topk(3, dim=-1).values  # first against second is no tie: both experts are kept
     return best[..., 1] - best[..., 2]
 
 
-def _decisions(network: Network, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-    """Name → scores [B, G, X] that decide, and bool [B, G]: the decisions that can reach a row's output."""
-    calls = [_decisions_call(network, part) for part in chunks(batch, REFERENCE_ROWS)]
-    return {
-        name: tuple(torch.cat(parts) for parts in zip(*(call[name] for call in calls), strict=True))  # type: ignore[misc]
-        for name in calls[0]
-    }
+@torch.no_grad()
+def observe(network: Network, batch: Batch) -> tuple[dict[str, Tensor], Decisions]:
+    """Outputs and decisions of the reference, in one pass, in its own precision."""
+    calls = [_observe_call(network, part) for part in chunks(batch, REFERENCE_ROWS)]
+    names, decisions = calls[0][0], calls[0][1]
+    outputs = {name: torch.cat([call[0][name] for call in calls]) for name in names}
+    joined: Decisions = {}
+    for name in decisions:
+        scores, counts = zip(*(call[1][name] for call in calls), strict=True)
+        joined[name] = (torch.cat(scores), torch.cat(counts))
+    return outputs, joined
 
 
-def _decisions_call(network: Network, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+def _observe_call(network: Network, batch: Batch) -> tuple[dict[str, Tensor], Decisions]:
     batch = as_dtype(batch, next(network.parameters()).dtype)
     seen: dict[str, Tensor] = {}
 
@@ -82,10 +91,16 @@ def _decisions_call(network: Network, batch: Batch) -> dict[str, tuple[Tensor, T
     mixtures: dict[str, Any] = {n: m for n, m in network.named_modules() if isinstance(m, ROUTED)}
     trace = Trace()
     with watch(mixtures, keep):
-        logits, _ = network(batch, trace=trace)
-    B = len(logits)
+        logits, ensemble = network(batch, trace=trace)
+    outputs = {"logits": logits, "ensemble": ensemble}
+    return outputs, _reaching(network, batch, trace, seen)
+
+
+def _reaching(network: Network, batch: Batch, trace: Trace, seen: dict[str, Tensor]) -> Decisions:
+    """Which of the decisions count: not those about padding, nor about a card's history that is skipped."""
+    B = n_rows(batch)
     masks = [~batch[names[3]] for names in sequence_names(network.config)]
-    found = {}
+    found: Decisions = {}
     with_card = torch.arange(B)
     if "gate_scores" in trace.tensors:
         gate_B2 = trace.tensors["gate_scores"]

@@ -33,6 +33,9 @@ ROUNDING_TAIL = 5.0
 """The reference's largest error is taken to be at least this multiple of its RMS error: in a hundred rows the
 largest of two equally good computations differs by chance."""
 
+TURNED = 20.0
+"""A further float32 run of the reference this many times further off is not rounding: a decision turned."""
+
 BLOCK_ROUNDING_FACTOR = 4.0
 """The same as ROUNDING_FACTOR for a single block, whose few elements leave more to chance."""
 

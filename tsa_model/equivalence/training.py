@@ -16,15 +16,15 @@ from tsa_model.equivalence.evidence import Evidence
 from tsa_model.equivalence.networks import POLICIES, Batch, as_dtype, has_capacity, rows_of
 from tsa_model.equivalence.plain_losses import FORMULAS, plain_loss
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
+from tsa_model.equivalence.rounding import nudged
 from tsa_model.forms.experts import NoisyTop2Experts
 from tsa_model.losses import compute_loss, create_loss_function
 from tsa_model.network.blocks import MixtureOfExperts, TemporalMultiheadAttention
 from tsa_model.network.networks import Network
 from tsa_model.training.config import TrainConfig
 
-N_ROWS = 24
-N_STEPS = 5
 LEARNING_RATE = 1e-3
+N_RUNS = 3
 Gradients = dict[str, Tensor | None]
 
 
@@ -38,6 +38,7 @@ def check_training(evidences: dict[str, Evidence], config: TrainConfig, seed: in
     """
     measurements = _losses(config)
     trained, *others = evidences
+    n_steps = evidences[trained].effort.training_steps
     measurements += compare_gradients(trained, evidences[trained], config, None, seed)
     for label in others:
         policies = POLICIES if has_capacity(evidences[label].networks.shipped.config) else (None,)
@@ -51,7 +52,7 @@ def check_training(evidences: dict[str, Evidence], config: TrainConfig, seed: in
         "Training",
         "Do losses, gradients and optimiser steps agree, so that both networks would learn the same?",
         measurements,
-        f"{len(FORMULAS)} losses, every parameter's gradient and {N_STEPS} optimiser steps agree",
+        f"{len(FORMULAS)} losses, every parameter's gradient and {n_steps} optimiser steps agree",
     )
 
 
@@ -99,7 +100,8 @@ def for_training(network: Network, policy: str | None = None) -> Network:
 
 
 def _batch(evidence: Evidence) -> Batch:
-    return rows_of(evidence.traced_batch, slice(0, None, max(1, len(evidence.traced_rows) // N_ROWS)))
+    every = max(1, len(evidence.traced_rows) // evidence.effort.training_rows)
+    return rows_of(evidence.traced_batch, slice(0, None, every))
 
 
 def loss_and_gradients(
@@ -167,7 +169,7 @@ def _gradient_gap(found: Tensor | None, expected: Tensor, scale: float) -> float
 
 def _trajectory(label: str, evidence: Evidence, config: TrainConfig, seed: int) -> list[Measurement]:
     """Steps of the configured optimiser from the same weights, in float64."""
-    batch = _batch(evidence)
+    batch, n_steps = _batch(evidence), evidence.effort.training_steps
     losses, parameters = [], []
     for network in evidence.networks.pair(torch.float64):
         network = for_training(network)
@@ -175,7 +177,7 @@ def _trajectory(label: str, evidence: Evidence, config: TrainConfig, seed: int) 
         optimizer = made(network.parameters(), lr=LEARNING_RATE, weight_decay=config.weight_decay)
         loss = create_loss_function(config.loss, **config.loss_parameters)
         steps, first = [], {}
-        for step in range(N_STEPS):
+        for step in range(n_steps):
             value, gradients = loss_and_gradients(network, batch, loss, seed + step)
             for name, parameter in network.named_parameters():
                 parameter.grad = gradients.get(name)
@@ -188,14 +190,14 @@ def _trajectory(label: str, evidence: Evidence, config: TrainConfig, seed: int) 
     expected, found = parameters
     measurements = [
         at_most(
-            f"{label}: loss over {N_STEPS} steps, share of the allowed difference",
+            f"{label}: loss over {n_steps} steps, share of the allowed difference",
             difference(losses[1], losses[0]).used,
             1.0,
         )
     ]
     for title, now, then in (
         ("one step", found[0], expected[0]),
-        (f"{N_STEPS} steps", found[1], expected[1]),
+        (f"{n_steps} steps", found[1], expected[1]),
     ):
         worst, where = max((difference(now[name], then[name]).used, name) for name in then)
         measurements.append(
@@ -205,45 +207,51 @@ def _trajectory(label: str, evidence: Evidence, config: TrainConfig, seed: int) 
 
 
 def _float32_gradients(label: str, evidence: Evidence, config: TrainConfig) -> list[Measurement]:
-    """Gradients in float32 and evaluation mode, where no decision depends on other rows."""
+    """Gradients in float32 and evaluation mode, where no decision depends on other rows.
+
+    One run of the reference shows its own error by chance only; if the shipped network's looks too large,
+    further runs with nudged weights show how large the reference's can be.
+    """
     (held,) = torch.where(~evidence.at_risk[: evidence.sample.n_real])
     if len(held) == 0:
         return []
-    batch = rows_of(evidence.sample.batch, held[:: max(1, len(held) // N_ROWS)])
+    batch = rows_of(evidence.sample.batch, held[:: max(1, len(held) // evidence.effort.training_rows)])
     loss = create_loss_function(config.loss, **config.loss_parameters)
     networks = evidence.networks
-    truth, own, found = (
-        {
-            key: g.double()
-            for key, g in loss_and_gradients(network, batch, loss, 0)[1].items()
-            if g is not None
-        }
-        for network in (networks.reference64, networks.reference, networks.shipped)
-    )
+    truth = _compact(loss_and_gradients(networks.reference64, batch, loss, 0)[1])
     scale = max(g.norm().item() for g in truth.values())
-    errors = [
-        (
-            (found[key] - g).norm().item() / g.norm().item(),
-            (own[key] - g).norm().item() / g.norm().item(),
-            key,
-        )
-        for key, g in truth.items()
-        if key in found and g.norm() > tolerance.GRADIENT_NEGLIGIBLE * scale
-    ]
+    names = [key for key, g in truth.items() if g.norm() > tolerance.GRADIENT_NEGLIGIBLE * scale]
+
+    def errors(network: Network) -> Tensor:
+        found = _compact(loss_and_gradients(network, batch, loss, 0)[1])
+        return torch.stack([_relative(found.get(key), truth[key]) for key in names])
+
+    error, own = errors(networks.shipped), errors(networks.reference)
+    measurements = _gradient_errors(label, names, error, own)
+    if not all(measurement.passed for measurement in measurements):
+        runs = [errors(nudged(networks.reference, seed)) for seed in range(N_RUNS)]
+        rounding = [run for run in runs if run.median() < tolerance.TURNED * own.median()]
+        own = torch.stack([own, *rounding]).amax(0)
+        measurements = _gradient_errors(label, names, error, own)
+    return measurements
+
+
+def _compact(gradients: Gradients) -> dict[str, Tensor]:
+    return {key: g.double() for key, g in gradients.items() if g is not None}
+
+
+def _relative(found: Tensor | None, truth: Tensor) -> Tensor:
+    gap = truth if found is None else found - truth
+    return (gap.norm() / truth.norm()).nan_to_num(torch.inf)
+
+
+def _gradient_errors(label: str, names: list[str], error: Tensor, own: Tensor) -> list[Measurement]:
     floor = tolerance.ROUNDING_FLOOR_ULP * tolerance.unit(torch.float32)
-    largest, _, where = max(errors)
-    medians = [torch.tensor([e[i] for e in errors]).median().item() for i in (0, 1)]
-    factor = tolerance.ROUNDING_FACTOR
+    worst = int(error.argmax())
+    largest = error[worst].item() / max(own.max().item(), floor)
+    typical = error.median().item() / max(own.median().item(), floor / 4)
+    title, factor = f"{label}: float32 gradients", tolerance.ROUNDING_FACTOR
     return [
-        at_most(
-            f"{label}: float32 gradients, largest relative error / the reference's",
-            largest / max(*(error[1] for error in errors), floor),
-            factor,
-            where,
-        ),
-        at_most(
-            f"{label}: float32 gradients, median relative error / the reference's",
-            medians[0] / max(medians[1], floor / 4),
-            factor,
-        ),
+        at_most(f"{title}, largest relative error / the reference's", largest, factor, names[worst]),
+        at_most(f"{title}, median relative error / the reference's", typical, factor),
     ]

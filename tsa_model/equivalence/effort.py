@@ -1,0 +1,43 @@
+"""How many rows each check gets: many for small networks, fewer for large ones, whose reference is slow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tsa_model.config import ModelConfig
+
+LARGE = 5_000_000
+"""Multiplications a row from which a network counts as large; the default configuration has 50 million."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Numbers of rows.
+
+    Attributes:
+        real_rows: real orders in the sample. With the edge cases more than the 128 a fast computation may
+            handle at a time, and not a multiple of it.
+        traced_rows: rows whose layers are compared too, edge cases included.
+        training_rows: rows of a training batch.
+        training_steps: optimiser steps.
+        decision_rows: rows on which decisions are compared.
+    """
+
+    real_rows: int
+    traced_rows: int
+    training_rows: int
+    training_steps: int
+    decision_rows: int
+
+
+SMALL_NETWORK = Effort(200, 48, 24, 5, 2048)
+LARGE_NETWORK = Effort(130, 28, 10, 3, 512)
+
+
+def effort_for(config: ModelConfig) -> Effort:
+    """The effort for a network of this size."""
+    D = config.dim_embedding_table
+    tokens = config.n_cat_features + config.n_num_features + config.n_engineered_num_features
+    order = config.n_layers_order * config.seq_len * (2 * D) ** 2 * (1 + (config.sequences == "dual"))
+    feature = config.n_layers_feature * tokens * D**2
+    return LARGE_NETWORK if order + feature > LARGE else SMALL_NETWORK
