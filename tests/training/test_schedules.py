@@ -44,13 +44,3 @@ def test_optimizer_is_the_configured_one_over_what_is_trained() -> None:
     group = optimizer.param_groups[0]
     assert group["params"] == [trained]
     assert (group["weight_decay"], group["betas"]) == (0.1, (0.9, 0.999))
-
-
-def test_a_rate_above_the_highest_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"learning_rate=0\.01 is above"):
-        TrainConfig(schedule="warmup", learning_rate=0.01)
-
-
-def test_the_selecting_metric_must_be_computed() -> None:
-    with pytest.raises(ValueError, match="primary_metric='f1' is not among"):
-        TrainConfig(primary_metric="f1")

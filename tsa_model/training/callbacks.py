@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -13,8 +14,13 @@ from tsa_model.progress import report
 REPORT_EVERY_S = 1.0
 
 
+def in_terminal() -> bool:
+    """Whether a person is watching, for whom Lightning draws its bar."""
+    return sys.stdout.isatty()
+
+
 class ProgressLines(pl.Callback):
-    """Prints a progress line about once a second, and one at the end of every epoch.
+    """Prints a progress line about once a second, and one at the end of every epoch; none in a terminal.
 
     Args:
         monitor: the validation metric to show.
@@ -36,7 +42,7 @@ class ProgressLines(pl.Callback):
         self._report(trainer, int(trainer.num_training_batches))
 
     def _report(self, trainer: pl.Trainer, n_batches: int) -> None:
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or in_terminal():
             return
         self._last = time.monotonic()
         per_epoch, epochs = int(trainer.num_training_batches), int(trainer.max_epochs or 0)

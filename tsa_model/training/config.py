@@ -70,6 +70,15 @@ class TrainConfig(Settings):
     tensorboard: bool = False
     """Write TensorBoard event files beside the CSV log."""
 
+    @classmethod
+    def preset(cls, name: Literal["demo", "handbook", "paper"]) -> TrainConfig:
+        """The settings of a shipped run description, or `paper`: those of TSA spec, section 13."""
+        if name == "paper":
+            return cls()
+        from tsa_model.run_config import RunConfig  # it needs this module
+
+        return RunConfig.load(name).training
+
     @model_validator(mode="before")
     @classmethod
     def _accept_legacy_names(cls, content: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.callbacks import DeviceStatsMonitor, LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from tsa_model.checkpoint import read_description, save_model
@@ -24,7 +24,7 @@ from tsa_model.files import write_json
 from tsa_model.network.networks import build_network
 from tsa_model.run_config import RunConfig
 from tsa_model.sequences import SequenceStore
-from tsa_model.training.callbacks import ProgressLines, Throughput
+from tsa_model.training.callbacks import ProgressLines, Throughput, in_terminal
 from tsa_model.training.checkpoints import BEST, LAST, BestAndLast, WholeFileIO
 from tsa_model.training.config import TrainConfig
 from tsa_model.training.feeding import EvaluationBatches, ShuffledBatches, TrainBatches
@@ -133,7 +133,7 @@ def model_config(run: RunConfig, store: SequenceStore) -> ModelConfig:
 
 
 def create_trainer(training: TrainConfig, log_dir: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Lightning's trainer as the configuration asks for it; it prints nothing itself."""
+    """Lightning's trainer as the configuration asks for it; it prints nothing, but a bar in a terminal."""
     log_dir.mkdir(parents=True, exist_ok=True)
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -141,6 +141,8 @@ def create_trainer(training: TrainConfig, log_dir: Path, callbacks: list[pl.Call
     if training.tensorboard:
         loggers.append(TensorBoardLogger(log_dir, name="tensorboard"))
     callbacks = [*callbacks, LearningRateMonitor(logging_interval="step")]
+    if torch.cuda.is_available() and training.accelerator != "cpu":
+        callbacks.append(DeviceStatsMonitor())
     return pl.Trainer(
         accelerator=training.accelerator,
         devices=training.devices,
@@ -157,7 +159,7 @@ def create_trainer(training: TrainConfig, log_dir: Path, callbacks: list[pl.Call
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         log_every_n_steps=10,
-        enable_progress_bar=False,
+        enable_progress_bar=in_terminal(),
         enable_model_summary=False,
         default_root_dir=log_dir,
     )
