@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tsa_model.dataset import KNOWN_LABEL, PERIODS, DatasetDescription
+from tsa_model.sequences.buffers import BufferPool
 from tsa_model.sequences.columns import DAY_US, MICROSECONDS, UNKNOWN_LABEL
 from tsa_model.sequences.preprocessing import LABEL_VALUES, Preprocessing
 from tsa_model.sequences.storage import read_manifest, read_npy
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import torch
 
 MAX_TIME_S = 1e7
+BLOCK = 64
+"""Sequences gathered at a time."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class SequenceStore:
         self._engineered = self._array("engineered")
         self._targets = {period: self._array(f"targets_{period}") for period in PERIODS}
         self._label_index = self._known_label_indices()
+        self._memory = BufferPool()
 
     def _array(self, name: str) -> np.ndarray:
         return read_npy(self.directory / f"{name}.npy")
@@ -225,23 +229,28 @@ class SequenceStore:
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
     def _gather(self, source: _Sequences, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Slices → padded arrays: categorical, numerical, time, mask, in one take each."""
+        """Slices → padded arrays: categorical, numerical, time, mask."""
         padding = len(source.time_us) - 1
-        current = source.position[rows].astype(np.int64)
         index = source.end[rows].astype(np.int64)[:, None] + np.arange(1 - self.seq_len, 1)
         index[index < source.start[rows][:, None]] = padding
-        index[:, -1] = current
+        index[:, -1] = source.position[rows]
         is_padding = index == padding
-
         delta_us = self._time_us[rows][:, None] - np.take(source.time_us, index)
         delta_us[is_padding] = 0
+
+        x_cat = self._memory.empty((*index.shape, self.n_cat_features), np.int64)
+        x_num = self._memory.empty((*index.shape, self.n_num_features), np.float32)
         n_stored = source.categorical.shape[1]
-        x_cat = np.empty((*index.shape, self.n_cat_features), dtype=np.int64)
-        x_cat[..., :n_stored] = np.take(source.categorical, index, axis=0, mode="clip")
+        narrow = np.empty((BLOCK, self.seq_len, n_stored), source.categorical.dtype)
+        for first in range(0, len(rows), BLOCK):  # a block stays in the cache until it is widened to int64
+            part = index[first : first + BLOCK]
+            np.take(source.categorical, part, axis=0, out=narrow[: len(part)], mode="clip")
+            x_cat[first : first + BLOCK, :, :n_stored] = narrow[: len(part)]
+        np.take(source.numerical, index, axis=0, out=x_num, mode="clip")
         if self._label_index is not None:
             x_cat[..., -1] = self._known_labels(source, index, delta_us, is_padding)
-        x_num = np.take(source.numerical, index, axis=0, mode="clip")
-        mask = np.concatenate([is_padding, np.zeros((len(rows), 1), dtype=bool)], axis=1)
+        mask = np.zeros((len(rows), self.seq_len + 1), dtype=bool)
+        mask[:, :-1] = is_padding
         return x_cat, x_num, self._capped_seconds(delta_us)[..., None], mask
 
     def _known_labels(

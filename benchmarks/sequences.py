@@ -1,0 +1,249 @@
+"""How fast sequences are made, as ratios against the plain ways of making them.
+
+    python benchmarks/sequences.py [--events 200000] [--wide-rows 1500] [--rounds 5]
+
+Alternates the two sides of each ratio in one process and reports medians, so that other load on the machine
+hits both alike. Times are CPU seconds where the work is single-threaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from tsa_model.sequences import SequenceStore, parse_wide_rows
+
+N_CAT, N_NUM, SEQ_LEN, BATCH = 53, 47, 51, 1024
+START_S = 1_700_000_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--events", type=int, default=200_000, help="rows of the simulated event log")
+    parser.add_argument("--wide-rows", type=int, default=1_500, help="wide rows to parse")
+    parser.add_argument("--rounds", type=int, default=5, help="repetitions, of which the median counts")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        store = benchmark_build(Path(folder), options.events)
+        benchmark_bytes(store)
+        benchmark_batches(store, options.rounds)
+    benchmark_wide(options.wide_rows, options.rounds)
+
+
+def benchmark_build(folder: Path, n: int) -> SequenceStore:
+    path = folder / "events.parquet"
+    simulate(n).to_parquet(path)
+    wall, cpu = time.perf_counter(), time.process_time()
+    store = SequenceStore.build(path, describe(), folder / "store")
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(f"build      {n:,} events, {N_CAT} + {N_NUM} features: {n / wall:,.0f} events/s, {cpu:.1f} CPU-s")
+    return store
+
+
+def benchmark_bytes(store: SequenceStore) -> None:
+    size = sum(entry["bytes"] for entry in store.manifest["files"].values())
+    per_target = 2 * SEQ_LEN * (N_CAT * 8 + (N_NUM + 2) * 8)  # int64 and float64, two sequences
+    ratio = per_target * len(store) / size
+    print(
+        f"bytes      {size / len(store):,.0f} per event against {per_target:,} dense: {ratio:.0f} times fewer"
+    )
+
+
+def benchmark_batches(store: SequenceStore, rounds: int) -> None:
+    rows = np.random.default_rng(0).choice(store.targets("train"), 4 * BATCH, replace=False)
+    dense = PerRowDataset(store.batch_rows(rows))
+    loader = DataLoader(dense, batch_size=BATCH, shuffle=True)
+
+    def ours() -> None:
+        for first in range(0, len(rows), BATCH):
+            store.batch_rows(rows[first : first + BATCH])
+
+    def per_row() -> None:
+        for _ in loader:
+            pass
+
+    fast, slow = alternate(ours, per_row, rounds, time.perf_counter)
+    report("batches", "samples/s", len(rows), fast, slow, f"a per-row dataset, B = {BATCH}, both sequences")
+
+
+def benchmark_wide(n: int, rounds: int) -> None:
+    rows, meta = simulate_wide(n)
+    few = rows[: max(1, n // 10)]
+    parsed, expected = parse_wide_rows(few, meta), [parse_row(row, meta) for row in few]
+    for name, array in parsed.items():
+        np.testing.assert_array_equal(array, np.stack([row[name] for row in expected]))
+    fast, slow = alternate(
+        lambda: parse_wide_rows(rows, meta),
+        lambda: [parse_row(row, meta) for row in few],
+        rounds,
+        time.process_time,
+    )
+    columns = f"{len(rows[0])} text columns, up to {SEQ_LEN - 1} entries"
+    report("wide rows", "rows/CPU-s", n, fast, slow * n / len(few), f"a per-row parser, {columns}")
+
+
+def alternate(
+    one: Callable[[], Any], two: Callable[[], Any], rounds: int, clock: Callable[[], float]
+) -> tuple[float, float]:
+    """Median seconds of both sides, run in turn after one round to warm up."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds + 1):
+        for side, call in zip(seconds, (one, two), strict=True):
+            began = clock()
+            call()
+            side.append(clock() - began)
+    return statistics.median(seconds[0][1:]), statistics.median(seconds[1][1:])
+
+
+def report(what: str, unit: str, n: int, fast: float, slow: float, against: str) -> None:
+    ratio = slow / fast
+    print(f"{what:<10} {n / fast:,.0f} {unit} against {n / slow:,.0f} of {against}: {ratio:.1f} times")
+
+
+class PerRowDataset(Dataset):
+    """Dense arrays in memory, indexed order by order and collated afterwards, as the legacy does."""
+
+    def __init__(self, batch: dict[str, torch.Tensor]) -> None:
+        self.y = batch["label"].numpy()
+        self.cat, self.num = {}, {}
+        for key in ("cid", "ccid"):
+            flag = ~batch[f"key_padding_mask_{key}"][:, :-1, None]
+            parts = (batch[f"x_seq_num_{key}"], batch[f"time_seq_{key}"], flag)
+            self.cat[key] = batch[f"x_seq_cat_{key}"].numpy()
+            self.num[key] = torch.cat(parts, dim=2).double().numpy()
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        sample = {"label": torch.tensor(self.y[row])}
+        for key in ("cid", "ccid"):
+            num = self.num[key][row]
+            mask = torch.cat([torch.from_numpy(num[:, -1] == 0), torch.zeros(1, dtype=torch.bool)])
+            sample |= {
+                f"x_seq_cat_{key}": torch.tensor(self.cat[key][row], dtype=torch.long),
+                f"x_seq_num_{key}": torch.tensor(num[:, :-2], dtype=torch.float32),
+                f"time_seq_{key}": torch.tensor(num[:, -2:-1], dtype=torch.float32),
+                f"key_padding_mask_{key}": mask,
+            }
+        return sample
+
+
+def parse_row(row: dict[str, str], meta: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Parse one wide row, order by order."""
+    arrays = {}
+    for key in ("cid", "ccid"):
+        history = {name: row[f"{name}_by_{key}"].split("~") for name in meta["columns"]}
+        place = {order: i for i, order in enumerate(history["num_objectId"])}
+        both = [(i, place[o]) for i, o in enumerate(history["cat_objectId"]) if o and o in place]
+        cat, num = [], []
+        for in_cat, in_num in both[1 - SEQ_LEN :]:
+            cat.append([category(name, history[name][in_cat], meta) for name in meta["categorical"]])
+            values = [number(name, history[name][in_num], meta) for name in meta["numerical"]]
+            delta_s = int(row["orderDate"]) - int(history["num_orderDate"][in_num])
+            num.append(scale(values, meta) + [delta_s, 1.0])
+        cat.append([category(name, row[name], meta) for name in meta["categorical"]])
+        num.append(scale([number(name, row[name], meta) for name in meta["numerical"]], meta) + [0, 1.0])
+        padding = ((SEQ_LEN - len(cat), 0), (0, 0))
+        arrays[f"{key}_cat"] = np.pad(np.array(cat, dtype=np.int16), padding)
+        arrays[f"{key}_num"] = np.pad(np.array(num), padding)
+    return arrays
+
+
+def scale(values: list[float], meta: dict[str, Any]) -> list[float]:
+    parameters = zip(values, meta["numerical_scale"], meta["numerical_min"], strict=True)
+    return [value * scale + low for value, scale, low in parameters]
+
+
+def category(name: str, text: str, meta: dict[str, Any]) -> int:
+    value = meta["default_values"][name] if text in ("", "My Text String") else text
+    return meta["categorical_map"][name].get(value, 0)
+
+
+def number(name: str, text: str, meta: dict[str, Any]) -> float:
+    return float(meta["default_values"][name] if text in ("", "My Text String") else text)
+
+
+def simulate(n: int) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    columns = {
+        "id": rng.permutation(n),
+        "customer": rng.integers(0, n // 60, n),
+        "card": rng.integers(0, n // 40, n),
+        "time": START_S + rng.integers(0, 120 * 86_400, n),
+        "fraud": (rng.random(n) < 0.02).astype(int),
+    }
+    columns |= {f"c{i}": rng.choice([f"value {v}" for v in range(20)], n) for i in range(N_CAT)}
+    columns |= {f"n{i}": rng.lognormal(3, 1, n).round(2) for i in range(N_NUM)}
+    return pd.DataFrame(columns)
+
+
+def describe() -> dict[str, Any]:
+    ends = {"train": (30, 90), "vali": (90, 100), "cali": (100, 110), "test": (110, 120)}
+    split_days = {
+        f"{period}_{end}": pd.Timestamp(START_S + day * 86_400, unit="s", tz="UTC").isoformat()
+        for period, days in ends.items()
+        for end, day in zip(("start", "end"), days, strict=True)
+    }
+    return {
+        "name": "benchmark",
+        "order_id": "id",
+        "customer_id": "customer",
+        "card_id": "card",
+        "order_time": "time",
+        "label": "fraud",
+        "categorical": [f"c{i}" for i in range(N_CAT)],
+        "numerical": [f"n{i}" for i in range(N_NUM)],
+        "split": split_days,
+    }
+
+
+def simulate_wide(n: int) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """Wide rows with histories of 0 to 50 orders per key, and what is needed to parse them."""
+    rng = np.random.default_rng(0)
+    categorical, numerical = [f"cat_{i}" for i in range(40)], [f"num_{i}" for i in range(36)]
+    meta = {
+        "categorical": categorical,
+        "numerical": numerical,
+        "categorical_map": {c: {f"v{v}": 6 * i + v + 1 for v in range(6)} for i, c in enumerate(categorical)},
+        "numerical_scale": rng.random(len(numerical)).tolist(),
+        "numerical_min": rng.random(len(numerical)).tolist(),
+        "default_values": dict.fromkeys(categorical, "v0") | dict.fromkeys(numerical, "0"),
+        "n_embedding": 6 * len(categorical) + len(numerical),
+    }
+    marks = [f"{kind}_{mark}" for kind in ("cat", "num") for mark in ("objectId", "orderDate")]
+    meta["columns"] = [*categorical, *numerical, *marks]
+    words = np.array(["v0", "v1", "v2", "v3", "v4", "v5", "unseen", ""])
+
+    def values(name: str, count: int) -> list[str]:
+        if name in meta["categorical_map"]:
+            return rng.choice(words, count).tolist()
+        return [f"{value:.4f}" for value in rng.random(count) * 100]
+
+    rows = []
+    for i in range(n):
+        row = {"order_id": f"T{i}", "orderDate": str(START_S)}
+        row |= {name: values(name, 1)[0] for name in (*categorical, *numerical)}
+        for key in ("cid", "ccid"):
+            dates = np.sort(rng.integers(START_S - 9_000_000, START_S, rng.integers(0, SEQ_LEN)))
+            for kind in ("cat", "num"):
+                row[f"{kind}_orderDate_by_{key}"] = "~".join(map(str, dates))
+                row[f"{kind}_objectId_by_{key}"] = "~".join(f"o{date}_{j}" for j, date in enumerate(dates))
+            for name in (*categorical, *numerical):
+                row[f"{name}_by_{key}"] = "~".join(values(name, len(dates)))
+        rows.append(row)
+    return rows, meta
+
+
+if __name__ == "__main__":
+    main()

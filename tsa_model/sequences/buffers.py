@@ -1,0 +1,45 @@
+"""Memory for batches, used again once nobody holds the batch any more."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+
+SMALL_BYTES = 2**20
+MOST_BUFFERS = 16
+
+
+class BufferPool:
+    """Hands out arrays like `np.empty`, from memory whose last user is gone if there is some.
+
+    A large array that is new costs more than filling it: the system must find and clear each of its pages.
+    A tensor made of an array, and all of its views, hold a reference to the buffer below; only a buffer that
+    nothing but this pool refers to is handed out again.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: list[np.ndarray] = []
+        self._lock = threading.Lock()
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Return an uninitialised array."""
+        n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if n_bytes < SMALL_BYTES:
+            return np.empty(shape, dtype)
+        with self._lock:
+            buffer = self._free(n_bytes)
+            return buffer[:n_bytes].view(dtype).reshape(shape)
+
+    def _free(self, n_bytes: int) -> np.ndarray:
+        for place in range(len(self._buffers)):
+            # Two references: the list's and the one that getrefcount itself holds.
+            if sys.getrefcount(self._buffers[place]) == 2 and self._fits(place, n_bytes):
+                return self._buffers[place]
+        self._buffers = [*self._buffers[1 - MOST_BUFFERS :], np.empty(n_bytes, np.uint8)]
+        return self._buffers[-1]
+
+    def _fits(self, place: int, n_bytes: int) -> bool:
+        return n_bytes <= self._buffers[place].nbytes <= 2 * n_bytes
