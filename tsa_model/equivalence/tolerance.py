@@ -37,7 +37,7 @@ TURNED = 20.0
 """A further float32 run of the reference this many times further off is not rounding: a decision turned."""
 
 BLOCK_ROUNDING_FACTOR = 4.0
-"""The same as ROUNDING_FACTOR for a single block, whose few elements leave more to chance."""
+"""The same as ROUNDING_FACTOR for a single block or a single gradient: few elements leave more to chance."""
 
 FREE_RUNNING = 0.5
 """Smallest share of the real rows that must be compared free-running in float32."""
