@@ -8,19 +8,31 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tsa_model.config import ModelConfig
-from tsa_model.export.network import ExportNetwork, input_names, output_names
+from tsa_model.export.network import export_network, input_names, output_names
+from tsa_model.export.operators import translations
+from tsa_model.export.pieces import in_pieces, rows_per_piece
 from tsa_model.network.networks import Network
 
 if TYPE_CHECKING:
     import onnx
 
 OPSET = 20
+"""What the exporter recommends and the serving runtimes in use understand."""
+RANDOM_OPERATORS = {
+    "Bernoulli",
+    "Dropout",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+}
 
 
 def write_onnx(network: Network, path: str | Path, metadata: Mapping[str, str]) -> None:
@@ -36,7 +48,7 @@ def write_onnx(network: Network, path: str | Path, metadata: Mapping[str, str]) 
     """
     import onnx
 
-    model = _export(network)
+    model = in_pieces(_export(network), rows_per_piece(network.config))
     _name_dimensions(model, network.config)
     _clean(model)
     for key in sorted(metadata):
@@ -65,22 +77,29 @@ def example_batch(config: ModelConfig, n_rows: int, length: int) -> dict[str, Te
 
 
 def _export(network: Network) -> onnx.ModelProto:
+    from onnxscript.optimizer import fold_constants, remove_unused_nodes
+
     names = input_names(network.config)
     batch = example_batch(network.config, n_rows=3, length=max(network.config.seq_len, 4))
     dynamic = torch.export.Dim.DYNAMIC
     shapes = tuple({0: dynamic} if name == "x_engineered" else {0: dynamic, 1: dynamic} for name in names)
     with _quiet():
         program = torch.onnx.export(
-            ExportNetwork(network).eval(),
+            export_network(network),
             tuple(batch[name] for name in names),
             dynamo=True,
             opset_version=OPSET,
             input_names=names,
             output_names=output_names(network.config),
-            dynamic_shapes=(shapes,),
+            dynamic_shapes=shapes,
             verbose=False,
+            optimize=False,
+            custom_translation_table=translations(),
         )
-    assert program is not None
+        assert program is not None
+        # ONNX Runtime rewrites the graph anyway when it loads it; here only what makes the file smaller.
+        fold_constants(program.model)
+        remove_unused_nodes(program.model)
     return program.model_proto
 
 
@@ -127,14 +146,7 @@ def check_signature(model: onnx.ModelProto, config: ModelConfig) -> None:
         differing = {name: (found.get(name), expected.get(name)) for name in found.keys() | expected.keys()}
         wrong = {name: pair for name, pair in differing.items() if pair[0] != pair[1]}
         raise ValueError(f"the exported signature differs (found, expected): {wrong}")
-    drawing = sorted(
-        {node.op_type for node in model.graph.node if "Random" in node.op_type}
-        | {
-            node.op_type
-            for node in model.graph.node
-            if node.op_type in ("Dropout", "Multinomial", "Bernoulli")
-        }
-    )
+    drawing = sorted({node.op_type for node in all_nodes(model.graph)} & RANDOM_OPERATORS)
     if drawing:
         raise ValueError(f"the exported graph holds operators that draw random numbers: {drawing}")
 
@@ -154,19 +166,28 @@ def _name_dimensions(model: onnx.ModelProto, config: ModelConfig) -> None:
 
 def _clean(model: onnx.ModelProto) -> None:
     """Drop what depends on the exporting machine: stack traces with paths, and documentation strings."""
-    graphs: list[Any] = [model.graph]
-    for function in model.functions:
-        del function.metadata_props[:]
-        graphs.append(function)
-    for graph in graphs:
-        del graph.metadata_props[:]
-        for node in graph.node:
-            del node.metadata_props[:]
-            node.doc_string = ""
-    for value in [*model.graph.input, *model.graph.output, *model.graph.initializer]:
-        del value.metadata_props[:]
-        value.doc_string = ""
-    del model.metadata_props[:]
+    for node in all_nodes(model.graph):
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for graph in (model.graph, *subgraphs(model.graph)):
+        for value in [graph, *graph.input, *graph.output, *graph.initializer]:
+            del value.metadata_props[:]
+            value.doc_string = ""
+
+
+def subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Every graph inside the nodes of a graph."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield attribute.g
+                yield from subgraphs(attribute.g)
+
+
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of the graphs inside it."""
+    for each in (graph, *subgraphs(graph)):
+        yield from each.node
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
-"""The network in the form that is exported: same parameters, same numbers, no data-dependent control flow.
+"""The network in the form that is exported: the same numbers, from weights multiplied together beforehand.
 
 It computes what the deterministic mixture of experts computes (every token keeps both experts, no capacity
-limit, TSA spec, section 6): every expert sees every token and is weighed by zero where it was not chosen.
-Shape letters as in `tsa_model.network.reference`.
+limit, TSA spec, section 6). Padding is never computed where it cannot be seen: padded orders are neither
+aggregated nor sent to an expert. Shape letters as in `tsa_model.network.reference`.
 """
 
 from __future__ import annotations
@@ -12,18 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tsa_model.config import ModelConfig
+from tsa_model.export.attention import AttentionInput, attention
+from tsa_model.export.parts import CategoricalAggregation, Experts, NumericalAggregation
 from tsa_model.network.blocks import (
     AttentionLayer,
     AttentionLayerPreNorm,
-    FeatureAggregation,
     FeatureAttentionModule,
     MixtureOfExperts,
     OrderAttentionModule,
-    TemporalMultiheadAttention,
 )
 from tsa_model.network.networks import DualSequenceNetwork, Network, SingleSequenceNetwork
-
-TIME_SCALE_S = 1e6
 
 
 def input_names(config: ModelConfig) -> list[str]:
@@ -41,188 +39,239 @@ def output_names(config: ModelConfig) -> list[str]:
     return ["logits", "score", "ensemble"] + (["gate_scores"] if config.sequences == "dual" else [])
 
 
+def export_network(network: Network) -> ExportNetwork:
+    """Build the exported form of a network; the network itself is left as it is.
+
+    Raises:
+        ValueError: the network has no exported form.
+    """
+    config = network.config
+    if config.n_classes != 2:
+        raise ValueError(f"n_classes={config.n_classes}: a fraud score needs exactly two classes")
+    twin = network.twin("reference")
+    if isinstance(twin, SingleSequenceNetwork):
+        return ExportSingle(twin).eval()
+    assert isinstance(twin, DualSequenceNetwork)
+    return ExportDual(twin).eval()
+
+
 class ExportNetwork(nn.Module):
-    """A network's parameters with positional inputs and outputs; see `input_names` and `output_names`."""
+    """Takes the tensors of `input_names` and returns those of `output_names`."""
 
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        if network.config.n_classes != 2:
-            raise ValueError(f"n_classes={network.config.n_classes}: a fraud score needs exactly two classes")
-        self.network = network.eval()
+    clf: nn.Module
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Compute the outputs of `output_names` from the inputs of `input_names`."""
-        network = self.network
-        n_histories = 4 * (1 if isinstance(network, SingleSequenceNetwork) else 2)
-        x_engineered = inputs[n_histories] if len(inputs) > n_histories else None
-        extra: tuple[Tensor, ...] = ()
-        if isinstance(network, SingleSequenceNetwork):
-            ensemble = _single(network, inputs[:4], x_engineered)
-        else:
-            assert isinstance(network, DualSequenceNetwork)
-            ensemble, gate_B2 = _dual(network, inputs[:4], inputs[4:8], x_engineered)
-            extra = (gate_B2,)
-        logits = network.clf(ensemble)
+    def _outputs(self, ensemble: Tensor, *extra: Tensor) -> tuple[Tensor, ...]:
+        logits = self.clf(ensemble)
         return (logits, torch.softmax(logits, dim=-1)[:, 1], ensemble, *extra)
 
 
-def _single(
-    network: SingleSequenceNetwork, history: tuple[Tensor, ...], x_engineered: Tensor | None
-) -> Tensor:
-    parts = [
-        _order_attention(network.order_attention, *history),
-        _feature_attention(network.feature_attention, history[0], history[1], x_engineered),
-    ]
-    if network.mlp is not None:
-        current = [history[1][:, -1]] + ([] if x_engineered is None else [x_engineered])
-        parts.append(network.mlp_layer_norm(network.mlp(torch.cat(current, dim=-1))))
-    return torch.cat(parts, dim=-1)
+class ExportSingle(ExportNetwork):
+    """One history (TSA spec, section 8)."""
+
+    def __init__(self, network: SingleSequenceNetwork) -> None:
+        super().__init__()
+        self.orders = OrderStack(network.order_attention)
+        self.features = FeatureStack(network.feature_attention)
+        self.mlp = None
+        if network.mlp is not None:
+            self.mlp = nn.Sequential(*network.mlp, network.mlp_layer_norm)
+        self.clf = network.clf
+
+    def forward(
+        self, x_cat: Tensor, x_num: Tensor, time: Tensor, mask: Tensor, x_engineered: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Score a batch."""
+        parts = [self.orders(x_cat, x_num, time, mask), self.features(x_cat, x_num, x_engineered)]
+        if self.mlp is not None:
+            current = x_num[:, -1]
+            parts.append(
+                self.mlp(current if x_engineered is None else torch.cat([current, x_engineered], dim=-1))
+            )
+        return self._outputs(torch.cat(parts, dim=-1))
 
 
-def _dual(
-    network: DualSequenceNetwork,
-    cid: tuple[Tensor, ...],
-    ccid: tuple[Tensor, ...],
-    x_engineered: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    gate_inputs = torch.cat(
-        [_order_attention(network.gate_emb, *cid), _order_attention(network.gate_emb, *ccid)], dim=-1
-    )
-    raw_B2 = torch.softmax(network.gate_score(gate_inputs), dim=-1)
-    mask_BT = ccid[3]
-    # L - 1 of the L + 1 columns are padding: the current order stands alone.
-    no_card_history_B1 = mask_BT.sum(dim=1, keepdim=True) == mask_BT.shape[1] - 2
-    gate_cid_B1 = raw_B2[:, :1]
-    gate_ccid_B1 = torch.where(no_card_history_B1, 0.0, raw_B2[:, 1:])
-    cid_BE = _order_attention(network.order_attention_cid, *cid)
-    ccid_BE = _order_attention(network.order_attention_ccid, *ccid)
-    ccid_BE = torch.where(gate_ccid_B1 > network.gate_threshold, ccid_BE, 0.0)
-    combined_BE = network.layer_norm(gate_cid_B1 * cid_BE + gate_ccid_B1 * ccid_BE)
-    feature_BD = _feature_attention(network.feature_attention, cid[0], cid[1], x_engineered)
-    return torch.cat([combined_BE, feature_BD], dim=-1), torch.cat([gate_cid_B1, gate_ccid_B1], dim=-1)
+class ExportDual(ExportNetwork):
+    """Both histories and the gate (TSA spec, section 9)."""
+
+    def __init__(self, network: DualSequenceNetwork) -> None:
+        super().__init__()
+        self.gate = OrderStack(network.gate_emb)
+        self.gate_score = network.gate_score
+        self.threshold = network.gate_threshold
+        self.orders_cid = OrderStack(network.order_attention_cid)
+        self.orders_ccid = OrderStack(network.order_attention_ccid)
+        self.layer_norm = network.layer_norm
+        self.features = FeatureStack(network.feature_attention)
+        self.clf = network.clf
+
+    def forward(
+        self,
+        cat_cid: Tensor,
+        num_cid: Tensor,
+        time_cid: Tensor,
+        mask_cid: Tensor,
+        cat_ccid: Tensor,
+        num_ccid: Tensor,
+        time_ccid: Tensor,
+        mask_ccid: Tensor,
+        x_engineered: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Score a batch."""
+        gated = [
+            self.gate(cat_cid, num_cid, time_cid, mask_cid),
+            self.gate(cat_ccid, num_ccid, time_ccid, mask_ccid),
+        ]
+        raw_B2 = torch.softmax(self.gate_score(torch.cat(gated, dim=-1)), dim=-1)
+        # L - 1 of the L + 1 columns are padding: the current order stands alone.
+        alone_B1 = mask_ccid.sum(dim=1, keepdim=True) == mask_ccid.shape[1] - 2
+        gate_cid_B1, gate_ccid_B1 = raw_B2[:, :1], torch.where(alone_B1, 0.0, raw_B2[:, 1:])
+        open_B1 = gate_ccid_B1 > self.threshold
+        # Where the gate is closed, the card's orders count as padding and so cost next to nothing.
+        closed_BT = functional.pad(~open_B1.expand(-1, mask_ccid.shape[1] - 1), (0, 1))
+        ccid_BE = self.orders_ccid(cat_ccid, num_ccid, time_ccid, mask_ccid | closed_BT)
+        ccid_BE = torch.where(open_B1, ccid_BE, 0.0)
+        cid_BE = self.orders_cid(cat_cid, num_cid, time_cid, mask_cid)
+        combined_BE = self.layer_norm(gate_cid_B1 * cid_BE + gate_ccid_B1 * ccid_BE)
+        feature_BD = self.features(cat_cid, num_cid, x_engineered)
+        return self._outputs(
+            torch.cat([combined_BE, feature_BD], dim=-1), torch.cat([gate_cid_B1, gate_ccid_B1], dim=-1)
+        )
+
+
+class OrderStack(nn.Module):
+    """A history → [B, E]; the last layer computes the dummy token alone, which is all that is read."""
+
+    def __init__(self, block: OrderAttentionModule) -> None:
+        super().__init__()
+        table = block.embedding
+        self.categorical = CategoricalAggregation(table, block.feature_aggregation_cat)
+        self.numerical = NumericalAggregation(
+            _numerical_rows(table, block.n_num_features), block.feature_aggregation_num
+        )
+        self.layer_norm_feature = block.layer_norm_feature
+        self.layer_norm = block.layer_norm
+        self.time_encoder = block.time_encoder
+        self.dummy = nn.Parameter(block.dummy_order.detach().clone())
+        self.use_time = block.use_time_seq
+        last = len(block.layer_stack) - 1
+        self.layers = nn.ModuleList(
+            PostNormLayer(layer, block.use_time_seq, i == last)
+            for i, layer in enumerate(block.layer_stack)
+            if isinstance(layer, AttentionLayer)
+        )
+
+    def forward(self, x_cat_BLF: Tensor, x_num_BLF: Tensor, time_BL1: Tensor, mask_BT: Tensor) -> Tensor:
+        """Read a history."""
+        B, L, _ = x_cat_BLF.shape
+        (real,) = torch.where(~mask_BT[:, :-1].flatten())
+        orders = torch.cat(
+            [
+                self.categorical(x_cat_BLF.flatten(0, 1).index_select(0, real)),
+                self.numerical(x_num_BLF.flatten(0, 1).index_select(0, real)),
+            ],
+            dim=-1,
+        )
+        x_BLE = orders.new_zeros(B * L, orders.shape[1]).index_copy(0, real, orders).unflatten(0, (B, L))
+        x_BLE = self.layer_norm_feature(x_BLE)
+        if self.time_encoder is not None:
+            x_BLE = x_BLE + self.time_encoder(time_BL1).transpose(0, 1)
+        x_BTE = self.layer_norm(torch.cat([x_BLE, self.dummy.expand(B, 1, -1)], dim=1))
+        time_BT1 = functional.pad(time_BL1, (0, 0, 0, 1)) if self.use_time else None
+        given = AttentionInput.build(mask_BT, time_BT1)
+        for layer in self.layers:
+            x_BTE = layer(x_BTE, given)
+        return x_BTE[:, -1]
+
+
+class FeatureStack(nn.Module):
+    """The features of the current order → [B, D] (TSA spec, section 7)."""
+
+    def __init__(self, block: FeatureAttentionModule) -> None:
+        super().__init__()
+        self.table = block.embedding
+        n_num, D = block.n_num_features, block.embedding.embedding_dim
+        self.rows_FD = nn.Parameter(_numerical_rows(block.embedding, n_num).detach().clone())
+        engineered = block.embedding_engineered.weight.detach()
+        self.engineered_FD = nn.Parameter(engineered[1:].clone())
+        bias = torch.zeros(1, D, dtype=engineered.dtype)
+        self.bias_cat, self.bias_num, self.bias_engineered = (nn.Parameter(bias.clone()) for _ in range(3))
+        if block.emb_tbl_bias is not None:
+            n_cat = len(block.emb_tbl_bias) - n_num
+            self.bias_cat = nn.Parameter(block.emb_tbl_bias.detach()[:n_cat].clone())
+            self.bias_num = nn.Parameter(block.emb_tbl_bias.detach()[n_cat:].clone())
+        if block.engineered_emb_tbl_bias is not None:
+            self.bias_engineered = nn.Parameter(block.engineered_emb_tbl_bias.detach().clone())
+        self.readout_1D = nn.Parameter(engineered[:1].clone())
+        self.layer_norm = block.layer_norm_engineered
+        last = len(block.layer_stack_feature) - 1
+        self.layers = nn.ModuleList(
+            PreNormLayer(layer, i == last)
+            for i, layer in enumerate(block.layer_stack_feature)
+            if isinstance(layer, AttentionLayerPreNorm)
+        )
+
+    def forward(self, x_cat_BLF: Tensor, x_num_BLF: Tensor, x_engineered_BF: Tensor | None) -> Tensor:
+        """Read the current order."""
+        parts = [
+            self.table(x_cat_BLF[:, -1]) + self.bias_cat,
+            self.rows_FD * x_num_BLF[:, -1].unsqueeze(-1) + self.bias_num,
+        ]
+        if x_engineered_BF is not None:
+            parts.append(self.engineered_FD * x_engineered_BF.unsqueeze(-1) + self.bias_engineered)
+        parts.append(self.readout_1D.expand(x_cat_BLF.shape[0], 1, -1))
+        x_BTD = self.layer_norm(torch.cat(parts, dim=1))
+        for layer in self.layers:
+            x_BTD = layer(x_BTD)
+        return x_BTD[:, -1]
+
+
+class PostNormLayer(nn.Module):
+    """Normalise after each residual sum."""
+
+    def __init__(self, layer: AttentionLayer, temporal: bool, last_only: bool) -> None:
+        super().__init__()
+        self.attention = attention(layer.multi_attn, temporal, last_only)
+        self.layer_norm1, self.layer_norm2 = layer.layer_norm1, layer.layer_norm2
+        self.feedforward = _feedforward(layer.feedforward)
+        self.last_only = last_only
+
+    def forward(self, x_BTE: Tensor, given: AttentionInput) -> Tensor:
+        """Run the layer."""
+        residual = x_BTE[:, -1:] if self.last_only else x_BTE
+        x = self.layer_norm1(residual + self.attention(x_BTE, given))
+        real_BT = None if self.last_only else ~given.closed_B1T.squeeze(1)
+        return self.layer_norm2(_add_feedforward(self.feedforward, x, x, real_BT))
+
+
+class PreNormLayer(nn.Module):
+    """Normalise what goes into each block, never the residual path."""
+
+    def __init__(self, layer: AttentionLayerPreNorm, last_only: bool) -> None:
+        super().__init__()
+        self.attention = attention(layer.multi_attn, False, last_only)
+        self.layer_norm1, self.layer_norm2 = layer.layer_norm1, layer.layer_norm2
+        self.feedforward = _feedforward(layer.feedforward)
+        self.last_only = last_only
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Run the layer."""
+        residual = x_BTD[:, -1:] if self.last_only else x_BTD
+        x = residual + self.attention(self.layer_norm1(x_BTD), None)
+        return _add_feedforward(self.feedforward, self.layer_norm2(x), x, None)
+
+
+def _feedforward(block: nn.Module) -> nn.Module:
+    return Experts(block) if isinstance(block, MixtureOfExperts) else block
+
+
+def _add_feedforward(block: nn.Module, x_BTE: Tensor, residual_BTE: Tensor, real_BT: Tensor | None) -> Tensor:
+    if not isinstance(block, Experts):
+        return residual_BTE + block(x_BTE)
+    real_N1 = None if real_BT is None else real_BT.flatten().unsqueeze(-1)
+    mixed_NE = block(x_BTE.flatten(0, 1), residual_BTE.flatten(0, 1), real_N1)
+    return mixed_NE.unflatten(0, (-1, residual_BTE.shape[1]))
 
 
 def _numerical_rows(table: nn.Embedding, n_num_features: int) -> Tensor:
     last = table.num_embeddings - 2
     return table.weight[last - n_num_features + 1 : last + 1]
-
-
-def _aggregate(block: FeatureAggregation, x_BLFD: Tensor) -> Tensor:
-    """[B, L, F, D] → [B, L, D]: weights multiply from the left, so nothing is transposed."""
-    for layer in block.encoder:
-        if isinstance(layer, nn.Linear):
-            x_BLFD = layer.weight @ x_BLFD + layer.bias[:, None]
-        else:
-            x_BLFD = layer(x_BLFD)
-    return x_BLFD.squeeze(-2)
-
-
-def _order_attention(
-    block: OrderAttentionModule, x_cat_BLF: Tensor, x_num_BLF: Tensor, time_BL1: Tensor, mask_BT: Tensor
-) -> Tensor:
-    """A history → [B, E]. The last layer computes the dummy token only, which is all that is read."""
-    if block.time_encoder is not None or block.return_seq:
-        raise ValueError("export covers the production form only: no time encoder, no return_seq")
-    num_BLFD = _numerical_rows(block.embedding, block.n_num_features) * x_num_BLF.unsqueeze(-1)
-    orders_BLE = torch.cat(
-        [
-            _aggregate(block.feature_aggregation_cat, block.embedding(x_cat_BLF)),
-            _aggregate(block.feature_aggregation_num, num_BLFD),
-        ],
-        dim=-1,
-    )
-    dummy_B1E = block.dummy_order.expand(x_cat_BLF.shape[0], 1, -1)
-    x_BTE = block.layer_norm(torch.cat([block.layer_norm_feature(orders_BLE), dummy_B1E], dim=1))
-    time_BT1 = functional.pad(time_BL1, (0, 0, 0, 1)) / TIME_SCALE_S if block.use_time_seq else None
-    for i, layer in enumerate(block.layer_stack):
-        assert isinstance(layer, AttentionLayer)
-        x_BTE = _post_norm_layer(layer, x_BTE, time_BT1, mask_BT, i == len(block.layer_stack) - 1)
-    return x_BTE[:, -1]
-
-
-def _feature_attention(
-    block: FeatureAttentionModule, x_cat_BLF: Tensor, x_num_BLF: Tensor, x_engineered_BF: Tensor | None
-) -> Tensor:
-    """The features of the current order → [B, D]."""
-    num_BFD = _numerical_rows(block.embedding, block.n_num_features) * x_num_BLF[:, -1].unsqueeze(-1)
-    tokens_BFD = torch.cat([block.embedding(x_cat_BLF[:, -1]), num_BFD], dim=1)
-    if block.emb_tbl_bias is not None:
-        tokens_BFD = tokens_BFD + block.emb_tbl_bias
-    parts = [tokens_BFD]
-    if x_engineered_BF is not None:
-        engineered_BFD = block.embedding_engineered.weight[1:] * x_engineered_BF.unsqueeze(-1)
-        if block.engineered_emb_tbl_bias is not None:
-            engineered_BFD = engineered_BFD + block.engineered_emb_tbl_bias
-        parts.append(engineered_BFD)
-    parts.append(block.embedding_engineered.weight[:1].expand(x_cat_BLF.shape[0], 1, -1))
-    x_BTD = block.layer_norm_engineered(torch.cat(parts, dim=1))
-    for i, layer in enumerate(block.layer_stack_feature):
-        assert isinstance(layer, AttentionLayerPreNorm)
-        x_BTD = _pre_norm_layer(layer, x_BTD, i == len(block.layer_stack_feature) - 1)
-    return x_BTD[:, -1]
-
-
-def _post_norm_layer(
-    layer: AttentionLayer, x_BTE: Tensor, time_BT1: Tensor | None, mask_BT: Tensor, last_only: bool
-) -> Tensor:
-    attended = _attention(layer.multi_attn, x_BTE, time_BT1, mask_BT, last_only)
-    x_BTE = layer.layer_norm1((x_BTE[:, -1:] if last_only else x_BTE) + attended)
-    return layer.layer_norm2(x_BTE + _feedforward(layer.feedforward, x_BTE))
-
-
-def _pre_norm_layer(layer: AttentionLayerPreNorm, x_BTD: Tensor, last_only: bool) -> Tensor:
-    attended = _attention(layer.multi_attn, layer.layer_norm1(x_BTD), None, None, last_only)
-    x_BTD = (x_BTD[:, -1:] if last_only else x_BTD) + attended
-    return x_BTD + _feedforward(layer.feedforward, layer.layer_norm2(x_BTD))
-
-
-def _attention(
-    block: TemporalMultiheadAttention,
-    x_BTE: Tensor,
-    time_BT1: Tensor | None,
-    mask_BT: Tensor | None,
-    last_only: bool,
-) -> Tensor:
-    """Self-attention of all tokens, or of the last one alone: [B, 1 or T, E].
-
-    The time factor exp(t_i − t_j) of a logit is carried by its query and its key (t in 10^6 s).
-    """
-    H, E = block.num_heads, x_BTE.shape[-1]
-    d = E // H
-    Wq, Wk, Wv = block.in_proj_weight.split(E)
-    bq, bk, bv = block.in_proj_bias.split(E)
-    query_in = x_BTE[:, -1:] if last_only else x_BTE
-    q = functional.linear(query_in, Wq * d**-0.5, bq * d**-0.5)
-    k = functional.linear(x_BTE, Wk, bk)
-    v = functional.linear(x_BTE, Wv, bv)
-    if time_BT1 is not None:
-        q = q * torch.exp(time_BT1[:, -1:] if last_only else time_BT1)
-        k = k * torch.exp(-time_BT1)
-    q, k, v = (y.unflatten(-1, (H, d)).transpose(1, 2) for y in (q, k, v))
-    logits_BHTT = q @ k.transpose(-2, -1)
-    if mask_BT is not None:
-        logits_BHTT = logits_BHTT.masked_fill(mask_BT[:, None, None, :], float("-inf"))
-    y_BHTd = torch.softmax(logits_BHTT, dim=-1) @ v
-    return block.out_proj(y_BHTd.transpose(1, 2).flatten(2))
-
-
-def _feedforward(block: nn.Module, x_BTE: Tensor) -> Tensor:
-    if not isinstance(block, MixtureOfExperts):
-        return block(x_BTE)
-    weights_BTX = routing_weights(block, x_BTE)
-    w1_XEh, w2_XhE = block.experts.w1, block.experts.w2
-    X, E, h = w1_XEh.shape
-    hidden = torch.relu(x_BTE @ w1_XEh.permute(1, 0, 2).reshape(E, X * h))
-    weighed = hidden.unflatten(-1, (X, h)) * weights_BTX.unsqueeze(-1)
-    return weighed.flatten(-2) @ w2_XhE.reshape(X * h, E)
-
-
-def routing_weights(block: MixtureOfExperts, x_BTE: Tensor) -> Tensor:
-    """Weight of each expert for each token [B, T, X]: the two best gates, normalised; zero elsewhere."""
-    gates = torch.softmax(x_BTE @ block.gate.w_gating, dim=-1)
-    experts = torch.arange(block.num_experts, device=x_BTE.device)
-    first = gates.argmax(dim=-1, keepdim=True) == experts
-    second = torch.where(first, 0.0, gates).argmax(dim=-1, keepdim=True) == experts
-    g1, g2 = (torch.where(chosen, gates, 0.0) for chosen in (first, second))
-    total = (g1 + g2).sum(dim=-1, keepdim=True) + 1e-9
-    return (g1 + g2) / total

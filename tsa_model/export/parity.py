@@ -34,6 +34,7 @@ this, rounding decides and either outcome is right."""
 MAX_EXCUSED_SHARE = 0.01
 GRID_BATCHES = (1, 2, 7, 64)
 SHOWN_VALUES = 10
+ROWS_AT_ONCE = 32
 
 
 class ParityError(ValueError):
@@ -176,9 +177,19 @@ class _Truth:
     def _watch(self, name: str, module: MixtureOfExperts, inputs: tuple[Tensor, ...]) -> None:
         self._seen.append((name, torch.softmax(inputs[0] @ module.gate.w_gating, dim=-1)))
 
-    @torch.no_grad()
     def __call__(self, batch: Batch) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
         """Outputs as the exported network names them, and each row's distance to another routing [B]."""
+        n_rows = len(next(iter(batch.values())))
+        # The plain mixture's memory and time grow with the square of the rows it sees at once.
+        parts = [
+            self._piece({name: values[start : start + ROWS_AT_ONCE] for name, values in batch.items()})
+            for start in range(0, n_rows, ROWS_AT_ONCE)
+        ]
+        outputs = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
+        return outputs, np.concatenate([part[1] for part in parts])
+
+    @torch.no_grad()
+    def _piece(self, batch: Batch) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
         self._seen.clear()
         trace = Trace()
         double = {name: x.double() if x.is_floating_point() else x for name, x in batch.items()}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import NonNegativeInt, PositiveInt
 
 from tsa_model.settings import Settings
 
@@ -24,9 +27,14 @@ class SessionSettings(Settings):
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     graph_optimization_level: str = "ORT_ENABLE_ALL"
     """A member of `onnxruntime.GraphOptimizationLevel`."""
-    intra_op_num_threads: int = 2
-    """Threads of one operator; fixed, so that sums are split the same way on every run."""
-    inter_op_num_threads: int = 1
+    intra_op_num_threads: PositiveInt = 1
+    """Threads of one operator. Several calls at once use several processors better than one call does."""
+    inter_op_num_threads: PositiveInt = 1
+    rows_per_call: PositiveInt = 64
+    """A larger batch is split into calls of this size, whatever the machine, so that scores do not depend
+    on how many calls run at once."""
+    calls_at_once: NonNegativeInt = 0
+    """0 = one for each processor this process may use."""
 
 
 class ScoringSession:
@@ -52,6 +60,8 @@ class ScoringSession:
         self.input_names = [each.name for each in self._session.get_inputs()]
         self.output_names = [each.name for each in self._session.get_outputs()]
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self._rows_per_call = settings.rows_per_call
+        self._pool = ThreadPoolExecutor(settings.calls_at_once or len(os.sched_getaffinity(0)))
 
     def run(self, batch: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """Run one batch.
@@ -69,4 +79,15 @@ class ScoringSession:
         if missing:
             raise ValueError(f"the batch lacks {missing}; the model reads {self.input_names}")
         feed = {name: np.asarray(batch[name]) for name in self.input_names}
+        n_rows, size = len(feed[self.input_names[0]]), self._rows_per_call
+        calls = [
+            {name: values[start : start + size] for name, values in feed.items()}
+            for start in range(0, n_rows, size)
+        ]
+        if len(calls) < 2:
+            return self._call(feed)
+        parts = list(self._pool.map(self._call, calls))
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.output_names}
+
+    def _call(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return dict(zip(self.output_names, self._session.run(None, feed), strict=True))

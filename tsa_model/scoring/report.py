@@ -108,7 +108,7 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     groups: dict[str, list[tuple[str, Mapping[str, float]]]] = {}
     for name, figure in test.items():
         kind, _, at = name.partition("@")
-        if kind in ("recall", "amount_recall") and at.endswith("%"):
+        if at and at not in metrics["thresholds"]:
             label = "frauds" if kind == "recall" else "fraudulent amount"
             groups.setdefault(f"Share of {label} found at an alert rate", []).append((at, figure))
         elif at:

@@ -231,7 +231,7 @@ def _facts(description: dict[str, Any], provenance: Provenance) -> dict[str, str
             f"{description['parity']['rows']} rows"
         ),
         "session": f"{', '.join(session['providers'])}, {session['graph_optimization_level']}, "
-        f"{session['intra_op_num_threads']} threads",
+        f"{session['intra_op_num_threads']} thread per operator, {session['rows_per_call']} rows per call",
         "project version": description["project_version"],
     }
 

@@ -1,0 +1,93 @@
+"""Feature aggregation and mixture of experts in the form that is exported."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from tsa_model.export.attention import linear
+from tsa_model.export.operators import add_mixture
+from tsa_model.network.blocks import FeatureAggregation, MixtureOfExperts
+
+
+class CategoricalAggregation(nn.Module):
+    """Vocabulary indices [n, Fc] → [n, D]: features are channels, the encoder is convolutions of width 1.
+
+    A convolution takes its bias and its nonlinearity along, and nothing is transposed.
+    """
+
+    def __init__(self, table: nn.Embedding, aggregation: nn.Module) -> None:
+        super().__init__()
+        self.table = table
+        self.encode = (
+            _Convolutions(aggregation.encoder)
+            if isinstance(aggregation, FeatureAggregation)
+            else _Transposed(aggregation)
+        )
+
+    def forward(self, ids_nF: Tensor) -> Tensor:
+        """Aggregate."""
+        return self.encode(self.table(ids_nF)).squeeze(1)
+
+
+class NumericalAggregation(nn.Module):
+    """Values [n, Fn] → [n, D]; value × embedding and the encoder's first layer are one matrix."""
+
+    def __init__(self, rows_FD: Tensor, aggregation: nn.Module) -> None:
+        super().__init__()
+        self.rows_FD = nn.Parameter(rows_FD.detach().clone())
+        self.first: nn.Linear | None = None
+        if isinstance(aggregation, FeatureAggregation):
+            layer, rest, D = aggregation.encoder[0], aggregation.encoder[1:], rows_FD.shape[1]
+            assert isinstance(layer, nn.Linear)
+            assert isinstance(rest, nn.Sequential)
+            product = layer.weight.detach().double()[:, None, :] * rows_FD.detach().double().T  # [F1, D, Fn]
+            bias = layer.bias.detach().repeat_interleave(D)
+            self.first = linear(product.flatten(0, 1), bias, rows_FD.dtype)
+            self.encode: nn.Module = _Convolutions(rest)
+        else:
+            self.encode = _Transposed(aggregation)
+
+    def forward(self, x_nF: Tensor) -> Tensor:
+        """Aggregate."""
+        if self.first is None:
+            return self.encode(self.rows_FD * x_nF.unsqueeze(-1)).squeeze(1)
+        return self.encode(self.first(x_nF).unflatten(-1, (-1, self.rows_FD.shape[1]))).squeeze(1)
+
+
+class _Convolutions(nn.Sequential):
+    """[n, F, D] → [n, 1, D]: an encoder whose linear layers work along the middle axis."""
+
+    def __init__(self, encoder: nn.Sequential) -> None:
+        super().__init__(*(_convolution(each) if isinstance(each, nn.Linear) else each for each in encoder))
+
+
+def _convolution(layer: nn.Linear) -> nn.Conv1d:
+    convolution = nn.Conv1d(layer.in_features, layer.out_features, 1, dtype=layer.weight.dtype)
+    convolution.weight = nn.Parameter(layer.weight.detach().unsqueeze(-1).clone())
+    convolution.bias = nn.Parameter(layer.bias.detach().clone())
+    return convolution
+
+
+class _Transposed(nn.Module):
+    """[n, F, D] → [n, 1, D] through an aggregation that works on the last axis."""
+
+    def __init__(self, aggregation: nn.Module) -> None:
+        super().__init__()
+        self.aggregation = aggregation
+
+    def forward(self, x_nFD: Tensor) -> Tensor:
+        return self.aggregation(x_nFD.transpose(1, 2)).transpose(1, 2)
+
+
+class Experts(nn.Module):
+    """The weights of a mixture, one tensor per expert; see `operators.add_mixture`."""
+
+    def __init__(self, block: MixtureOfExperts) -> None:
+        super().__init__()
+        self.w_gating = nn.Parameter(block.gate.w_gating.detach().clone())
+        self.w1 = nn.ParameterList(w.detach().clone() for w in block.experts.w1)
+        self.w2 = nn.ParameterList(w.detach().clone() for w in block.experts.w2)
+
+    def forward(self, x_NE: Tensor, residual_NE: Tensor, real_N1: Tensor | None = None) -> Tensor:
+        """Add the mixture of `x_NE` to `residual_NE`; tokens that are not real are left as they are."""
+        return add_mixture(x_NE, residual_NE, real_N1, self.w_gating, list(self.w1), list(self.w2))
