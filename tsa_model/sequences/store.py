@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -216,8 +217,10 @@ class SequenceStore:
         rows = np.asarray(rows, dtype=np.int64)
         batch: dict[str, np.ndarray] = {}
         if dual:
-            for key in self.keys:
-                cat, num, time_s, mask = self._gather(self._sequences[key], rows)
+            # Copying releases the interpreter: two cores gather two sequences at the same time.
+            with ThreadPoolExecutor(len(self.keys)) as threads:
+                parts = threads.map(lambda key: self._gather(self._sequences[key], rows), self.keys)
+            for key, (cat, num, time_s, mask) in zip(self.keys, parts, strict=True):
                 batch[f"x_seq_cat_{key}"], batch[f"x_seq_num_{key}"] = cat, num
                 batch[f"time_seq_{key}"], batch[f"key_padding_mask_{key}"] = time_s, mask
         else:
