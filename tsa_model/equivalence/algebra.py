@@ -36,11 +36,12 @@ def check_algebra(evidences: dict[str, Evidence], seed: int = 0) -> CheckResult:
             measurements.append(_measure(f"{label}, {name}", x, evidence.truth[name], sample.names, alarms))
         rows = [sample.names[int(row)] for row in evidence.traced_rows]
         for name, expected in evidence.layers.items():
-            if name in found or name not in evidence.shipped_layers:
+            if name not in evidence.shipped_layers:
                 continue
-            n_layers += 1
+            n_layers += name not in found
             x = evidence.shipped_layers[name]
-            measurements.append(_measure(f"{label}, {name}", x, align(expected, x), rows, alarms))
+            title = f"{label}, {name}" + (" while traced" if name in found else "")
+            measurements.append(_measure(title, x, align(expected, x), rows, alarms))
         configured = evidence.networks.shipped.config.moe_second_policy_eval
         policies = {TRAINED: (configured,), PROBE: POLICIES}.get(label, ())
         measurements += _legacy_evaluation(label, evidence, policies, alarms, seed)

@@ -122,7 +122,8 @@ def _rounding(entry: Entry, network: Network, notes: list[str]) -> list[Measurem
 
 def _training_network(entry: Entry, network: Network) -> Network:
     policy = "random" if entry.meta.get("random_seed") is not None else "all"
-    return for_training(network, policy)
+    # Deterministic evaluation must not reach into training: the captured training knows no such thing.
+    return for_training(network.twin(network.implementation, moe_eval="deterministic"), policy)
 
 
 def _gradients(entry: Entry, network: Network) -> list[Measurement]:

@@ -21,6 +21,7 @@ class Effort:
         training_rows: rows of a training batch.
         training_steps: optimiser steps.
         decision_rows: rows on which decisions are compared.
+        copies: how often the traced rows are repeated for a batch too large to be handled in one piece.
     """
 
     real_rows: int
@@ -28,10 +29,11 @@ class Effort:
     training_rows: int
     training_steps: int
     decision_rows: int
+    copies: int
 
 
-SMALL_NETWORK = Effort(200, 48, 24, 5, 2048)
-LARGE_NETWORK = Effort(130, 28, 10, 3, 512)
+SMALL_NETWORK = Effort(200, 48, 24, 5, 2048, 24)
+LARGE_NETWORK = Effort(130, 28, 10, 3, 512, 3)
 
 
 def effort_for(config: ModelConfig) -> Effort:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.compare import difference
+from tsa_model.equivalence.effort import effort_for
 from tsa_model.equivalence.evidence import Evidence
 from tsa_model.equivalence.generated import fill_masked, sequence_names
 from tsa_model.equivalence.networks import Batch, as_dtype, outputs, rows_of
@@ -79,8 +80,9 @@ def _smaller_batches(network: Network, batch: Batch, base: Tensor, names: list[s
 
 
 def _duplicates(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case:
-    twice = torch.arange(len(names)).repeat(3)
-    return Case(_logits(network, rows_of(batch, twice)), base[twice], names * 3)
+    copies = effort_for(network.config).copies
+    repeated = torch.arange(len(names)).repeat(copies)
+    return Case(_logits(network, rows_of(batch, repeated)), base[repeated], names * copies)
 
 
 def _more_padding(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case:
@@ -153,7 +155,7 @@ RELATIONS: dict[str, Relation] = {
     "other row order": _row_order,
     "each row alone": _one_by_one,
     "batches of seven": _smaller_batches,
-    "every row three times": _duplicates,
+    "a large batch of duplicates": _duplicates,
     "more padding": _more_padding,
     "less padding": _less_padding,
     "current order alone, no padding": _single_order,
