@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from data_contracts.findings import MAX_EXAMPLES, Example, Finding, Severity
@@ -16,16 +17,14 @@ def check(
     frame: pd.DataFrame,
     expectations: list[Expectation],
     name: str | None = None,
-    noun: str = "order",
     severity: Severity = "stop",
 ) -> list[Finding]:
-    """Hold a frame against a suite; the description of every expectation becomes its finding's sentence.
+    """Hold a frame of orders against a suite; every expectation's description is its finding's sentence.
 
     Args:
         frame: rows to check; its index is their position in the input, counted from 0.
         expectations: the suite.
-        name: column that names the rows in examples; None = there is none.
-        noun: what that column names.
+        name: column that names the rows in examples, the order id; None = there is none.
         severity: what a broken expectation means for the run.
 
     Returns:
@@ -34,53 +33,68 @@ def check(
     Raises:
         RuntimeError: an expectation could not be computed at all.
     """
-    findings: list[Finding] = []
-    if not expectations:
-        return findings
-    for expectation, result in zip(expectations, _validate(frame, expectations), strict=True):
-        column = getattr(expectation, "column", None)
-        details = result.result or {}
-        rows = [] if result.success else details.get("unexpected_index_list") or []
+    findings = []
+    for expectation, result in _validate(frame, expectations):
+        rows = [] if result.success else result.result["unexpected_index_list"]
+        column = expectation.column
+        examples = tuple(_example(frame, row, column, name) for row in rows[:MAX_EXAMPLES])
+        sentence = expectation.description or ""
         findings.append(
-            Finding(
-                sentence=expectation.description or "",
-                column=column,
-                rows=len(frame),
-                bad_rows=len(rows),
-                examples=tuple(_example(frame, row, column, name, noun) for row in rows[:MAX_EXAMPLES]),
-                severity=severity,
-                positions=tuple(rows),
-                detail="" if result.success or rows else f"it is {details.get('observed_value')}",
-            )
+            Finding(sentence, column, len(frame), len(rows), examples, severity, positions=tuple(rows))
         )
     return findings
 
 
-def _validate(frame: pd.DataFrame, expectations: list[Expectation]) -> list[Any]:
-    context = _context()
+def check_measures(
+    frame: pd.DataFrame, expectations: list[Expectation], name: str, severity: Severity = "stop"
+) -> list[Finding]:
+    """Hold measures of the whole data against a suite.
+
+    Args:
+        frame: one row per thing measured, such as a feature or a period.
+        expectations: the suite.
+        name: column that says what was measured.
+        severity: what a broken expectation means for the run.
+
+    Returns:
+        One finding per expectation; its detail lists every value that breaks it.
+    """
+    findings = []
+    for finding in check(frame, expectations, name, severity):
+        values = ", ".join(f"{_short(example.value)} in {example.order_id}" for example in finding.examples)
+        findings.append(Finding(finding.sentence, severity=severity, detail=values))
+    return findings
+
+
+def _validate(frame: pd.DataFrame, expectations: list[Expectation]) -> list[tuple[Any, Any]]:
+    """Pairs of expectation and result, in the suite's order."""
+    if not expectations:
+        return []
+    batch = _frames().get_batch({"dataframe": frame})
     from great_expectations import ExpectationSuite
 
-    asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
-    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": frame})
     # The results come back in an order of their own, so each carries its place.
     suite = ExpectationSuite(name="suite")
     for place, expectation in enumerate(expectations):
         suite.add_expectation(expectation.copy(update={"meta": {"place": place}}))
     format_ = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
-    results = batch.validate(suite, result_format=format_).results
-    for result in results:
+    pairs: list[Any] = [None] * len(expectations)
+    for result in batch.validate(suite, result_format=format_).results:
         if result.exception_info.get("raised_exception"):
             raise RuntimeError(f"{result.expectation_config}: {result.exception_info}")
-    return sorted(results, key=lambda result: result.expectation_config.meta["place"])
+        place = result.expectation_config.meta["place"]
+        pairs[place] = (expectations[place], result)
+    return pairs
 
 
-def _context() -> Any:
-    """Build a context that lives in memory only and talks to nobody."""
+@cache
+def _frames() -> Any:
+    """What takes data frames in a context that lives in memory only and talks to nobody."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import
     import great_expectations as gx
     from great_expectations.data_context.types import base
 
-    return gx.get_context(
+    context = gx.get_context(
         mode="ephemeral",
         project_config=base.DataContextConfig(
             analytics_enabled=False,
@@ -88,11 +102,17 @@ def _context() -> Any:
             store_backend_defaults=base.InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
         ),
     )
+    asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
+    return asset.add_batch_definition_whole_dataframe("whole")
 
 
-def _example(frame: pd.DataFrame, row: Any, column: Any, name: str | None, noun: str) -> Example:
+def _example(frame: pd.DataFrame, row: Any, column: str, name: str | None) -> Example:
     called = None if name is None else _plain(frame.at[row, name])
-    return Example(_plain(frame.at[row, column]), called, int(row) + 1, noun)
+    return Example(_plain(frame.at[row, column]), called, int(row) + 1)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _plain(value: Any) -> Any:

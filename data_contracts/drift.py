@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts import suites
-from data_contracts.context import check
+from data_contracts.context import check_measures
 from data_contracts.findings import Finding
 from data_contracts.whole import MICROSECONDS
 from tsa_model.dataset import PERIODS, DatasetDescription
@@ -123,12 +123,12 @@ def check_drift(
         frame["psi"] = frame["psi"].where(frame["psi"] > 3 * frame["noise"], 0.0)
         warn = suites.steady_features(levels.psi_warn, levels.unknown_warn)
         stop = suites.steady_features(levels.psi_stop, levels.unknown_stop)
-        findings += check(frame, warn, "which", "", "warn") + check(frame, stop, "which", "")
+        findings += check_measures(frame, warn, "which", "warn") + check_measures(frame, stop, "which")
     if periods:
         frame = pd.DataFrame(periods)
         warn = suites.steady_periods(levels.history_warn, levels.label_warn)
         stop = suites.steady_periods(levels.history_stop, levels.label_stop)
-        findings += check(frame, warn, "period", "", "warn") + check(frame, stop, "period", "")
+        findings += check_measures(frame, warn, "period", "warn") + check_measures(frame, stop, "period")
     return findings
 
 

@@ -201,6 +201,7 @@ def _result(
         "ignored_columns": reading.ignored,
         "periods": reading.periods,
         "drift": reading.drift,
+        "drift_levels": dataset.drift.model_dump(),
     }
 
 

@@ -22,22 +22,19 @@ class Example:
     """One offending row."""
 
     value: Any
-    name: int | str | None = None
-    """What the row is called by: its order id as a rule."""
+    order_id: int | str | None = None
     row: int | None = None
     """Position in the input, counted from 1, header not counted."""
-    noun: str = "order"
-    """What `name` names."""
 
     def __str__(self) -> str:
         shown = "missing" if self.value is None else repr(self.value)
-        if self.name is not None:
-            return f"{shown} ({f'{self.noun} {self.name}'.strip()})"
+        if self.order_id is not None:
+            return f"{shown} (order {self.order_id})"
         return shown if self.row is None else f"{shown} (row {self.row:,})"
 
     def as_json(self) -> dict[str, Any]:
         """The example with JSON types only."""
-        return {self.noun or "name": _plain(self.name), "row": self.row, "value": _plain(self.value)}
+        return {"order_id": _plain(self.order_id), "row": self.row, "value": _plain(self.value)}
 
 
 @dataclass(frozen=True)
@@ -86,11 +83,7 @@ class Finding:
             "bad_rows": self.bad_rows,
             "detail": self.detail,
             "examples": [example.as_json() for example in self.examples[:20]],
-            "offending_order_ids": [
-                _plain(example.name)
-                for example in self.examples
-                if example.noun == "order" and example.name is not None
-            ],
+            "offending_order_ids": [_plain(e.order_id) for e in self.examples if e.order_id is not None],
         }
 
 

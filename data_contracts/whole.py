@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_contracts import suites
-from data_contracts.context import check
+from data_contracts.context import check_measures
 from data_contracts.findings import MAX_EXAMPLES, Example, Finding
 from tsa_model.dataset import PERIODS, DatasetDescription
 
@@ -113,5 +113,5 @@ def check_periods(summary: list[dict[str, Any]]) -> list[Finding]:
 
     frame = pd.DataFrame(summary)
     learned = frame["period"].isin(["train", "vali"])
-    findings = check(frame[learned], suites.learnable_periods(), "period", "period")
-    return findings + check(frame[~learned], suites.scorable_periods(), "period", "period", "warn")
+    findings = check_measures(frame[learned], suites.learnable_periods(), "period")
+    return findings + check_measures(frame[~learned], suites.scorable_periods(), "period", "warn")
