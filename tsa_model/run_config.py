@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tsa_model.config import ModelSettings
 from tsa_model.dataset import DatasetDescription, read_description
@@ -17,6 +17,8 @@ class RunConfig(Settings):
     """The content of `configs/*.yaml`."""
 
     dataset: DatasetDescription
+    engine: Literal["duckdb", "pyspark"] = "duckdb"
+    """What sorts the events: DuckDB inside the process, or the Spark that is configured where it runs."""
     model: ModelSettings = ModelSettings()
     training: TrainConfig = TrainConfig()
     equivalence: GateConfig = GateConfig()

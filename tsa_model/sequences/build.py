@@ -10,6 +10,7 @@ from typing import Any
 from tsa_model.dataset import PERIODS, DatasetDescription
 from tsa_model.files import atomic_folder
 from tsa_model.run_config import RunConfig
+from tsa_model.sequences.engine import EngineName
 from tsa_model.sequences.event_log import prepare_event_log
 from tsa_model.sequences.preprocessing import Preprocessing, fit
 from tsa_model.sequences.quarantine import QUARANTINE
@@ -30,7 +31,8 @@ def build_sequences(events_path: str | Path, run: RunConfig, store_dir: str | Pa
     Returns:
         Counts for the stage table, `key_figure` among them.
     """
-    store = SequenceStore.build(events_path, RunConfig.load(run).dataset, store_dir)
+    run = RunConfig.load(run)
+    store = SequenceStore.build(events_path, run.dataset, store_dir, engine=run.engine)
     n_targets = {f"{period}_targets": len(store.targets(period)) for period in PERIODS}
     return {
         "key_figure": f"{len(store):,} orders, {sum(n_targets.values()):,} targets",
@@ -49,16 +51,21 @@ def build_store(
     description: DatasetDescription,
     directory: Path,
     preprocessing: Preprocessing | Mapping | str | Path | None,
+    engine: EngineName,
 ) -> None:
     """Write the store of `events` to `directory`; see `SequenceStore.build`."""
-    prepare = prepare_wide_log if description.layout == "wide" else prepare_event_log
     directory.parent.mkdir(parents=True, exist_ok=True)
     with (
         atomic_folder(directory) as folder,
         TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as work,
     ):
         files = ColumnFiles(Path(work) / "columns")
-        prepared = prepare(events, description, files, Path(work) / "engine", folder / QUARANTINE)
+        if description.layout == "wide":
+            prepared = prepare_wide_log(events, description, files, folder / QUARANTINE)
+        else:
+            prepared = prepare_event_log(
+                events, description, files, Path(work) / "engine", folder / QUARANTINE, engine
+            )
         if preprocessing is None:
             fitted = fit(prepared.orders, description)
         else:

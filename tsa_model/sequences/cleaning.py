@@ -5,6 +5,8 @@ A pure function from Arrow to Arrow, so that any engine can apply it part by par
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +22,7 @@ from tsa_model.sequences.casting import (
     cast_spelled_category,
 )
 from tsa_model.sequences.problems import Problems
-from tsa_model.sequences.reading import one_array
+from tsa_model.sequences.reading import BadEvents, one_array
 
 
 def wanted_columns(description: DatasetDescription) -> list[str]:
@@ -68,6 +70,47 @@ def clean(part: pa.Table, description: DatasetDescription) -> pa.Table:
     for place, column in enumerate(description.raw_numerical):
         add(f"n{place}", column, cast_number(raw[column]), column not in description.may_be_missing)
     return pa.table(columns | problems.columns())
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Rows that cannot be used."""
+
+    order_ids: pa.Array
+    """Their raw order ids."""
+    reasons: pa.Array
+    values: pa.Array
+    rows: pa.Table
+    """As they came."""
+
+
+def split_bad(
+    part: pa.Table, cleaned: pa.Table, description: DatasetDescription
+) -> tuple[pa.Table, Aside | None]:
+    """Divide a cleaned part into usable rows, without `problem` and `value`, and the others."""
+    is_bad = pc.is_valid(cleaned["problem"])
+    usable = cleaned.drop_columns(["problem", "value"])
+    if not pc.any(is_bad, min_count=0).as_py():
+        return usable, None
+    wrong = cleaned.filter(is_bad)
+    rows = part.filter(is_bad)
+    order_ids = one_array(rows[description.order_id])
+    aside = Aside(order_ids, one_array(wrong["problem"]), one_array(wrong["value"]), rows)
+    return usable.filter(pc.invert(is_bad)), aside
+
+
+def check_same_types(
+    origin: str, schema: pa.Schema, first: pa.Schema, description: DatasetDescription
+) -> None:
+    """Refuse a part whose ids have another type than those of the first part."""
+    columns = {"order_id": description.order_id, "customer": description.customer_id}
+    columns |= {"card": description.card_id} if description.card_id is not None else {}
+    for name, column in columns.items():
+        if schema.field(name).type != first.field(name).type:
+            raise BadEvents(
+                f"{origin}: column {column!r} is {schema.field(name).type} here "
+                f"and {first.field(name).type} in the first rows; give it one type"
+            )
 
 
 def _plain(values: pa.Array) -> pa.Array:

@@ -1,23 +1,58 @@
-"""The relational work, once, as Ibis expressions: an embedded DuckDB runs them."""
+"""The relational work, once, as Ibis expressions; DuckDB inside this process runs them by default."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tsa_model.dataset import DatasetDescription
+from tsa_model.sequences.cleaning import check_same_types, clean, split_bad, wanted_columns
+from tsa_model.sequences.quarantine import BadRows
+from tsa_model.sequences.reading import is_text, read_parts
+
+EngineName = Literal["duckdb", "pyspark"]
 
 MEMORY_LIMIT = "400MB"
 """DuckDB's own limit; a process takes about 150 MB more. What does not fit goes to a temporary folder."""
 STREAM_ROWS = 2**17
 
 
+class Engine(Protocol):
+    """Where cleaned events lie and queries run; both engines give the same rows in the same order."""
+
+    def load(self, events: Any, description: DatasetDescription, bad: BadRows) -> tuple[ir.Table, int]:
+        """Read and clean raw events; return the usable rows as a table, and the number of rows read."""
+
+    def fetch(self, expression: ir.Table) -> pa.Table:
+        """Run a query with a small result."""
+
+    def stream(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
+        """Run a query and read its rows in order, part by part."""
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+
+
+def open_engine(name: EngineName, work: Path) -> Engine:
+    """Open an engine that may write temporary files into the folder `work`."""
+    if name == "pyspark":
+        from tsa_model.sequences.spark import SparkEngine
+
+        return SparkEngine(work)
+    return DuckDBEngine(work)
+
+
 class DuckDBEngine:
-    """DuckDB inside this process, confined to one folder."""
+    """DuckDB inside this process, within a memory limit."""
 
     def __init__(self, work: Path) -> None:
+        self._clean = work / "clean.parquet"
         self._connection = ibis.duckdb.connect(
             memory_limit=MEMORY_LIMIT,
             temp_directory=str(work / "duckdb"),
@@ -26,21 +61,40 @@ class DuckDBEngine:
             autoload_known_extensions=False,
         )
 
-    def table(self, parquet: Path) -> ir.Table:
-        """Open a Parquet file as a table."""
-        return self._connection.read_parquet(parquet)
+    def load(self, events: Any, description: DatasetDescription, bad: BadRows) -> tuple[ir.Table, int]:
+        """See `Engine`; the parts are cleaned one after the other into a Parquet file."""
+        n_rows, writer = 0, None
+        try:
+            for origin, part in read_parts(events, wanted_columns(description)):
+                n_rows += len(part)
+                cleaned, aside = split_bad(part, clean(part, description), description)
+                if aside is not None:
+                    bad.add(origin, aside.order_ids, aside.reasons, aside.values, aside.rows)
+                if writer is None:
+                    texts = [field.name for field in cleaned.schema if is_text(field.type)]
+                    writer = pq.ParquetWriter(
+                        self._clean, cleaned.schema, compression="lz4", use_dictionary=texts
+                    )
+                check_same_types(origin, cleaned.schema, writer.schema, description)
+                writer.write_table(cleaned)
+        finally:
+            if writer is not None:
+                writer.close()
+        if writer is None:
+            return ibis.memtable({"order_id": []}), 0
+        return self._connection.read_parquet(self._clean), n_rows
 
     def fetch(self, expression: ir.Table) -> pa.Table:
-        """Run a query with a small result."""
-        return expression.to_pyarrow()
+        """See `Engine`."""
+        return self._connection.con.sql(self._connection.compile(expression)).to_arrow_table()
 
     def stream(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
-        """Run a query and read its rows in order, part by part."""
+        """See `Engine`; DuckDB sorts within its limit and hands out the result bit by bit."""
         query = self._connection.compile(expression)
         yield from self._connection.con.sql(query).to_arrow_reader(STREAM_ROWS)
 
     def close(self) -> None:
-        """Free the engine's memory."""
+        """See `Engine`."""
         self._connection.disconnect()
 
 
@@ -50,7 +104,7 @@ def repeated_rows(events: ir.Table) -> ir.Table:
     return events.semi_join(counted.filter(counted.rows > 1), "order_id")
 
 
-def whole_number_columns(engine: DuckDBEngine, events: ir.Table) -> list[str]:
+def whole_number_columns(engine: Engine, events: ir.Table) -> list[str]:
     """Id columns of which every text is a whole number in its usual spelling ("7", not "007")."""
     names = [name for name in ("order_id", "customer", "card") if name in events.columns]
     usual = {name: events[name].re_search(r"^(0|-?[1-9][0-9]{0,17})$").all() for name in names}

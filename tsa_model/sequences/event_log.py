@@ -8,13 +8,19 @@ from typing import Any
 from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.columns import KeyedEvents, Prepared
 from tsa_model.sequences.derived import add_calendar_columns, add_window_columns
+from tsa_model.sequences.engine import EngineName
 from tsa_model.sequences.ingest import ingest
 from tsa_model.sequences.orderings import order_by_key
 from tsa_model.sequences.spill import ColumnFiles
 
 
 def prepare_event_log(
-    events: Any, description: DatasetDescription, files: ColumnFiles, work: Path, bad_path: Path
+    events: Any,
+    description: DatasetDescription,
+    files: ColumnFiles,
+    work: Path,
+    bad_path: Path,
+    engine: EngineName = "duckdb",
 ) -> Prepared:
     """Read an event log, sort it by each key, and compute the derived columns.
 
@@ -24,11 +30,12 @@ def prepare_event_log(
         files: where the columns are written; the result maps them.
         work: a folder to make, for temporary files.
         bad_path: where the quarantine file is written, if there is anything to write.
+        engine: what runs the relational work.
 
     Raises:
         BadEvents: the events cannot be used.
     """
-    ingested = ingest(events, description, files, work, bad_path)
+    ingested = ingest(events, description, files, work, bad_path, engine)
     orders = ingested.orders
     add_calendar_columns(orders, description, files)
     keyed = {}

@@ -11,14 +11,20 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tsa_model.dataset import DatasetDescription
-from tsa_model.sequences.cleaning import clean, wanted_columns
+from tsa_model.sequences.cleaning import wanted_columns
 from tsa_model.sequences.columns import NO_KEY, Orders
-from tsa_model.sequences.engine import DuckDBEngine, chronological, repeated_rows, whole_number_columns
+from tsa_model.sequences.engine import (
+    Engine,
+    EngineName,
+    chronological,
+    open_engine,
+    repeated_rows,
+    whole_number_columns,
+)
 from tsa_model.sequences.quarantine import REPEATED, BadRows
-from tsa_model.sequences.reading import BadEvents, are_text_files, is_text, read_parts
+from tsa_model.sequences.reading import BadEvents, are_text_files
 from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
 
 ORDERING_NAMES = {"customer": "cid", "card": "ccid"}
@@ -38,7 +44,12 @@ class Ingested:
 
 
 def ingest(
-    events: Any, description: DatasetDescription, files: ColumnFiles, work: Path, bad_path: Path
+    events: Any,
+    description: DatasetDescription,
+    files: ColumnFiles,
+    work: Path,
+    bad_path: Path,
+    engine_name: EngineName = "duckdb",
 ) -> Ingested:
     """Read, check and sort events.
 
@@ -48,16 +59,20 @@ def ingest(
         files: where the columns are written.
         work: a folder to make, for temporary files.
         bad_path: where the quarantine file is written, if there is anything to write.
+        engine_name: what runs the relational work.
 
     Raises:
         BadEvents: the events cannot be used.
     """
     work.mkdir()
-    engine = DuckDBEngine(work)
+    engine = open_engine(engine_name, work)
     try:
         with BadRows(description, bad_path) as bad:
-            n_rows = _write_clean(events, description, work / "clean.parquet", bad)
-            table = engine.table(work / "clean.parquet")
+            table, n_rows = engine.load(events, description, bad)
+            if not n_rows:
+                raise BadEvents(
+                    f"{events if isinstance(events, (str, Path)) else 'events'}: there are no rows"
+                )
             table = _without_repeated(engine, table, bad, description)
             bad.check(n_rows)
         keys = [name for name in ORDERING_NAMES if name in table.columns]
@@ -68,51 +83,8 @@ def ingest(
     return Ingested(orders, {ORDERING_NAMES[key]: files.read(key) for key in keys}, bad.n_rows)
 
 
-def _write_clean(events: Any, description: DatasetDescription, path: Path, bad: BadRows) -> int:
-    """Clean part by part into one Parquet file; return the number of rows read."""
-    n_rows, writer = 0, None
-    try:
-        for origin, part in read_parts(events, wanted_columns(description)):
-            cleaned = clean(part, description)
-            n_rows += len(part)
-            is_bad = pc.is_valid(cleaned["problem"])
-            if pc.any(is_bad, min_count=0).as_py():
-                wrong = cleaned.filter(is_bad)
-                order_ids = part[description.order_id].filter(is_bad)
-                bad.add(origin, order_ids, _flat(wrong["problem"]), wrong["value"], part.filter(is_bad))
-                cleaned = cleaned.filter(pc.invert(is_bad))
-            cleaned = cleaned.drop_columns(["problem", "value"])
-            if writer is None:
-                texts = [f.name for f in cleaned.schema if is_text(f.type)]
-                writer = pq.ParquetWriter(path, cleaned.schema, compression="lz4", use_dictionary=texts)
-            _check_same_types(origin, cleaned.schema, writer.schema, description)
-            writer.write_table(cleaned)
-    finally:
-        if writer is not None:
-            writer.close()
-    if not n_rows:
-        raise BadEvents(f"{events if isinstance(events, (str, Path)) else 'the events'}: there are no rows")
-    return n_rows
-
-
-def _check_same_types(
-    origin: str, schema: pa.Schema, first: pa.Schema, description: DatasetDescription
-) -> None:
-    named = {
-        "order_id": description.order_id,
-        "customer": description.customer_id,
-        "card": description.card_id,
-    }
-    for name, column in named.items():
-        if column is not None and schema.field(name).type != first.field(name).type:
-            raise BadEvents(
-                f"{origin}: column {column!r} is {schema.field(name).type} here "
-                f"and {first.field(name).type} in the first rows; give it one type"
-            )
-
-
 def _without_repeated(
-    engine: DuckDBEngine, table: ir.Table, bad: BadRows, description: DatasetDescription
+    engine: Engine, table: ir.Table, bad: BadRows, description: DatasetDescription
 ) -> ir.Table:
     """Set aside every row whose order id another row has: which of them is right cannot be known."""
     repeated = repeated_rows(table)
@@ -138,7 +110,7 @@ def _as_they_came(cleaned: pa.Table, description: DatasetDescription) -> pa.Tabl
 
 
 def _spill(
-    engine: DuckDBEngine,
+    engine: Engine,
     events: ir.Table,
     keys: list[str],
     description: DatasetDescription,
@@ -166,7 +138,3 @@ def _spill(
     for place, column in enumerate(description.raw_numerical):
         orders.numerical.add(column, partial(files.read, f"n{place}"))
     return orders
-
-
-def _flat(column: pa.ChunkedArray) -> pa.Array:
-    return pa.concat_arrays(column.chunks)

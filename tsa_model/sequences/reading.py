@@ -47,7 +47,7 @@ def read_parts(
     Raises:
         BadEvents: no file, an unknown or damaged format, or a column missing or doubled.
     """
-    if isinstance(events, (str, Path)) or _is_paths(events):
+    if is_events_path(events):
         for path in find_files(events):
             yield from ((str(path), part) for part in _file_parts(path, columns, cells))
     else:
@@ -71,9 +71,7 @@ def find_files(events: str | Path | Sequence[str | Path]) -> list[Path]:
 
 def are_text_files(events: Any) -> bool:
     """Whether the events are CSV files, which know no types."""
-    if not isinstance(events, (str, Path)) and not _is_paths(events):
-        return False
-    return file_format(find_files(events)[0]) == "csv"
+    return is_events_path(events) and file_format(find_files(events)[0]) == "csv"
 
 
 def file_format(path: Path) -> str:
@@ -107,8 +105,11 @@ def check_columns(origin: str, present: Sequence[str], wanted: Sequence[str]) ->
         raise BadEvents(f"{origin}: more than one column is named {twice[0]!r}")
 
 
-def _is_paths(events: Any) -> bool:
-    return isinstance(events, (list, tuple)) and all(isinstance(path, (str, Path)) for path in events)
+def is_events_path(events: Any) -> bool:
+    """Whether events are given as a path or several, not as a table."""
+    if isinstance(events, (list, tuple)):
+        return all(isinstance(path, (str, Path)) for path in events)
+    return isinstance(events, (str, Path))
 
 
 def _is_data(path: Path, folder: Path) -> bool:

@@ -19,6 +19,8 @@ from tsa_model.sequences.storage import read_manifest, read_npy
 if TYPE_CHECKING:
     import torch
 
+    from tsa_model.sequences.engine import EngineName
+
 MAX_TIME_S = 1e7
 BLOCK = 64
 """Sequences gathered at a time."""
@@ -83,6 +85,7 @@ class SequenceStore:
         dataset_description: DatasetDescription | dict[str, Any] | str | Path,
         directory: str | Path,
         preprocessing: Preprocessing | Mapping | str | Path | None = None,
+        engine: EngineName = "duckdb",
     ) -> SequenceStore:
         """Build a store; `directory` is replaced once the new store is whole.
 
@@ -92,13 +95,16 @@ class SequenceStore:
             directory: the folder to make.
             preprocessing: vocabulary, scaler and defaults fitted earlier (a JSON file, for instance another
                 store's `preprocessing.json`); None fits them on the training window.
+            engine: `duckdb` works inside this process; `pyspark` in the Spark session that is active, or that
+                Spark's own settings describe. The store is the same. Wide rows need neither.
 
         Raises:
             ValueError: the events do not fit the description; nothing is written then.
         """
         from tsa_model.sequences.build import build_store
 
-        build_store(events, DatasetDescription.load(dataset_description), Path(directory), preprocessing)
+        description = DatasetDescription.load(dataset_description)
+        build_store(events, description, Path(directory), preprocessing, engine)
         return cls.open(directory)
 
     @classmethod

@@ -24,7 +24,7 @@ PART_CELLS = 250_000
 
 
 def prepare_wide_log(
-    events: Any, description: DatasetDescription, files: ColumnFiles, work: Path, bad_path: Path
+    events: Any, description: DatasetDescription, files: ColumnFiles, bad_path: Path
 ) -> Prepared:
     """Read wide rows.
 
@@ -32,7 +32,6 @@ def prepare_wide_log(
         events: see `read_parts`.
         description: roles, and what to do with bad rows.
         files: where the columns are written; the result maps them.
-        work: not needed here.
         bad_path: where the quarantine file is written, if there is anything to write.
 
     Raises:
