@@ -4,8 +4,9 @@
     python benchmarks/mutants.py --only mask    # those whose name contains a word
     python benchmarks/mutants.py --markdown docs/KILL_MATRIX.md
 
-A mutant is a change of source text. The package is copied to a temporary folder, the change is made there, and a
-forked process imports the copy and runs the whole gate on a small network with it.
+A mutant is a change of source text (`mutant_catalogue.py`). The package is copied to a temporary folder, the
+change is made there, and a forked process imports the copy and runs the whole gate with it on a small network
+that the unchanged code has trained.
 """
 
 from __future__ import annotations
@@ -17,272 +18,25 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from mutant_catalogue import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[1]
-FAST = "network/fast/__init__.py"
-ATTENTION = "network/fast/attention.py"
-LAYERS = "network/fast/layers.py"
-EXPERTS = "network/fast/experts.py"
-AGGREGATION = "network/fast/aggregation.py"
-PIECES = "network/fast/pieces.py"
-BLOCKS = "network/blocks.py"
-NETWORKS = "network/networks.py"
-FUNCTIONAL = "losses/functional.py"
-LOSSES = "losses/modules.py"
 CHECKS = range(9)
+SUBJECTS = ("dual", "single", "one_head")
+TRAINING_STEPS = 10
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One fault.
+def configuration(subject: str) -> Any:
+    """The small network a mutant is tried on."""
+    from tsa_model import ModelConfig
 
-    Attributes:
-        name: what is wrong.
-        file: below tsa_model.
-        changes: (old, new) texts; every occurrence of old is replaced, and there must be one.
-        subject: the small network it is tried on.
-        nth: replace only this occurrence.
-    """
-
-    name: str
-    file: str
-    changes: list[tuple[str, str]] = field(default_factory=list)
-    subject: str = "dual"
-    nth: int | None = None
-
-    def apply(self, package: Path) -> None:
-        """Change the copy of the package.
-
-        Raises:
-            ValueError: the text to change is not there: the catalogue is older than the code.
-        """
-        path = package / self.file
-        text = path.read_text(encoding="utf-8")
-        for old, new in self.changes:
-            if old not in text:
-                raise ValueError(f"mutant {self.name!r}: {self.file} does not contain {old!r}")
-            if self.nth is None:
-                text = text.replace(old, new)
-            else:
-                parts = text.split(old)
-                text = old.join(parts[: self.nth + 1]) + new + old.join(parts[self.nth + 1 :])
-        path.write_text(text, encoding="utf-8")
-
-
-def _m(name: str, file: str, old: str, new: str, subject: str = "dual", nth: int | None = None) -> Mutant:
-    return Mutant(name, file, [(old, new)], subject, nth)
-
-
-MASK = 'padding_B1T.masked_fill(key_padding_mask_BT, float("-inf"))'
-NORM = "x_BLE = block.layer_norm_feature(_order_vectors(block, x_cat_BLF, x_num_BLF))"
-NORM_EPS = """x_BLE = _order_vectors(block, x_cat_BLF, x_num_BLF)
-    norm = block.layer_norm_feature
-    x_BLE = functional.layer_norm(x_BLE, norm.normalized_shape, norm.weight, norm.bias, 1e-6)"""
-GATES = "(x_BTE.reshape(-1, E) @ block.gate.w_gating).t()"
-GATES_BF16 = """(
-        (x_BTE.reshape(-1, E).bfloat16() @ block.gate.w_gating.bfloat16()).to(x_BTE.dtype)
-        if x_BTE.dtype == torch.float32
-        else x_BTE.reshape(-1, E) @ block.gate.w_gating
-    ).t()"""
-FIRST_QUEUE = "queue_XBT = (first_1BT == expert_X11).cumsum(dim=1, dtype=torch.int32)"
-HEADS = "(y.view(B, T, H, E // H).transpose(1, 2) for y in qkv.chunk(3, dim=-1))"
-PADDED = "has_card_history_B = n_padded_B != ccid[3].shape[1] - 2"
-GATE = "raw_B2[:, 1] * has_card_history_B], dim=1)"
-
-MUTANTS = [
-    # Inputs and tokens
-    _m("mask inverted", ATTENTION, MASK, MASK.replace("(key", "(~key")),
-    _m("mask ignored", ATTENTION, "if key_padding_mask_BT is not None:", "if False:"),
-    _m("attention mask ignored", ATTENTION, "if attn_mask_TT is not None:", "if False:"),
-    _m(
-        "dummy token first",
-        FAST,
-        "torch.cat([x_BLE, block.dummy_order.expand(B, 1, E)], dim=1)",
-        "torch.cat([block.dummy_order.expand(B, 1, E), x_BLE], dim=1)",
-    ),
-    _m("dummy token's time first", FAST, "(time_seq_BL1, (0, 0, 0, 1))", "(time_seq_BL1, (0, 0, 1, 0))"),
-    _m("last order off by one", FAST, "x_num_BLF[:, -1, :, None]", "x_num_BLF[:, -2, :, None]"),
-    _m(
-        "categories shifted by one row",
-        FAST,
-        "block.embedding(x_cat_BLF[:, -1])",
-        "block.embedding((x_cat_BLF[:, -1] - 1).clamp(min=0))",
-    ),
-    _m(
-        "history's categories shifted by one row",
-        AGGREGATION,
-        "ids.t().reshape(-1)",
-        "(ids.t().reshape(-1) - 1).clamp(min=0)",
-    ),
-    _m(
-        "numerical rows shifted (feature attention)",
-        FAST,
-        "first = block.n_embedding - block.n_num_features + 1",
-        "first = block.n_embedding - block.n_num_features",
-        nth=1,
-    ),
-    _m(
-        "numerical rows shifted (order attention)",
-        FAST,
-        "first = block.n_embedding - block.n_num_features + 1",
-        "first = block.n_embedding - block.n_num_features + 2",
-        nth=0,
-    ),
-    _m(
-        "padding told by categories alone",
-        FAST,
-        "(x_cat_nF == 0).all(dim=1) & (x_num_nF == 0).all(dim=1)",
-        "(x_cat_nF == 0).all(dim=1)",
-    ),
-    _m("table not shared", NETWORKS, "self.order_attention_ccid = _order_attention(config, self.embedding,",
-       "self.order_attention_ccid = _order_attention("
-       "config, nn.Embedding(config.n_embedding + 2, D, padding_idx=0),"),
-    _m(
-        "bias used in order attention",
-        FAST,
-        "x_mE = torch.cat([cat_mD, num_mD], dim=1)",
-        "x_mE = torch.cat([cat_mD + block.emb_tbl_bias[0], num_mD], dim=1)",
-    ),
-    _m("bias dropped in feature attention", FAST, "if block.emb_tbl_bias is not None:", "if False:"),
-    _m("engineered bias dropped", FAST, "if block.engineered_emb_tbl_bias is not None:", "if False:"),
-    # Time
-    _m("time sign", ATTENTION, "(time_BT1 - time_BT1.transpose(1, 2))", "(time_BT1.transpose(1, 2) - time_BT1)"),
-    _m("time unit", ATTENTION, "TIME_SCALE_S = 1e6", "TIME_SCALE_S = 1e3"),
-    _m("time factor added", ATTENTION, "torch.addcmul(bias, logits, factor)", "bias + logits + factor"),
-    _m("time ignored", FAST, "if block.use_time_seq else None", "if False else None"),
-    # Attention
-    _m("scale dropped", ATTENTION, "(q * (E // H) ** -0.5) @", "q @"),
-    _m("scale of the folded projections", ATTENTION, "scale = len(b_q) ** -0.5", "scale = len(b_q) ** -0.25",
-       "one_head"),
-    _m("scale of the read-out token", ATTENTION, ".view(B, H, d) * d**-0.5", ".view(B, H, d) * E**-0.5"),
-    _m("query and key swapped", ATTENTION, "q, k, v = (y.view", "k, q, v = (y.view"),
-    _m("heads interleaved", ATTENTION, HEADS,
-       "(y.view(B, T, E // H, H).permute(0, 3, 1, 2) for y in qkv.chunk(3, dim=-1))"),
-    _m("key bias dropped", ATTENTION, "logits_BHT = logits_BHT + (q_BHd", "logits_BHT = logits_BHT + 0 * (q_BHd"),
-    _m("value bias dropped", ATTENTION, "* b_v.view(H, d)", "* 0"),
-    _m("folded key bias dropped", ATTENTION, "w_key_bias=(b_k @ w_q) * scale", "w_key_bias=(b_k @ w_q) * 0",
-       "one_head"),
-    # Layers
-    _m(
-        "pre-norm for post-norm",
-        LAYERS,
-        "layer.layer_norm1(x + layer.dropout1(attend(x, scaling)))",
-        "x + layer.dropout1(attend(layer.layer_norm1(x), scaling))",
-    ),
-    _m(
-        "post-norm for pre-norm",
-        LAYERS,
-        "x + layer.dropout1(attend(layer.layer_norm1(x), Scaling()))",
-        "layer.layer_norm1(x + layer.dropout1(attend(x, Scaling())))",
-    ),
-    _m("layer norms swapped", LAYERS, "layer.layer_norm2(x + layer.dropout2(y)) for",
-       "layer.layer_norm1(x + layer.dropout2(y)) for"),
-    _m("residual dropped in the last layer", LAYERS, "return x_BD + layer.dropout2(y_BD)",
-       "return layer.dropout2(y_BD)"),
-    _m("layer norm eps", FAST, NORM, NORM_EPS),
-    _m("layer norm eps in both computations", BLOCKS, "self.layer_norm1 = nn.LayerNorm(dim)",
-       "self.layer_norm1 = nn.LayerNorm(dim, eps=1e-6)"),
-    _m("a layer skipped", FAST, "for i, layer in enumerate(body):", "for i, layer in enumerate(body[1:]):"),
-    _m("LeakyReLU slope", AGGREGATION, "NEGATIVE_SLOPE = 0.01", "NEGATIVE_SLOPE = 0.02"),
-    _m("LeakyReLU slope of the plain encoder", BLOCKS, "nn.LeakyReLU(0.01)", "nn.LeakyReLU(0.1)"),
-    _m("ReLU for LeakyReLU", AGGREGATION, "functional.leaky_relu_(h, NEGATIVE_SLOPE)", "functional.relu_(h)"),
-    # Mixture of experts
-    _m("second expert dropped", EXPERTS, 'if policy == "none":', 'if policy in ("none", "all"):'),
-    _m(
-        "gates renormalised after capacity",
-        EXPERTS,
-        "return Choice(expert_2BT, gate_2BT, kept_2BT)",
-        "return Choice(expert_2BT, gate_2BT / ((gate_2BT * kept_2BT).sum(dim=0) + 1e-9), kept_2BT)",
-    ),
-    _m("gates not normalised", EXPERTS, "gate_2BT / (gate_2BT.sum(dim=0) + 1e-9)", "gate_2BT"),
-    _m("gate eps 1e-8", EXPERTS, "+ 1e-9)", "+ 1e-8)"),
-    _m("gate eps 0", EXPERTS, "+ 1e-9)", "+ 0.0)"),
-    _m("expert without ReLU", EXPERTS, "@ w1[expert]).relu_()", "@ w1[expert])"),
-    Mutant(
-        "capacity factors swapped in both computations",
-        BLOCKS,
-        [
-            ("self.capacity_factor_train = 1.25", "self.capacity_factor_train = 2.0"),
-            ("self.capacity_factor_eval = 2.0", "self.capacity_factor_eval = 1.25"),
-        ],
-    ),
-    _m("least capacity in both computations", BLOCKS, "MIN_EXPERT_CAPACITY = 4", "MIN_EXPERT_CAPACITY = 1"),
-    _m("capacity off by one", EXPERTS, ".gather(0, first_1BT)[0] <= capacity", ".gather(0, first_1BT)[0] < capacity"),
-    _m("slot order reversed", EXPERTS, FIRST_QUEUE,
-       "queue_XBT = (first_1BT == expert_X11).flip(1).cumsum(dim=1, dtype=torch.int32).flip(1)"),
-    _m("second choices do not queue behind the first", EXPERTS, ".cumsum(dim=1, dtype=torch.int32) + accepted_X1T",
-       ".cumsum(dim=1, dtype=torch.int32)"),
-    _m("random policy's threshold", EXPERTS, "gate_2BT[1].detach() / 0.2", "gate_2BT[1].detach() / 0.25"),
-    _m("draws of the first positions", EXPERTS, "draws[n_positions - T :]", "draws[:T]"),
-    _m("policies of training and evaluation swapped in both", BLOCKS,
-       "return self.second_policy_train if self.training else self.second_policy_eval",
-       "return self.second_policy_eval if self.training else self.second_policy_train"),
-    _m("no capacity in training in both", BLOCKS, "return self.deterministic_eval and not self.training",
-       "return self.deterministic_eval"),
-    # The dual network
-    _m("gate columns swapped", FAST, "order_BE = gate_B2[:, :1] *", "order_BE = gate_B2[:, 1:] *"),
-    _m("gate renormalised", FAST, GATE, GATE + "\n    gate_B2 = gate_B2 / gate_B2.sum(dim=1, keepdim=True)"),
-    _m("empty-card rule off by one", FAST, PADDED, PADDED.replace("- 2", "- 1")),
-    _m("empty-card rule as an inequality", FAST, PADDED, PADDED.replace("!=", "<")),
-    _m("empty-card rule ignored", FAST, "raw_B2[:, 1] * has_card_history_B", "raw_B2[:, 1]"),
-    _m("threshold ≥ for >", FAST, "gate_B2[:, 1] > network.gate_threshold", "gate_B2[:, 1] >= network.gate_threshold"),
-    _m("threshold 0.06 in both computations", NETWORKS, "self.gate_threshold = config.gate_threshold",
-       "self.gate_threshold = config.gate_threshold + 0.01"),
-    _m("card reads the customer's history", FAST, "*(x.index_select(0, with_card) for x in ccid)",
-       "*(x.index_select(0, with_card) for x in cid)"),
-    _m("gate reads the histories swapped", FAST, "return gate(*both, attn_mask_TT).chunk(2)",
-       "return gate(*both, attn_mask_TT).chunk(2)[::-1]"),
-    _m("ensemble parts swapped", FAST, "torch.cat([combined_BE, feature_BD], dim=-1)",
-       "torch.cat([feature_BD, combined_BE], dim=-1)"),
-    _m("last layer norm dropped", FAST, "combined_BE = network.layer_norm(order_BE)", "combined_BE = order_BE"),
-    _m("MLP branch without layer norm", FAST, "network.mlp_layer_norm(network.mlp(current))", "network.mlp(current)",
-       "single"),
-    # Batches
-    _m("row order not restored", FAST, "x_BE = x_BE.index_select(0, back)", "x_BE = x_BE"),
-    _m("rows cut to the shortest", PIECES, "first_B[index[0]]", "first_B[index[-1]]"),
-    # Precision and randomness
-    _m("float16 somewhere", FAST, "network.layer_norm(order_BE)", "network.layer_norm(order_BE.half().to(order_BE.dtype))"),
-    _m("float32 inside float64", FAST, "network.layer_norm(order_BE)",
-       "network.layer_norm(order_BE.float().to(order_BE.dtype))"),
-    _m("bfloat16 in the gate, in float32 only", EXPERTS, GATES, GATES_BF16),
-    _m("dropout left on", ATTENTION, "functional.dropout(weights_BHT, block.dropout, block.training)",
-       "functional.dropout(weights_BHT, block.dropout, True)"),
-    _m("dropout left out", LAYERS, "layer.dropout2(y)) for", "y) for"),
-    _m("dropout at half the rate", ATTENTION, "functional.dropout(weights_BHT, block.dropout, block.training)",
-       "functional.dropout(weights_BHT, block.dropout / 2, block.training)"),
-    # Gradients
-    _m("gate gradient halved", EXPERTS, "torch.linalg.vecdot(grad_h, h)", "0.5 * torch.linalg.vecdot(grad_h, h)"),
-    _m("gate gradient cut", EXPERTS, "gate_2BT = gates_XBT.gather(0, expert_2BT)",
-       "gate_2BT = gates_XBT.detach().gather(0, expert_2BT)"),
-    _m("encoder bias without gradient", AGGREGATION, "grads[2 * i + 1].add_(grad.sum(dim=1))", "pass"),
-    _m("padding row trained", AGGREGATION, "len(table), 0, False)", "len(table), -1, False)"),
-    _m("time left out of the gradient", ATTENTION, "grad_logits = (grad_logits * ctx.scaling.factor)",
-       "grad_logits = (grad_logits * 1)", "one_head"),
-    # Losses
-    _m("focal gamma", LOSSES, "alpha: float = 0.25, gamma: float = 2.0", "alpha: float = 0.25, gamma: float = 1.5"),
-    _m("focal alpha", LOSSES, "alpha: float = 0.25, gamma: float = 2.0", "alpha: float = 0.75, gamma: float = 2.0"),
-    _m("focal smoothing", FUNCTIONAL, "ONE_HOT_SMOOTHING = 1e-6", "ONE_HOT_SMOOTHING = 0.0"),
-    _m("label smoothing", FUNCTIONAL, "(1 - eps) + eps / logits_BC.shape[-1]", "(1 - eps)"),
-    _m("loss reduction", FUNCTIONAL, "return loss.sum() if reduction", "return loss.mean() if reduction"),
-    _m("default reduction", LOSSES, 'eps: float = 0.1, reduction: str = "mean"', 'eps: float = 0.1, reduction: str = "sum"'),
-    _m("asymmetric clip", FUNCTIONAL, "(1 - p_pos + clip)", "(1 - p_pos - clip)"),
-    _m("cyclical share", LOSSES, "max(self.epochs - 1, 1)", "self.epochs"),
-]  # fmt: skip
-
-
-def subject(name: str) -> tuple[Any, Any]:
-    """A small trained network and a sample, from the package that is imported."""
-    from tsa_model import ModelConfig, build_network
-    from tsa_model.equivalence.generated import ragged_rows
-    from tsa_model.equivalence.sample import make_sample
-
-    config = ModelConfig(
-        sequences="single" if name == "single" else "dual",
+    return ModelConfig(
+        sequences="single" if subject == "single" else "dual",
         n_cat_features=5,
         n_num_features=4,
         n_embedding=40,
@@ -290,40 +44,55 @@ def subject(name: str) -> tuple[Any, Any]:
         seq_len=9,
         dim_embedding_table=8,
         dim_attn_feedforward=12,
-        num_heads=1 if name == "one_head" else 2,
+        num_heads=1 if subject == "one_head" else 2,
         n_layers_order=2,
         n_layers_feature=2,
         num_experts=3,
         gate_embedding_dim=4,
         gate_hidden_dim=16,
         gate_feedforward_dim=8,
-        use_mlp=name == "single",
+        use_mlp=subject == "single",
         moe_eval="deterministic",
     )
+
+
+def train(subject: str, weights: Path) -> None:
+    """Train the network of a subject a little and save its weights."""
+    from tsa_model import build_network
+    from tsa_model.equivalence.generated import ragged_rows
+
+    config = configuration(subject)
     torch.manual_seed(0)
     network = build_network(config, "fast")
     batch = ragged_rows(config, 96, 0)
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=3e-3)
-    for _ in range(10):
+    for _ in range(TRAINING_STEPS):
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(network(batch)[0], batch["label"]).backward()
         optimizer.step()
-    return network.eval(), make_sample(batch, [f"order-{i}" for i in range(96)], config, n_real=60)
+    np.savez(weights, **{name: x.detach().numpy() for name, x in network.state_dict().items()})
 
 
-def judge_here(name: str) -> dict[str, Any]:
+def judge_here(subject: str, weights: Path) -> dict[str, Any]:
     """Verdict of the imported package's gate on its own network: failed checks, and why."""
-    from tsa_model import progress
+    from tsa_model import build_network, progress
     from tsa_model.equivalence.gate import Identity, judge
+    from tsa_model.equivalence.generated import ragged_rows
+    from tsa_model.equivalence.sample import make_sample
 
-    progress.report = lambda *_: None
-    network, sample = subject(name)
+    progress.report = lambda *_: None  # type: ignore[assignment]
+    config = configuration(subject)
+    network = build_network(config, "fast").eval()
+    with np.load(weights, allow_pickle=False) as stored:
+        network.load_state_dict({name: torch.from_numpy(stored[name]) for name in stored.files})
+    rows = ragged_rows(config, 96, 0)
+    sample = make_sample(rows, [f"order-{i}" for i in range(96)], config, n_real=60)
     verdict = judge(network, sample, Identity("", ""))
     return {"failed": [c.number for c in verdict.checks if not c.passed], "reason": verdict.reason}
 
 
-def run(mutant: Mutant | None, subject_name: str = "dual") -> dict[str, Any]:
-    """The verdict on a mutant (None = the code as it is), computed in a forked process on a changed copy."""
+def run(weights: Path, subject: str, mutant: Mutant | None = None) -> dict[str, Any]:
+    """The verdict on a mutant (None = the code as it is), from a forked process with a changed copy."""
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "tsa_model"
         shutil.copytree(ROOT / "tsa_model", package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -333,7 +102,7 @@ def run(mutant: Mutant | None, subject_name: str = "dual") -> dict[str, Any]:
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            _child(folder, writer, mutant.subject if mutant else subject_name)
+            _child(folder, writer, subject, weights)
         os.close(writer)
         with os.fdopen(reader) as stream:
             answer = stream.read()
@@ -341,7 +110,7 @@ def run(mutant: Mutant | None, subject_name: str = "dual") -> dict[str, Any]:
     return json.loads(answer) if answer else {"failed": [], "reason": "the process died"}
 
 
-def _child(folder: str, writer: int, subject_name: str) -> None:
+def _child(folder: str, writer: int, subject: str, weights: Path) -> None:
     """Import the copy, judge, answer, and leave without running anything of the parent's."""
     try:
         torch.set_num_threads(1)
@@ -350,7 +119,9 @@ def _child(folder: str, writer: int, subject_name: str) -> None:
 
         assert Path(tsa_model.__file__).is_relative_to(folder), "the copy was not imported"
         try:
-            answer = judge_here(subject_name)
+            if not weights.exists():
+                train(subject, weights)
+            answer = judge_here(subject, weights)
         except Exception as error:
             answer = {"failed": list(CHECKS), "reason": f"{type(error).__name__}: {error}"}
         os.write(writer, json.dumps(answer).encode())
@@ -367,6 +138,22 @@ def matrix(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def page(table: str, n: int, survivors: list[str]) -> str:
+    """The document that keeps the kill matrix."""
+    return f"""# Kill matrix of the equivalence gate
+
+Written by `python benchmarks/mutants.py --markdown docs/KILL_MATRIX.md`. Each mutant is the shipped code with
+one fault; ✗ marks the checks that reject it. "In both" means that the reference shares the faulty code, so
+that only the legacy baseline or a relation can see it.
+
+{n - len(survivors)} of {n} mutants are killed. Checks: 0 contract, 1 algebra in float64, 2 rounding in
+float32, 3 first divergence, 4 training, 5 metamorphic relations, 6 legacy baseline, 7 negative control,
+8 decisions.
+
+{table}
+"""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -374,42 +161,27 @@ def main() -> int:
     parser.add_argument("--only", default="", help="mutants whose name contains this")
     parser.add_argument("--markdown", type=Path, help="write the kill matrix to this file")
     options = parser.parse_args()
-    results: dict[str, dict[str, Any]] = {}
-    for name in ("dual", "single", "one_head"):
-        started = time.perf_counter()
-        clean = run(None, name)
-        print(
-            f"unchanged code, {name}: failed checks {clean['failed']} ({time.perf_counter() - started:.0f} s)"
-        )
-        if clean["failed"]:
-            print(f"the gate rejects correct code: {clean['reason']}", file=sys.stderr)
-            return 1
-    for mutant in MUTANTS:
-        if options.only in mutant.name:
-            results[mutant.name] = run(mutant)
-            word = "killed" if results[mutant.name]["failed"] else "SURVIVED"
-            print(f"{word}: {mutant.name}: {results[mutant.name]['reason'][:160]}", flush=True)
+    chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
+    with tempfile.TemporaryDirectory() as folder:
+        weights = {subject: Path(folder) / f"{subject}.npz" for subject in SUBJECTS}
+        for subject in SUBJECTS:
+            started = time.perf_counter()
+            clean = run(weights[subject], subject)
+            print(f"unchanged code, {subject}: {clean['reason']} ({time.perf_counter() - started:.0f} s)")
+            if clean["failed"]:
+                print("the gate rejects correct code", file=sys.stderr)
+                return 1
+        results: dict[str, dict[str, Any]] = {}
+        for mutant in chosen:
+            result = results[mutant.name] = run(weights[mutant.subject], mutant.subject, mutant)
+            word = "killed" if result["failed"] else "SURVIVED"
+            print(f"{word} by {result['failed']}: {mutant.name}: {result['reason'][:200]}", flush=True)
     survivors = [name for name, result in results.items() if not result["failed"]]
     table = matrix(results)
     print(f"\n{table}\n\n{len(results) - len(survivors)} of {len(results)} mutants killed")
     if options.markdown:
         options.markdown.write_text(page(table, len(results), survivors), encoding="utf-8")
     return 1 if survivors else 0
-
-
-def page(table: str, n: int, survivors: list[str]) -> str:
-    """The document that keeps the kill matrix."""
-    return f"""# Kill matrix of the equivalence gate
-
-Written by `python benchmarks/mutants.py --markdown docs/KILL_MATRIX.md`. Each mutant is the shipped code with one
-fault; ✗ marks the checks that reject it. "In both computations" means the fault is in code that the reference
-shares, so that only the legacy baseline or a relation can see it.
-
-{n - len(survivors)} of {n} mutants are killed. Checks: 0 contract, 1 algebra in float64, 2 rounding in float32,
-3 first divergence, 4 training, 5 metamorphic relations, 6 legacy baseline, 7 negative control, 8 decisions.
-
-{table}
-"""
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ def check_controls(evidence: Evidence) -> CheckResult:
         return conclude(4, "Training", "", compare_gradients("control", bad, TrainConfig()), "")
 
     controls: list[tuple[str, Callable[[Network], None], Callable[[Evidence], CheckResult]]] = [
-        ("the oldest order of each history is forgotten", _forget_oldest, algebra),
+        ("the oldest order of each history is forgotten", _forget_oldest, algebra)
+        if evidence.networks.shipped.config.seq_len > 1
+        else ("numbers of the current order are a thousandth larger", _scale_numbers, algebra),
         ("one weight of the classifier is off by 1e-5", _nudge_weight, algebra),
         ("the ensemble passes through float16", _half_precision, check_rounding),
         ("one block returns 1 + 1e-9 times the right value", _scale_block, divergence),
@@ -96,6 +98,14 @@ def _forget_oldest(network: Network) -> None:
         return (batch, *args[1:]), kwargs
 
     network.register_forward_pre_hook(forget, with_kwargs=True)
+
+
+def _scale_numbers(network: Network) -> None:
+    def scale(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple, dict]:
+        numbers = {names[1]: 1.001 * args[0][names[1]] for names in sequence_names(network.config)}
+        return ({**args[0], **numbers}, *args[1:]), kwargs
+
+    network.register_forward_pre_hook(scale, with_kwargs=True)
 
 
 def _nudge_weight(network: Network) -> None:
