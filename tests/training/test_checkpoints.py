@@ -25,9 +25,7 @@ def full_disk() -> Iterator[None]:
 def test_a_checkpoint_that_does_not_fit_is_a_clear_error(tmp_path: Path, full_disk: None) -> None:
     path = tmp_path / "last.ckpt"
     WholeFileIO().save_checkpoint({"weights": torch.ones(3)}, path)
-    with pytest.raises(
-        OSError, match=r"cannot write .*last\.ckpt .*: File too large; make room"
-    ):
+    with pytest.raises(OSError, match=r"cannot write .*last\.ckpt .*: File too large; make room"):
         WholeFileIO().save_checkpoint({"weights": torch.ones(10_000)}, path)
     assert WholeFileIO().load_checkpoint(path)["weights"].tolist() == [1, 1, 1]
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import DeviceStatsMonitor, LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from tsa_model.checkpoint import read_description, save_model
 from tsa_model.config import ModelConfig
@@ -189,13 +191,17 @@ def _fit(
     with warnings.catch_warnings():
         for noise in LIGHTNING_NOISE:
             warnings.filterwarnings("ignore", message=noise)
-        trainer.fit(
-            module,
-            train_dataloaders=TrainBatches(store, sequences, sampler),
-            val_dataloaders=validation,
-            ckpt_path=last if last.is_file() else None,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                module,
+                train_dataloaders=TrainBatches(store, sequences, sampler),
+                val_dataloaders=validation,
+                ckpt_path=last if last.is_file() else None,
+                weights_only=True,
+            )
+        except SIGTERMException as stopped:
+            # Lightning's own exception would end the process with status 0, as if it had finished.
+            raise SystemExit(128 + signal.SIGTERM) from stopped
     return module
 
 
