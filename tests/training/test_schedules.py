@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.small_training import small_run
 from torch import nn
 
+from tsa_model import build_network
+from tsa_model.sequences import SequenceStore
 from tsa_model.training.config import TrainConfig
+from tsa_model.training.runner import model_config
 from tsa_model.training.schedules import create_optimizer, create_schedule
 
 
 def rates(config: TrainConfig, total_steps: int) -> list[float]:
     """The learning rate of every step."""
-    optimizer = create_optimizer([nn.Parameter(torch.zeros(1))], config)
+    optimizer = create_optimizer(nn.Linear(1, 1), config)
     schedule = create_schedule(optimizer, config, total_steps)
     seen = []
     for _ in range(total_steps):
@@ -38,9 +42,28 @@ def test_constant_is_constant() -> None:
 
 
 def test_optimizer_is_the_configured_one_over_what_is_trained() -> None:
-    trained, stored = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2), requires_grad=False)
-    optimizer = create_optimizer([trained, stored], TrainConfig(optimizer="adamw", weight_decay=0.1))
+    module = nn.Linear(2, 2)
+    module.bias.requires_grad_(False)
+    optimizer = create_optimizer(module, TrainConfig(optimizer="adamw", weight_decay=0.1))
     assert isinstance(optimizer, torch.optim.AdamW)
-    group = optimizer.param_groups[0]
-    assert group["params"] == [trained]
+    (group,) = optimizer.param_groups
+    assert group["params"] == [module.weight]
     assert (group["weight_decay"], group["betas"]) == (0.1, (0.9, 0.999))
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "warmup", "constant"])
+def test_the_gate_may_have_a_rate_of_its_own(store: SequenceStore, schedule: str) -> None:
+    config = TrainConfig(schedule=schedule, learning_rate=1e-4, gate_rate_factor=0.1)
+    network = build_network(model_config(small_run(), store))
+    optimizer = create_optimizer(network, config)
+    create_schedule(optimizer, config, total_steps=50)
+    others, gate = optimizer.param_groups
+    assert gate["lr"] == pytest.approx(0.1 * others["lr"])
+    assert sum(p.numel() for p in gate["params"]) == sum(
+        p.numel()
+        for module in (network.gate_emb, network.gate_score)
+        for p in module.parameters()
+        if p.requires_grad
+    )
+    trained = [p for p in network.parameters() if p.requires_grad]
+    assert len(others["params"]) + len(gate["params"]) == len(trained)

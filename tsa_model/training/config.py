@@ -31,6 +31,9 @@ class TrainConfig(Settings):
     """Rate of `constant` and the first rate of `warmup`; `one_cycle` starts at max_learning_rate / 25."""
     max_learning_rate: PositiveFloat = 1e-3
     """Highest rate of `one_cycle` and `warmup`."""
+    gate_rate_factor: PositiveFloat = 1.0
+    """Learning rates of the dual network's gate as a multiple of all others'. Below 1 the gate cannot close
+    on one history before both are trained; closed, it stays so, because no gradient passes it."""
     schedule: Literal["one_cycle", "warmup", "constant"] = "one_cycle"
     """`warmup` rises linearly and then stays at its highest rate."""
     schedule_interval: Literal["step", "epoch"] = "step"

@@ -169,7 +169,7 @@ class TSAModule(pl.LightningModule):
     @override
     def configure_optimizers(self) -> Any:
         config = self.training_config
-        optimizer = create_optimizer(self.parameters(), config)
+        optimizer = create_optimizer(self.network, config)
         if config.schedule_interval == "epoch":
             total = config.max_epochs
         elif self.steps_per_epoch is None:
