@@ -1,17 +1,22 @@
 # The image of every stage. Torch is the CUDA build of the package index; for machines without a GPU, name an
 # index with CPU builds: --build-arg PIP_EXTRA_INDEX_URL=...
 ARG BASE=python:3.11-slim
-FROM ${BASE}
 
+# What to install, as a file that changes only when the dependencies do, whatever else pyproject.toml says.
+FROM ${BASE} AS requirements
+COPY pyproject.toml /
+RUN python -c "import tomllib; print(*tomllib.load(open('/pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+        > /requirements.txt
+
+FROM ${BASE}
 RUN useradd --uid 1000 --create-home tsa
 WORKDIR /app
 
-# The packages first: this layer, by far the largest, changes only when their versions do.
+# The packages first: by far the largest layer.
 ARG PIP_EXTRA_INDEX_URL
-COPY pyproject.toml constraints.txt /tmp/build/
-RUN python -c "import tomllib; print(*tomllib.load(open('/tmp/build/pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
-        > /tmp/build/requirements.txt \
-    && python -m pip install --no-cache-dir --disable-pip-version-check \
+COPY --from=requirements /requirements.txt /tmp/build/
+COPY constraints.txt /tmp/build/
+RUN python -m pip install --no-cache-dir --disable-pip-version-check \
         -c /tmp/build/constraints.txt -r /tmp/build/requirements.txt setuptools \
     && rm -rf /tmp/build
 
