@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from tsa_model.equivalence.baseline_files import Entry, read_baseline
 from tsa_model.equivalence.compare import difference
-from tsa_model.equivalence.networks import Networks, as_dtype, outputs
+from tsa_model.equivalence.networks import Networks, as_dtype, n_rows, outputs
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
 from tsa_model.equivalence.rounding import compare_rounding
-from tsa_model.equivalence.ties import observe, rows_at_risk
+from tsa_model.equivalence.ties import decision_margins, observe
 from tsa_model.equivalence.training import for_training
 from tsa_model.losses import create_loss_function
 from tsa_model.network.blocks import Implementation, MixtureOfExperts
@@ -105,10 +105,10 @@ def _rounding(entry: Entry, network: Network, notes: list[str]) -> list[Measurem
     (truth, decisions), (_, rounded) = (
         observe(n, entry.batch) for n in (networks.reference64, networks.reference)
     )
-    at_risk = rows_at_risk(decisions, rounded, network.config)
-    held = torch.where(~at_risk)[0] if decisions else torch.arange(len(entry.batch["label"]))
-    if len(held) < len(entry.batch["label"]):
-        notes.append(f"{title}: {len(entry.batch['label']) - len(held)} rows with a decision within rounding")
+    margins = decision_margins(decisions, rounded, network.config, n_rows(entry.batch))
+    (held,) = torch.where(margins > 1)
+    if len(held) < len(margins):
+        notes.append(f"{title}: float32 of {len(margins) - len(held)} rows with a decision within rounding")
     found = outputs(networks.shipped, entry.batch)
     measurements = []
     for name in found:

@@ -46,7 +46,6 @@ def check_contract(
         "Are these the trained weights, complete, in both networks, and is there something to compare?",
         measurements,
         shown,
-        notes=[f"{name}: {count} real rows" for name, count in sample.coverage.items()],
     )
 
 

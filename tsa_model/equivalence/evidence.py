@@ -13,7 +13,7 @@ from tsa_model.equivalence.effort import Effort
 from tsa_model.equivalence.networks import Batch, Networks, outputs, rows_of, traced
 from tsa_model.equivalence.probe import with_probe_weights
 from tsa_model.equivalence.sample import Sample
-from tsa_model.equivalence.ties import Decisions, observe, rows_at_risk
+from tsa_model.equivalence.ties import Decisions, decision_margins, observe
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,15 @@ class Evidence:
         return self._observed32[0]
 
     @cached_property
+    def margins(self) -> Tensor:
+        """Smallest margin of a row's decisions in units of float32's rounding error, [B]."""
+        truth, rounded = self._observed64[1], self._observed32[1]
+        return decision_margins(truth, rounded, self.networks.shipped.config, len(self.sample))
+
+    @property
     def at_risk(self) -> Tensor:
         """Rows with a decision that float32 rounding can turn, bool [B]."""
-        if not self._observed64[1]:
-            return torch.zeros(len(self.sample), dtype=torch.bool)
-        return rows_at_risk(self._observed64[1], self._observed32[1], self.networks.shipped.config)
+        return self.margins <= 1
 
     @cached_property
     def traced_rows(self) -> Tensor:
@@ -101,7 +105,7 @@ class Evidence:
         other = replace(self, networks=networks, sample=self.sample.part(rows))
         for name in ("truth", "rounded"):
             other.__dict__[name] = {key: x[rows] for key, x in getattr(self, name).items()}
-        other.__dict__["at_risk"] = self.at_risk[rows]
+        other.__dict__["margins"] = self.margins[rows]
         other.__dict__["traced_rows"] = torch.arange(len(rows))
         for name in ("traced_batch", "layers", "calls"):
             other.__dict__[name] = getattr(self, name)

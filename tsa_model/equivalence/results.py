@@ -33,7 +33,7 @@ class Measurement(Settings):
         """How many times the value fits below its bound; null where that says nothing."""
         if self.value is None or self.bound is None or self.relation == ">=":
             return None
-        return math.inf if self.value == 0 else self.bound / self.value
+        return math.inf if self.value <= 0 else self.bound / self.value
 
 
 class Plot(Settings):

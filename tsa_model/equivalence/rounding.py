@@ -18,7 +18,15 @@ from tsa_model.equivalence.blocks import LEAVES, Call, calls_of, replay
 from tsa_model.equivalence.compare import ulp_distance
 from tsa_model.equivalence.evidence import Evidence
 from tsa_model.equivalence.networks import outputs, rows_of
-from tsa_model.equivalence.results import CheckResult, Measurement, Plot, at_least, at_most, conclude
+from tsa_model.equivalence.results import (
+    CheckResult,
+    Measurement,
+    Plot,
+    at_least,
+    at_most,
+    conclude,
+    reported,
+)
 from tsa_model.equivalence.ties import other_choice, tied_tokens
 from tsa_model.network.blocks import MixtureOfExperts
 from tsa_model.network.networks import Network
@@ -52,6 +60,10 @@ def check_rounding(evidence: Evidence) -> CheckResult:
     share = 1 - at_risk[: sample.n_real].double().mean().item()
     measurements.append(at_least("share of real rows compared free-running", share, tolerance.FREE_RUNNING))
     (risky,) = torch.where(at_risk)
+    if len(risky) < len(sample):
+        closest = evidence.margins[~at_risk].min().item()
+        if closest < torch.inf:
+            measurements.append(reported("smallest decision margin of the other rows, in roundings", closest))
     measurements += _forced(evidence, risky[:N_FORCED])
     logits = (x["logits"][~at_risk] for x in (evidence.shipped_rounded, evidence.rounded, evidence.truth))
     return conclude(
@@ -175,13 +187,13 @@ def _nearest(call: Call, x: Tensor) -> float:
 
 
 def _risk_note(evidence: Evidence, risky: Tensor) -> str:
-    names = [evidence.sample.names[int(row)] for row in risky]
+    names = [f"{evidence.sample.names[int(row)]} ({evidence.margins[row]:.2g})" for row in risky]
     if not names:
         return "No row has a decision (second expert, card gate) that float32 rounding can turn."
     shown = ", ".join(names[:N_FORCED]) + (", ..." if len(names) > N_FORCED else "")
     return (
         f"{len(names)} rows have a decision (second against third expert, card gate against its threshold) "
-        f"whose margin is within float32 rounding, and are compared block by block: {shown}."
+        f"whose margin is within float32 rounding, and are compared block by block instead: {shown}."
     )
 
 

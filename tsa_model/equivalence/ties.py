@@ -34,25 +34,29 @@ Decisions = dict[str, tuple[Tensor, Tensor]]
 """Name → scores [B, G, X] that decide, and bool [B, G]: the decisions that can reach a row's output."""
 
 
-def rows_at_risk(truth: Decisions, rounded: Decisions, config: ModelConfig) -> Tensor:
-    """Rows, bool [B], with a decision whose margin is within float32's rounding error.
+def decision_margins(truth: Decisions, rounded: Decisions, config: ModelConfig, n: int) -> Tensor:
+    """Smallest margin of any decision of a row, in units of float32's rounding error, float64 [B].
+
+    At most 1: rounding can turn the decision. Infinite: the row takes no decision.
 
     Args:
         truth: the float64 reference's decisions, which give the margins.
         rounded: the float32 reference's, which give the error, row by row.
         config: of the network.
+        n: rows.
     """
-    risk_B = torch.zeros(len(next(iter(truth.values()))[0]) if truth else 0, dtype=torch.bool)
+    smallest_B = torch.full((n,), torch.inf, dtype=torch.float64)
     for name, (score_BGX, counts_BG) in truth.items():
         error_BGX = (rounded[name][0].double() - score_BGX).abs()
         both_BG = counts_BG & rounded[name][1]
         error_B = error_BGX.amax(-1).masked_fill(~both_BG, 0.0).amax(-1)
         scale_B = score_BGX.abs().amax(-1).masked_fill(~both_BG, 0.0).amax(-1)
-        margin_B = _margins(name, score_BGX, config).masked_fill(~both_BG, torch.inf).amin(-1)
         floor_B = tolerance.TIE_FLOOR_ULP * tolerance.unit(torch.float32) * scale_B
+        resolution_B = torch.maximum(tolerance.TIE_FACTOR * error_B, floor_B).clamp(min=1e-300)
+        margin_B = _margins(name, score_BGX, config).masked_fill(~both_BG, torch.inf).amin(-1) / resolution_B
         changed_B = (counts_BG != rounded[name][1]).any(-1)
-        risk_B |= (margin_B <= torch.maximum(tolerance.TIE_FACTOR * error_B, floor_B)) | changed_B
-    return risk_B
+        smallest_B = torch.minimum(smallest_B, margin_B.masked_fill(changed_B, 0.0))
+    return smallest_B
 
 
 def _margins(name: str, score_BGX: Tensor, config: ModelConfig) -> Tensor:
