@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # a loss needs it; loaded once here instead of in every fork
 from mutant_catalogue import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -63,8 +63,8 @@ def _facts(verdict: Verdict) -> str:
 def _overview(verdict: Verdict) -> str:
     rows = "".join(_overview_row(check) for check in verdict.checks)
     return f"""<h2>The checks</h2>
-<table class="overview"><tr><th></th><th>Check</th><th>Asks</th><th>Closest to its bound</th><th class=n>Value</th>
-<th class=n>Bound</th><th class=n>Margin</th></tr>{rows}</table>
+<table class="overview"><tr><th></th><th>Check</th><th>Asks</th><th>Closest to its bound</th>
+<th class=n>Value</th><th class=n>Bound</th><th class=n>Margin</th></tr>{rows}</table>
 <p class="note">Margin: how many times the measured value fits below its bound.</p>"""
 
 
