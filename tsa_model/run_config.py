@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tsa_model.config import ModelSettings
 from tsa_model.dataset import DatasetDescription, read_description
 from tsa_model.equivalence.config import GateConfig
+from tsa_model.scoring.config import ScoringConfig
 from tsa_model.settings import Settings
 from tsa_model.simulate import SimulationConfig
 from tsa_model.training.config import TrainConfig
@@ -22,6 +23,7 @@ class RunConfig(Settings):
     model: ModelSettings = ModelSettings()
     training: TrainConfig = TrainConfig()
     equivalence: GateConfig = GateConfig()
+    scoring: ScoringConfig = ScoringConfig()
     simulation: SimulationConfig | None = None
     """Where no events are given, these make them."""
 

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tsa_model.calibration.checks import checked_score
+from tsa_model.files import write_json
 
-def correct_prior(score: ArrayLike, sampled_prior: float, prior: float) -> NDArray[np.float64]:
-    """Carry probabilities from the share of fraud in training to the share in the population (Bayes' rule).
+
+@dataclass(frozen=True)
+class PriorCorrection:
+    """Bayes' rule between two shares of fraud; needs no labels, and trusts the model's own probabilities.
 
     Args:
-        score: probabilities in [0, 1] of a model trained where a share `sampled_prior` was fraud.
-        sampled_prior: share of fraud among the training orders, in (0, 1).
-        prior: share of fraud among the orders the probabilities are for, in (0, 1).
-
-    Returns:
-        Probabilities of the same shape; the order of the scores is kept.
-
-    Raises:
-        ValueError: a share is not in (0, 1).
+        sampled_prior: share of fraud among the training orders as the model saw them, in (0, 1).
+        prior: share of fraud where the scores are used, in (0, 1).
     """
-    for name, value in (("sampled_prior", sampled_prior), ("prior", prior)):
-        if not 0.0 < value < 1.0:
-            raise ValueError(f"{name}={value} is not in (0, 1)")
-    scores = np.asarray(score, dtype=np.float64)
-    fraud = scores * prior / sampled_prior
-    genuine = (1.0 - scores) * (1.0 - prior) / (1.0 - sampled_prior)
-    return fraud / (fraud + genuine)
+
+    sampled_prior: float
+    prior: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("sampled_prior", self.sampled_prior), ("prior", self.prior)):
+            if not 0.0 < value < 1.0:
+                raise ValueError(f"{name}={value} is not in (0, 1)")
+
+    def probability(self, score: ArrayLike) -> NDArray[np.float64]:
+        """Corrected probability of each score in [0, 1]; the order of the scores is kept."""
+        scores = checked_score(score).clip(0.0, 1.0)
+        fraud = scores * self.prior / self.sampled_prior
+        genuine = (1.0 - scores) * (1.0 - self.prior) / (1.0 - self.sampled_prior)
+        return fraud / (fraud + genuine)
+
+    def save(self, path: str | Path) -> None:
+        """Write both shares as JSON."""
+        write_json(path, {"method": "prior", "sampled_prior": self.sampled_prior, "prior": self.prior})
+
+    @classmethod
+    def load(cls, path: str | Path) -> PriorCorrection:
+        """Read what `save` wrote."""
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return cls(float(content["sampled_prior"]), float(content["prior"]))

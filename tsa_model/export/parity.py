@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tsa_model.config import ModelConfig
+from tsa_model.equivalence.generated import random_rows, sequence_names
 from tsa_model.export.network import input_names
 from tsa_model.export.session import ScoringSession
 from tsa_model.network.blocks import MixtureOfExperts
@@ -33,6 +35,7 @@ FRAGILE_MARGIN = 1e-6
 this, rounding decides and either outcome is right."""
 MAX_EXCUSED_SHARE = 0.01
 GRID_BATCHES = (1, 2, 7, 64)
+MORE_BATCHES = 8
 SHOWN_VALUES = 10
 ROWS_AT_ONCE = 32
 
@@ -89,9 +92,10 @@ def check_parity(network: Network, session: ScoringSession, batch: Batch, seed: 
     truth = _Truth(network)
     names = input_names(network.config)
     real = {name: batch[name] for name in names}
-    made = random_batch(network.config, len(real[names[0]]), seed)
+    made = made_rows(network.config, len(real[names[0]]), seed)
     parity = Parity(experts=truth.n_experts)
-    for part in _grid(real, made, network.config.seq_len):
+    parts = list(_grid(real, made, network.config.seq_len))
+    for part in itertools.chain(parts, _more_rows(truth, len(real[names[0]]), seed)):
         parity.grid.append((len(part[names[0]]), part[names[0]].shape[1]))
         _compare(parity, *truth(part), session.run(part))
     parity.experts_hit = truth.n_experts_hit
@@ -108,30 +112,22 @@ def check_parity(network: Network, session: ScoringSession, batch: Batch, seed: 
     return parity
 
 
-def random_batch(config: ModelConfig, n_rows: int, seed: int) -> dict[str, Tensor]:
-    """Rows of every history length, none real, of values the inputs may take."""
+def made_rows(config: ModelConfig, n_rows: int, seed: int) -> dict[str, Tensor]:
+    """Random rows whose histories have every length from none to all, in another order in each history."""
     generator = torch.Generator().manual_seed(seed)
-    L, Fc, Fn = config.seq_len, config.n_cat_features, config.n_num_features
-    batch: dict[str, Tensor] = {}
-    for suffix in ("",) if config.sequences == "single" else ("_cid", "_ccid"):
-        prefix = "x_seq" if suffix else "x"
-        # Lengths go round 0 … L, so that even a handful of rows has all padding and none.
-        real = (torch.arange(n_rows) * (L + 1) // max(n_rows - 1, 1)).clamp(max=L)
-        real = real[torch.randperm(n_rows, generator=generator)]
-        padding = torch.arange(L) < (L - real)[:, None]
-        last = max(config.n_embedding - Fn, 1)
-        cat = torch.randint(0, last + 1, (n_rows, L, Fc), generator=generator)
-        num = torch.rand(n_rows, L, Fn, generator=generator)
-        time = torch.rand(n_rows, L, 1, generator=generator).sort(dim=1, descending=True).values
-        time = 10.0 ** (7 * time) - 1
-        time[:, -1] = 0
-        batch[f"{prefix}_cat{suffix}"] = cat.masked_fill(padding[..., None], 0)
-        batch[f"{prefix}_num{suffix}"] = num.masked_fill(padding[..., None], 0)
-        batch[f"time_seq{suffix}"] = time.masked_fill(padding[..., None], 0)
-        batch[f"key_padding_mask{suffix}"] = torch.nn.functional.pad(padding, (0, 1))
-    if config.n_engineered_num_features:
-        batch["x_engineered"] = torch.rand(n_rows, config.n_engineered_num_features, generator=generator)
-    return batch
+    lengths = torch.arange(n_rows) % (config.seq_len + 1)
+    histories = [
+        lengths[torch.randperm(n_rows, generator=generator)].tolist() for _ in sequence_names(config)
+    ]
+    return random_rows(config, histories, seed)
+
+
+def _more_rows(truth: _Truth, n_rows: int, seed: int) -> Iterator[dict[str, Tensor]]:
+    """Further random rows while an expert was not reached; some are never chosen, whatever comes."""
+    for attempt in range(1, MORE_BATCHES + 1):
+        if truth.n_experts_hit == truth.n_experts:
+            return
+        yield made_rows(truth.config, n_rows, seed + attempt)
 
 
 def cut(batch: Batch, rows: slice, length: int) -> dict[str, Tensor]:
@@ -159,6 +155,7 @@ class _Truth:
 
     def __init__(self, network: Network) -> None:
         self._network = copy.deepcopy(network.twin("reference", moe_eval="deterministic")).double().eval()
+        self.config = network.config
         self._seen: list[tuple[str, Tensor]] = []
         self._hit: dict[str, Tensor] = {}
         for name, module in self._network.named_modules():

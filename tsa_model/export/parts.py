@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tsa_model.export.attention import linear
 from tsa_model.export.operators import add_mixture
 from tsa_model.network.blocks import FeatureAggregation, MixtureOfExperts
+
+NEGATIVE_SLOPE = 0.01
 
 
 class CategoricalAggregation(nn.Module):
@@ -37,7 +40,7 @@ class NumericalAggregation(nn.Module):
         self.rows_FD = nn.Parameter(rows_FD.detach().clone())
         self.first: nn.Linear | None = None
         if isinstance(aggregation, FeatureAggregation):
-            layer, rest, D = aggregation.encoder[0], aggregation.encoder[1:], rows_FD.shape[1]
+            layer, rest, D = aggregation.encoder[0], aggregation.encoder[2:], rows_FD.shape[1]
             assert isinstance(layer, nn.Linear)
             assert isinstance(rest, nn.Sequential)
             product = layer.weight.detach().double()[:, None, :] * rows_FD.detach().double().T  # [F1, D, Fn]
@@ -51,7 +54,9 @@ class NumericalAggregation(nn.Module):
         """Aggregate."""
         if self.first is None:
             return self.encode(self.rows_FD * x_nF.unsqueeze(-1)).squeeze(1)
-        return self.encode(self.first(x_nF).unflatten(-1, (-1, self.rows_FD.shape[1]))).squeeze(1)
+        # The nonlinearity comes before the reshaping, where it melts into the product.
+        h_nC = functional.leaky_relu(self.first(x_nF), NEGATIVE_SLOPE)
+        return self.encode(h_nC.unflatten(-1, (-1, self.rows_FD.shape[1]))).squeeze(1)
 
 
 class _Convolutions(nn.Sequential):

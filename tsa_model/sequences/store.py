@@ -168,11 +168,19 @@ class SequenceStore:
 
     def labels(self, period: str) -> np.ndarray:
         """Labels of `targets(period)`, [n] int64 of 0 and 1."""
-        return self._label[self.targets(period)].astype(np.int64)
+        return self.labels_of(self.targets(period))
 
     def order_times(self, period: str) -> np.ndarray:
         """Order times of `targets(period)`, [n] datetime64[us], UTC."""
-        return self._time_us[self.targets(period)].view("datetime64[us]")
+        return self.times_of(self.targets(period))
+
+    def labels_of(self, rows: np.ndarray) -> np.ndarray:
+        """Labels of row numbers, [n] int64; -1 = not known."""
+        return self._label[rows].astype(np.int64)
+
+    def times_of(self, rows: np.ndarray) -> np.ndarray:
+        """Order times of row numbers, [n] datetime64[us], UTC."""
+        return self._time_us[rows].view("datetime64[us]")
 
     def ids_of(self, rows: np.ndarray | slice) -> np.ndarray:
         """Order ids of row numbers: int64, or text."""
