@@ -79,6 +79,20 @@ def test_a_component_is_one_function_with_the_name_of_its_file() -> None:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 70, f"{path.name} is no longer thin"
 
 
+def test_packaging_takes_every_data_file() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    kinds = {pattern.removeprefix("*") for pattern in project["tool"]["setuptools"]["package-data"]["*"]}
+    data = [
+        path
+        for room in ("components", "configs", "data_contracts", "launcher", "tsa_model")
+        for path in (ROOT / room).rglob("*.*")
+        if "__pycache__" not in path.parts and path.suffix != ".py"
+    ]
+    assert data
+    left_out = [str(path.relative_to(ROOT)) for path in data if path.suffix not in kinds]
+    assert left_out == [], "[tool.setuptools.package-data] in pyproject.toml"
+
+
 def test_packaging_lists_every_package() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"][
         "packages"
