@@ -151,9 +151,10 @@ def parse_row(row: dict[str, str], meta: dict[str, Any]) -> dict[str, np.ndarray
             cat.append([category(name, history[name][in_cat], meta) for name in meta["categorical"]])
             values = [number(name, history[name][in_num], meta) for name in meta["numerical"]]
             delta_s = int(row["orderDate"]) - int(history["num_orderDate"][in_num])
-            num.append(scale(values, meta) + [delta_s, 1.0])
+            num.append([*scale(values, meta), delta_s, 1.0])
         cat.append([category(name, row[name], meta) for name in meta["categorical"]])
-        num.append(scale([number(name, row[name], meta) for name in meta["numerical"]], meta) + [0, 1.0])
+        values = [number(name, row[name], meta) for name in meta["numerical"]]
+        num.append([*scale(values, meta), 0, 1.0])
         padding = ((SEQ_LEN - len(cat), 0), (0, 0))
         arrays[f"{key}_cat"] = np.pad(np.array(cat, dtype=np.int16), padding)
         arrays[f"{key}_num"] = np.pad(np.array(num), padding)

@@ -117,9 +117,9 @@ def _child(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """
     ours = str(Path(__file__).resolve().parents[1])
     environment = {
-        # Threads that wait for each other spin for some microseconds, then sleep. GNU OpenMP's own much longer
-        # spin made a training step 15 times slower where other programs want the same cores; not spinning at
-        # all makes it 1.8 times slower where they do not.
+        # Threads that wait for each other spin for some microseconds, then sleep. GNU OpenMP's own, much
+        # longer spin made a training step 15 times slower where other programs want the same cores; not
+        # spinning at all makes the network 1.8 times slower where they do not.
         "GOMP_SPINCOUNT": "20000",
         **os.environ,
         # Stages run the code this process runs, wherever it was started and whatever is installed beside it.

@@ -27,7 +27,7 @@ def test_another_computation_fails_in_the_algebra_check(sequences):
     network.clf.register_forward_pre_hook(lambda _, args: (args[0] * (1 + 1e-5),))
     verdict = judge(network, tiny_sample(config), IDENTITY)
     assert not verdict.passed
-    assert verdict.reason.startswith("check 1 (Algebra in float64) failed: logits")
+    assert verdict.reason.startswith("check 1 (Algebra in float64) failed: trained weights, logits")
 
 
 def test_nan_weights_fail_the_contract():
