@@ -67,6 +67,17 @@ WINDOW = {"name": "n", "key": "card", "statistic": "count", "days": [1]}
         ({"windows": [WINDOW | {"statistic": "mean"}]}, "mean and ratio need a column"),
         ({"windows": [WINDOW | {"column": "amount"}]}, "the others take none"),
         ({"windows": [WINDOW | {"days": [0]}]}, "greater than 0"),
+        (
+            {"windows": [WINDOW | {"statistic": "mean", "column": "fraud"}]},
+            "take a raw column, or label_rate",
+        ),
+        (
+            {"windows": [WINDOW | {"statistic": "mean", "column": "hour"}], "calendar": ["hour"]},
+            "a raw column",
+        ),
+        ({"may_be_missing": ["shop"]}, "may_be_missing names .'shop'., which the features do not"),
+        ({"numeric_categorical": ["shops"]}, "numeric_categorical names .'shops'."),
+        ({"known_label": True, "categorical": ["known_label"]}, "adds the feature 'known_label'"),
         ({"layout": "wide", "known_label": True}, "no derived columns"),
         ({"target_positive_rate": 1.0}, "less than 1"),
     ],

@@ -177,8 +177,22 @@ class DatasetDescription(Settings):
             raise ValueError("numerical is empty: the model needs at least one numerical feature")
         if self.layout == "wide" and (self.known_label or self.derived):
             raise ValueError("the wide layout knows no labels or keys of earlier orders: no derived columns")
+        if self.known_label and KNOWN_LABEL in self.categorical:
+            raise ValueError(f"known_label adds the feature {KNOWN_LABEL!r}, which categorical names too")
         self._check_windows()
+        self._check_markers()
         return self
+
+    def _check_markers(self) -> None:
+        """Refuse a property of a column that does not exist, most likely a slip of the pen."""
+        for name, known in {
+            "may_be_missing": self.raw_numerical,
+            "numeric_categorical": self.raw_categorical,
+            "float_categorical": self.raw_categorical,
+        }.items():
+            strange = sorted(set(getattr(self, name)) - set(known))
+            if strange:
+                raise ValueError(f"{name} names {strange}, which the features do not: {list(known)}")
 
     def _check_windows(self) -> None:
         names = [column for window in self.windows for column in window.columns()]
@@ -190,6 +204,10 @@ class DatasetDescription(Settings):
         for window in self.windows:
             if window.key == "card" and self.card_id is None:
                 raise ValueError(f"window {window.name!r} is over cards, but card_id is not set")
+            if window.column == self.label or window.column in self.derived:
+                raise ValueError(
+                    f"window {window.name!r} averages {window.column!r}: take a raw column, or label_rate"
+                )
 
     @property
     def derived(self) -> frozenset[str]:

@@ -13,6 +13,9 @@ from tsa_model.sequences.ingest import ingest
 from tsa_model.sequences.orderings import order_by_key
 from tsa_model.sequences.spill import ColumnFiles
 
+MOST_ORDERS = 2**31 - 1
+"""Positions are int32."""
+
 
 def prepare_event_log(
     events: Any,
@@ -37,6 +40,8 @@ def prepare_event_log(
     """
     ingested = ingest(events, description, files, work, bad_path, engine)
     orders = ingested.orders
+    if len(orders) >= MOST_ORDERS:
+        raise ValueError(f"{len(orders):,} orders are more than a store can number ({MOST_ORDERS:,})")
     add_calendar_columns(orders, description, files)
     keyed = {}
     for name, key in ingested.keys.items():

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_TIME_S = 1e7
 BLOCK = 64
 """Sequences gathered at a time."""
+MANY_ROWS = 128
+"""From this batch size on a second thread is worth its start."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,8 @@ class SequenceStore:
         if dual:
             # Copying releases the interpreter: two cores gather two sequences at the same time.
             with ThreadPoolExecutor(len(self.keys)) as threads:
-                parts = threads.map(lambda key: self._gather(self._sequences[key], rows), self.keys)
+                apply = threads.map if len(rows) >= MANY_ROWS else map
+                parts = list(apply(lambda key: self._gather(self._sequences[key], rows), self.keys))
             for key, (cat, num, time_s, mask) in zip(self.keys, parts, strict=True):
                 batch[f"x_seq_cat_{key}"], batch[f"x_seq_num_{key}"] = cat, num
                 batch[f"time_seq_{key}"], batch[f"key_padding_mask_{key}"] = time_s, mask
