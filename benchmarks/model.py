@@ -81,7 +81,7 @@ def call_of(network: Network, batch: dict[str, Tensor], mode: str) -> Callable[[
     return train if mode == "train" else evaluate
 
 
-def seconds(call: Callable[[], None], device: str) -> float:
+def seconds(call: Callable[[], object], device: str) -> float:
     """Wall-clock seconds of one call."""
     start = time.perf_counter()
     call()

@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
     run = RunConfig.load("demo")
+    assert run.simulation is not None
     simulation = run.simulation.model_copy(update={"orders": arguments.orders, "seed": arguments.seed})
     orders, pattern = simulate_orders_and_patterns(simulation)
 
