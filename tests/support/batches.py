@@ -1,15 +1,20 @@
-"""Random batches of the shapes a network takes: ragged histories, and the rows that break careless code."""
+"""Random batches of the shapes a network takes, small networks to run on them, and evidence about both."""
 
 from __future__ import annotations
 
 import torch
 
 from tsa_model import ModelConfig, Network, build_network
+from tsa_model.equivalence.effort import SMALL_NETWORK
+from tsa_model.equivalence.evidence import Evidence
 from tsa_model.equivalence.generated import edge_rows, ragged_rows
+from tsa_model.equivalence.networks import Networks
+from tsa_model.equivalence.probe import with_probe_weights
 from tsa_model.equivalence.sample import Sample, make_sample
 
 
 def tiny_config(sequences: str = "dual", **changes: object) -> ModelConfig:
+    """A network of some 40,000 weights that uses every part of the production form."""
     sizes = {
         "sequences": sequences,
         "n_cat_features": 5,
@@ -32,36 +37,31 @@ def tiny_config(sequences: str = "dual", **changes: object) -> ModelConfig:
 
 
 def randomised(network: Network, seed: int = 0) -> Network:
-    """Give every parameter random values, biases and unused ones too; padding rows stay zero."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            values = torch.randn(parameter.shape, generator=generator)
-            if "layer_norm" in name and name.endswith("weight"):
-                values = 1 + 0.1 * values
-            elif parameter.dim() >= 2 and not name.endswith("w_gating"):
-                values = values / parameter.shape[-1] ** 0.5
-            elif parameter.dim() < 2:
-                values = 0.1 * values
-            parameter.copy_(values)
-        for module in network.modules():
-            if isinstance(module, torch.nn.Embedding):
-                module.weight[0] = 0
-    return network
+    """A copy with random weights everywhere, biases and unused ones too; padding rows stay zero."""
+    return with_probe_weights(network, seed)
 
 
 def tiny_network(config: ModelConfig, seed: int = 0) -> Network:
+    """The fast network of a configuration, random weights, in evaluation mode."""
     return randomised(build_network(config, "fast"), seed).eval()
 
 
 def ragged_batch(config: ModelConfig, n: int = 16, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Rows with histories of 1 to seq_len orders."""
     return ragged_rows(config, n, seed)
 
 
 def edge_batch(config: ModelConfig, seed: int = 0) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """One row per edge case (only the current order, all padding, times up to 1e7, ...), and their names."""
     return edge_rows(config, seed)
 
 
 def tiny_sample(config: ModelConfig, n_real: int = 30, seed: int = 0) -> Sample:
+    """Ragged rows in the place of real ones, and the edge cases."""
     batch = ragged_rows(config, 2 * n_real, seed)
     return make_sample(batch, [f"order-{i}" for i in range(2 * n_real)], config, n_real=n_real)
+
+
+def tiny_evidence(config: ModelConfig, seed: int = 0) -> Evidence:
+    """A tiny network beside its reference, on a tiny sample."""
+    return Evidence(Networks.of(tiny_network(config, seed)), tiny_sample(config), SMALL_NETWORK)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from tsa_model.equivalence.config import GateConfig
 
 if TYPE_CHECKING:
-    from tsa_model.equivalence.capture import capture
+    from tsa_model.equivalence.capturing import capture
     from tsa_model.equivalence.gate import check_equivalence, judge, judge_model
     from tsa_model.equivalence.results import EquivalenceError, Verdict
 
 _HOMES = {
     "EquivalenceError": "results",
     "Verdict": "results",
-    "capture": "capture",
+    "capture": "capturing",
     "check_equivalence": "gate",
     "judge": "gate",
     "judge_model": "gate",

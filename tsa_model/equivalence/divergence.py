@@ -33,7 +33,7 @@ def check_divergence(evidences: dict[str, Evidence]) -> CheckResult:
     for label, evidence in evidences.items():
         free, forced = free_running(evidence), teacher_forced(evidence)
         n_blocks, n_tensors = n_blocks + len(forced), n_tensors + len(free)
-        notes += [f"{label}: {line}" for line in _story(free, forced)]
+        notes += [f"{line} ({label})" for line in _story(free, forced)]
         measurements += [
             at_most(f"{label}, {point.name}, same input", point.relative, tolerance.BLOCK, point.where)
             for point in forced
@@ -49,7 +49,7 @@ def check_divergence(evidences: dict[str, Evidence]) -> CheckResult:
         f"and none of {n_tensors} tensors in the free-running networks",
         notes=notes,
         plots=plots,
-        blame=_blame(notes),
+        blame="; ".join(notes),
     )
 
 
@@ -103,10 +103,6 @@ def _story(free: list[Point], forced: list[Point]) -> list[str]:
 
 
 FIRST = "first divergence"
-
-
-def _blame(notes: list[str]) -> str:
-    return "; ".join(note for note in notes if FIRST in note)
 
 
 def _plot(title: str, points: list[Point]) -> Plot:

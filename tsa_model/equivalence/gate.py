@@ -17,7 +17,7 @@ from tsa_model.equivalence.config import GateConfig
 from tsa_model.equivalence.contract import check_contract
 from tsa_model.equivalence.controls import check_controls
 from tsa_model.equivalence.decisions import check_decisions
-from tsa_model.equivalence.divergence import check_divergence
+from tsa_model.equivalence.divergence import FIRST, check_divergence
 from tsa_model.equivalence.effort import effort_for
 from tsa_model.equivalence.environment import environment
 from tsa_model.equivalence.evidence import Evidence
@@ -125,6 +125,7 @@ def make_verdict(
     failed = [result for result in results if not result.passed]
     if failed:
         reason = f"check {failed[0].number} ({failed[0].name}) failed: {failed[0].reason}"
+        reason += "".join(f"; {check.reason}" for check in failed[1:] if check.reason.startswith(FIRST))
     else:
         reason = f"{len(results)} checks passed on {sample.get('rows', 0)} rows"
     content = {
