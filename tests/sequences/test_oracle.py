@@ -137,6 +137,21 @@ def test_nothing_at_or_after_the_moment_of_a_target_matters(tmp_path, events, ch
     assert_same(again.batch([target["id"]]), {name: tensor.numpy() for name, tensor in before.items()})
 
 
+@pytest.mark.parametrize("delay", [0, 2])
+def test_the_own_label_of_a_target_is_never_an_input(tmp_path, delay):
+    events = many_events(200)
+    settings = description(engineered=["risk_3d"], windows=WINDOWS, label_delay_days=delay, known_label=True)
+    one = SequenceStore.build(as_table(events), settings, tmp_path / "one")
+    turned = [event | {"fraud": 1 - event["fraud"]} if event["id"] == 77 else event for event in events]
+    two = SequenceStore.build(as_table(turned), settings, tmp_path / "two")
+    before, after = one.batch([77]), two.batch([77])
+    assert before.pop("label") != after.pop("label")
+    assert_same(before, {name: tensor.numpy() for name, tensor in after.items()})
+    known = one.preprocessing.categorical["known_label"]
+    assert (before["x_seq_cat_cid"][0, :-1, -1] != known.unknown).any()
+    assert before["x_seq_cat_cid"][0, -1, -1] == known.unknown
+
+
 def perturb(event, target, choice: random.Random):
     """Change or drop an event that is not earlier than the target; move it, but not before the target."""
     if event is target or event["when"] < target["when"]:

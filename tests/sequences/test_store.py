@@ -206,7 +206,10 @@ def test_a_later_period_reuses_what_was_fitted(tmp_path):
     assert later.preprocessing == store.preprocessing
     with pytest.raises(ValueError, match="numerical features"):
         SequenceStore.build(
-            data, description(numerical=["amount"]), tmp_path / "x", preprocessing=store.preprocessing
+            data.drop(columns="items"),
+            description(numerical=["amount"], may_be_missing=[]),
+            tmp_path / "x",
+            preprocessing=store.preprocessing,
         )
     fitted = json.loads((store.directory / "preprocessing.json").read_text())
     fitted["categorical"]["shop"]["values"]["a"] = 99
