@@ -13,10 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.columns import Column, Kind
+from tsa_model.sequences.casting import MISSING_TEXTS, cast_category
 from tsa_model.sequences.reading import is_text, one_array
 
 MAX_TEXT = 256
 """Longest text of an id or a category, in bytes."""
+MAX_HISTORY = 50 * (MAX_TEXT + 1)
+"""Longest history of a wide row, in bytes."""
 MICROSECONDS = 1_000_000
 MOST_SECONDS = 2**63 // MICROSECONDS - 1
 EXACT_FLOAT = 2.0**53
@@ -43,8 +46,9 @@ def sentence(kind: Kind, name: str) -> str:
         "id": f"a whole number or a text of at most {MAX_TEXT} bytes",
         "time": "a moment: whole epoch seconds or an ISO date and time",
         "label": "a number",
-        "category": f"a whole number or a text of at most {MAX_TEXT} bytes",
+        "category": f"a number or a text of at most {MAX_TEXT} bytes",
         "number": "a number",
+        "raw": f"a text of at most {MAX_HISTORY} bytes",
     }
     return f"every {name} is {asked[kind]}"
 
@@ -63,6 +67,7 @@ def suits(type_: pa.DataType, kind: Kind) -> bool:
         "label": number or boolean or pa.types.is_null(type_),
         "category": text or number or boolean or pa.types.is_null(type_),
         "number": number or boolean or pa.types.is_decimal(type_),
+        "raw": text or number or boolean or pa.types.is_null(type_),
     }[kind]
 
 
@@ -75,7 +80,7 @@ def cast(raw: pa.ChunkedArray, column: Column, as_whole: bool = False) -> CastCo
     """Cast one column to its canonical type.
 
     Ids become int64 or text, times int64 microseconds since 1970 UTC, labels and numbers float64 (finite or
-    not, a label of any value: that is for the suite to say), categories text.
+    not, a label of any value: that is for the suite to say), categories text; raw values stay.
 
     Args:
         raw: values as read; text from a CSV, or a type that `suits` the kind.
@@ -83,19 +88,21 @@ def cast(raw: pa.ChunkedArray, column: Column, as_whole: bool = False) -> CastCo
         as_whole: read a text id as a whole number.
     """
     values = one_array(raw)
+    too_long = _none(values)
     if pa.types.is_dictionary(values.type):
-        values, too_long = _decode(values)
-        result = _CASTS[column.kind](values, as_whole)
-        return CastColumn(result.values, result.unreadable | too_long)
-    return _CASTS[column.kind](values, as_whole)
+        values, too_long = _decode(values, MAX_HISTORY if column.kind == "raw" else MAX_TEXT)
+    if is_text(values.type) and column.kind != "raw":
+        values = pc.if_else(pc.is_in(values, pa.array(MISSING_TEXTS, values.type)), None, values)
+    result = _CASTS[column.kind](values, as_whole)
+    return CastColumn(result.values, result.unreadable | too_long)
 
 
-def _decode(values: pa.DictionaryArray) -> tuple[pa.Array, np.ndarray]:
+def _decode(values: pa.DictionaryArray, most_bytes: int) -> tuple[pa.Array, np.ndarray]:
     """Decode, with over-long texts as null, so that one of them cannot fill the memory."""
     dictionary = values.dictionary
     if not is_text(dictionary.type):
         return values.dictionary_decode(), np.zeros(len(values), dtype=bool)
-    too_long = pc.greater(pc.binary_length(dictionary), MAX_TEXT)
+    too_long = pc.greater(pc.binary_length(dictionary), most_bytes)
     short = pc.if_else(too_long, None, dictionary)
     marked = pc.take(too_long, values.indices)
     return pc.take(short, values.indices), _mask(marked)
@@ -141,12 +148,14 @@ def _cast_label(values: pa.Array, as_whole: bool) -> CastColumn:
 
 
 def _cast_category(values: pa.Array, as_whole: bool) -> CastColumn:
-    if is_text(values.type) or pa.types.is_null(values.type):
+    if is_text(values.type):
         return _cast_text(values)
-    if pa.types.is_boolean(values.type):
-        return CastColumn(values.cast(pa.string()), _none(values))
-    whole = _cast_whole(values)
-    return CastColumn(whole.values.cast(pa.string()), whole.unreadable)
+    category = cast_category(values)
+    return CastColumn(category.values, category.bad)
+
+
+def _cast_raw(values: pa.Array, as_whole: bool) -> CastColumn:
+    return _cast_text(values, MAX_HISTORY) if is_text(values.type) else CastColumn(values, _none(values))
 
 
 def _cast_number(values: pa.Array, as_whole: bool) -> CastColumn:
@@ -155,9 +164,9 @@ def _cast_number(values: pa.Array, as_whole: bool) -> CastColumn:
     return CastColumn(values.cast(pa.float64(), safe=False), _none(values))
 
 
-def _cast_text(values: pa.Array) -> CastColumn:
+def _cast_text(values: pa.Array, most_bytes: int = MAX_TEXT) -> CastColumn:
     text = values.cast(pa.string())
-    too_long = _mask(pc.greater(pc.binary_length(text), MAX_TEXT))
+    too_long = _mask(pc.greater(pc.binary_length(text), most_bytes))
     return CastColumn(pc.if_else(pa.array(~too_long), text, None), too_long)
 
 
@@ -215,4 +224,5 @@ _CASTS: dict[Kind, Callable[[pa.Array, bool], CastColumn]] = {
     "label": _cast_label,
     "category": _cast_category,
     "number": _cast_number,
+    "raw": _cast_raw,
 }

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tsa_model.dataset import DatasetDescription
+from tsa_model.sequences.wide import WideLayout
 
-Kind = Literal["id", "time", "label", "category", "number"]
+Kind = Literal["id", "time", "label", "category", "number", "raw"]
 
 
 @dataclass(frozen=True)
@@ -29,34 +30,62 @@ def event_columns(dataset: DatasetDescription) -> tuple[Column, ...]:
     Args:
         dataset: the roles of the columns; derived ones are computed later and not listed.
     """
-    id_dtype = "int64 or text"
+    if dataset.layout == "wide":
+        return _wide_columns(dataset)
     columns = [
-        Column(dataset.order_id, "id", id_dtype, "", False, "the order"),
-        Column(dataset.customer_id, "id", id_dtype, "", False, "key of the customer's history"),
+        _order_id(dataset),
+        Column(dataset.customer_id, "id", "int64 or text", "", False, "key of the customer's history"),
     ]
     if dataset.card_id is not None:
         meaning = "key of the second history; missing = none"
-        columns.append(Column(dataset.card_id, "id", id_dtype, "", True, meaning))
+        columns.append(Column(dataset.card_id, "id", "int64 or text", "", True, meaning))
     columns += [
         Column(dataset.order_time, "time", "timestamp", "µs, UTC", False, "moment of the order"),
-        Column(dataset.label, "label", "int8", "", True, "0 genuine, 1 fraud, missing or -1 not yet known"),
+        _label(dataset),
     ]
-    for name in dataset.raw_categorical:
-        columns.append(Column(name, "category", "text", "", True, "categorical feature"))
     for name in dataset.raw_numerical:
         role = "numerical feature" if name in dataset.numerical else "engineered feature"
         nullable = name in dataset.may_be_missing
         columns.append(Column(name, "number", "float64", "as given", nullable, role))
+    for name in dataset.raw_categorical:
+        columns.append(Column(name, "category", "text", "", True, "categorical feature"))
     return _each_once(columns)
 
 
+def _wide_columns(dataset: DatasetDescription) -> tuple[Column, ...]:
+    """Wide rows pass their features on as they are: the histories are only understood when they are cut."""
+    layout = WideLayout(dataset.order_id, dataset.order_time, dataset.categorical, dataset.numerical)
+    suffixes = [key for key in (dataset.customer_id, dataset.card_id) if key is not None]
+    columns = [
+        _order_id(dataset),
+        Column(dataset.order_time, "time", "int64", "s since 1970, UTC", False, "moment of the order"),
+        _label(dataset),
+    ]
+    own = (*dataset.categorical, *dataset.numerical, *dataset.engineered)
+    for name in (*layout.columns(suffixes), *dataset.engineered):
+        if name not in (dataset.order_id, dataset.order_time):
+            meaning = "the order's own value" if name in own else "history, oldest first, cut by ~"
+            columns.append(Column(name, "raw", "as given", "", True, meaning))
+    return _each_once(columns)
+
+
+def _order_id(dataset: DatasetDescription) -> Column:
+    return Column(dataset.order_id, "id", "int64 or text", "", False, "the order")
+
+
+def _label(dataset: DatasetDescription) -> Column:
+    meaning = "0 genuine, 1 fraud, missing or -1 not yet known"
+    return Column(dataset.label, "label", "int8", "", True, meaning)
+
+
 def _each_once(columns: list[Column]) -> tuple[Column, ...]:
-    """Refuse two kinds under one name: a file could satisfy only one of them."""
-    kinds: dict[str, str] = {}
+    """Keep the first role of a column: a key or a number can serve as a category too, but not the reverse."""
+    kept: dict[str, Column] = {}
     for column in columns:
-        if kinds.setdefault(column.name, column.kind) != column.kind:
+        earlier = kept.setdefault(column.name, column)
+        if earlier.kind != column.kind and (column.kind != "category" or earlier.kind in ("time", "label")):
             raise ValueError(
-                f"column {column.name!r} is described as {kinds[column.name]} and as {column.kind}; "
+                f"column {column.name!r} is described as {earlier.kind} and as {column.kind}; "
                 "give each column one kind of role"
             )
-    return tuple({column.name: column for column in columns}.values())
+    return tuple(kept.values())

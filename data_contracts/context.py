@@ -61,7 +61,7 @@ def check_measures(
     """
     findings = []
     for finding in check(frame, expectations, name, severity):
-        values = ", ".join(f"{_short(example.value)} in {example.order_id}" for example in finding.examples)
+        values = "; ".join(f"{example.order_id}: {_short(example.value)}" for example in finding.examples)
         findings.append(Finding(finding.sentence, severity=severity, detail=values))
     return findings
 

@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_contracts import suites
+from data_contracts import casting, suites
+from data_contracts.columns import Column
 from data_contracts.context import check_measures
 from data_contracts.findings import Finding
 from data_contracts.whole import MICROSECONDS
 from tsa_model.dataset import PERIODS, DatasetDescription
-from tsa_model.sequences.reading import one_array
+from tsa_model.sequences.casting import MISSING_TEXTS
+from tsa_model.sequences.reading import is_text, one_array
 
 N_BINS = 10
 """Bins of a number: quantiles of the training period."""
@@ -59,7 +61,7 @@ def measure_features(events: Path, dataset: DatasetDescription) -> list[dict[str
     if not len(rows["train"]):
         return []
     measures = []
-    for name in (*dataset.raw_categorical, *dataset.raw_numerical):
+    for name in dict.fromkeys((*dataset.raw_categorical, *dataset.raw_numerical)):
         column = _column(events, name)
         codes, n_codes, unknown = _bins(column, rows["train"], dataset, name)
         expected = np.bincount(codes[rows["train"]], minlength=n_codes)
@@ -140,13 +142,29 @@ def _keys(dataset: DatasetDescription) -> Iterator[str]:
 
 def _column(events: Path, name: str) -> pa.Array:
     """One column; text as a dictionary, whose codes take little memory."""
-    text = pq.read_schema(events).field(name).type == pa.string()
+    text = is_text(pq.read_schema(events).field(name).type)
     column = pq.read_table(events, columns=[name], read_dictionary=[name] if text else [])[name]
     return one_array(column.unify_dictionaries() if text else column)
 
 
+def _numbers(column: pa.Array) -> np.ndarray:
+    """Values as float64, NaN where there is none; wide rows hold their numbers as text."""
+    read = casting.cast(pa.chunked_array([column]), Column("", "number", "", "", True, ""))
+    return read.values.to_numpy(zero_copy_only=False)
+
+
+def _codes(column: pa.Array) -> tuple[np.ndarray, int]:
+    """Number of every value, and the number that stands for a missing one."""
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    missing = len(encoded.dictionary)
+    return pc.fill_null(encoded.indices.cast(pa.int64()), missing).to_numpy(), missing
+
+
 def _times(events: Path, dataset: DatasetDescription) -> np.ndarray:
-    return _column(events, dataset.order_time).cast(pa.int64()).to_numpy()
+    """Order times in microseconds."""
+    column = _column(events, dataset.order_time)
+    unit = 1 if pa.types.is_timestamp(column.type) else MICROSECONDS
+    return column.cast(pa.int64()).to_numpy() * unit
 
 
 def _period_rows(events: Path, dataset: DatasetDescription) -> dict[str, np.ndarray]:
@@ -162,8 +180,8 @@ def _bins(
     column: pa.Array, train: np.ndarray, dataset: DatasetDescription, name: str
 ) -> tuple[np.ndarray, int, np.ndarray | None]:
     """Bin of every row, the number of bins, and for categories where the value is unknown to training."""
-    if name not in dataset.raw_categorical:
-        values = column.to_numpy(zero_copy_only=False)
+    if name in dataset.raw_numerical:
+        values = _numbers(column)
         present = values[train][~np.isnan(values[train])]
         edges: np.ndarray = (
             np.unique(np.quantile(present, np.linspace(0, 1, N_BINS + 1)[1:-1]))
@@ -173,8 +191,7 @@ def _bins(
         # Missing numbers have a bin of their own, the last.
         codes = np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
         return codes, len(edges) + 2, None
-    missing = len(column.dictionary)
-    codes = pc.fill_null(column.indices.cast(pa.int64()), missing).to_numpy()
+    codes, missing = _codes(column)
     counts = np.bincount(codes[train], minlength=missing + 1)
     rank = np.empty(missing + 1, dtype=np.int64)
     rank[np.argsort(-counts, kind="stable")] = np.arange(missing + 1)
@@ -185,16 +202,17 @@ def _bins(
 
 def _history_lengths(events: Path, dataset: DatasetDescription, key: str) -> np.ndarray:
     """Earlier orders of each order's key, at most seq_len − 1; 0 without a key."""
-    encoded = _column(events, key)
-    if not pa.types.is_dictionary(encoded.type):
-        encoded = encoded.dictionary_encode()
-    keys = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy()
+    if dataset.layout == "wide":
+        ids = _column(events, f"cat_objectId_by_{key}").cast(pa.string())
+        n_ids = pc.if_else(pc.is_in(ids, pa.array(MISSING_TEXTS)), 0, pc.add(pc.count_substring(ids, "~"), 1))
+        return np.minimum(pc.fill_null(n_ids, 0).to_numpy(), dataset.seq_len - 1)
+    keys, missing = _codes(_column(events, key))
     by_key = np.lexsort((_times(events, dataset), keys))
     ordered = keys[by_key]
     first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
     place = np.arange(len(keys)) - np.repeat(first, np.diff(np.r_[first, len(keys)]))
     lengths = np.empty(len(keys), dtype=np.int64)
-    lengths[by_key] = np.where(ordered < 0, 0, np.minimum(place, dataset.seq_len - 1))
+    lengths[by_key] = np.where(ordered == missing, 0, np.minimum(place, dataset.seq_len - 1))
     return lengths
 
 

@@ -11,16 +11,16 @@ import pyarrow.compute as pc
 from data_contracts import casting
 from data_contracts.columns import Column, event_columns
 from data_contracts.drift import check_drift, measure_features, measure_periods
-from data_contracts.findings import Example, Finding, merge, raise_if_stopped
+from data_contracts.findings import Example, Finding, merge
 from data_contracts.parts import check_part
-from data_contracts.report import write_report
 from data_contracts.sources import Source, open_sources
+from data_contracts.verdict import conclude
 from data_contracts.whole import check_periods, repeated_orders, summarise_periods
 from data_contracts.writing import CanonicalFile, RowsAside, without_orders
 from tsa_model.dataset import DatasetDescription
-from tsa_model.files import atomic_file, write_json
+from tsa_model.files import atomic_file
 from tsa_model.run_config import RunConfig
-from tsa_model.sequences.reading import BadEvents
+from tsa_model.sequences.reading import BadEvents, is_text
 
 
 @dataclass
@@ -78,10 +78,8 @@ def validate_events(
         except BadEvents as error:
             reading.about_input.append(Finding("the events can be read", detail=str(error)))
         findings = _judge(reading, run.dataset)
-        result = _result(subject, run.dataset, reading, findings)
-        write_json(result_path, result)
-        write_report(report_path, result)
-        raise_if_stopped(findings, subject, str(result_path))
+        facts = _facts(run.dataset, reading)
+        result = conclude("raw events", subject, facts, findings, report_path, result_path)
     return _figures(result)
 
 
@@ -97,7 +95,7 @@ def _read(
     described = {column.name for column in columns}
     for source in sources:
         reading.ignored += [n for n in source.schema.names if n not in described | set(reading.ignored)]
-        reading.about_input += _check_columns(source, columns)
+        reading.about_input += _check_columns(source, columns, dataset.layout)
     if any(finding.stops for finding in reading.about_input):
         return
     _read_rows(sources, columns, reading, target, aside)
@@ -119,14 +117,16 @@ def _read(
         reading.periods = [entry | by_period.get(entry["period"], {}) for entry in reading.periods]
 
 
-def _check_columns(source: Source, columns: tuple[Column, ...]) -> list[Finding]:
+def _check_columns(source: Source, columns: tuple[Column, ...], layout: str) -> list[Finding]:
     """Check that every described column is there, in a type that can hold its kind of value."""
     findings = []
     for column in columns:
         name = column.name
+        if source.schema.names.count(name) > 1:
+            raise BadEvents(f"{source} has more than one column named {name}")
         if name not in source.schema.names:
             detail = f"{source} has no column {name}, only {', '.join(source.schema.names)}"
-        elif not source.is_text and not casting.suits(source.schema.field(name).type, column.kind):
+        elif not _suits(source, column, layout):
             detail = f"the column's type in {source} is {source.schema.field(name).type}"
         else:
             continue
@@ -135,6 +135,12 @@ def _check_columns(source: Source, columns: tuple[Column, ...]) -> list[Finding]
         example = _first_row(source, name, columns[0].name)
         findings.append(Finding(sentence, name, rows, rows, example, detail=detail))
     return findings
+
+
+def _suits(source: Source, column: Column, layout: str) -> bool:
+    """Text is read by what it says where a file knows no types, and in wide rows, where all may be text."""
+    type_ = source.schema.field(column.name).type
+    return source.is_text or (layout == "wide" and is_text(type_)) or casting.suits(type_, column.kind)
 
 
 def _first_row(source: Source, column: str, order_id: str) -> tuple[Example, ...]:
@@ -186,17 +192,11 @@ def _judge(reading: _Reading, dataset: DatasetDescription) -> list[Finding]:
     return [*reading.about_input, *about_rows]
 
 
-def _result(
-    subject: str, dataset: DatasetDescription, reading: _Reading, findings: list[Finding]
-) -> dict[str, Any]:
+def _facts(dataset: DatasetDescription, reading: _Reading) -> dict[str, Any]:
     return {
-        "contract": "raw events",
-        "subject": subject,
         "dataset": dataset.name,
-        "passed": not any(finding.stops for finding in findings),
         "rows": reading.rows,
         "bad_rows": reading.bad_rows,
-        "findings": [finding.as_json() for finding in findings],
         "columns": [asdict(column) for column in event_columns(dataset)],
         "ignored_columns": reading.ignored,
         "periods": reading.periods,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +48,8 @@ def check_part(
     bad.note(findings)
     # A value that could not be read is reported once, not as missing a second time.
     frame = _frame(table, columns, first_row)[~bad.rows]
-    findings += check(frame, suites.raw_events(columns), name=columns[0].name)
+    by_suite = check(frame, suites.raw_events(columns), name=columns[0].name)
+    findings += [replace(finding, rows=raw.num_rows) for finding in by_suite]
     bad.note(findings)
     good = _canonical(table.filter(pa.array(~bad.rows)), columns)
     return CheckedPart(good, findings, pa.array(bad.reasons, pa.string()), pa.array(bad.values, pa.string()))
@@ -115,8 +116,10 @@ def _canonical(table: pa.Table, columns: tuple[Column, ...]) -> pa.Table:
         values = table[column.name]
         if column.kind == "label":
             values = pc.if_else(pc.equal(values, -1), None, values).cast(pa.int8())
-        elif column.kind == "time":
+        elif column.dtype == "timestamp":
             values = values.cast(pa.timestamp("us", "UTC"))
+        elif column.kind == "time":
+            values = pc.divide(values, casting.MICROSECONDS)
         elif column.kind == "number" and column.nullable:
             values = pc.if_else(pc.is_nan(values), None, values)
         arrays[column.name] = values

@@ -138,3 +138,114 @@ def steady_periods(history: float | None, label: float | None) -> list[Expectati
             )
         )
     return sentences
+
+
+WHOSE = {"cid": "customer", "ccid": "card"}
+"""Name of a sequence → whose history it is."""
+
+
+def sequences(names: Iterable[str], n_embedding: int) -> list[Expectation]:
+    """What the sequences of a target must satisfy; rows are targets.
+
+    Args:
+        names: the sequences: cid, or cid and ccid.
+        n_embedding: V, the highest index a categorical value may have.
+    """
+    import great_expectations.expectations as gxe
+
+    names = list(names)
+    sentences: list[Expectation] = []
+    for name in names:
+        whose = f"in the {WHOSE[name]}'s sequence"
+        for measure, low, high, sentence in (
+            ("least_time_s", 0, None, f"{whose}, no order is later than the target"),
+            ("greatest_time_s", None, 1e7, f"{whose}, no time exceeds 10^7 s"),
+            ("time_of_last_s", 0, 0, f"{whose}, the last order is the target, at time 0"),
+            ("step_back_s", None, 0, f"{whose}, orders stand oldest first"),
+            ("last_padded", 0, 0, f"{whose}, the last place is no padding"),
+            ("dummy_masked", 0, 0, f"{whose}, the dummy token's column is not masked"),
+            ("holes", 0, 0, f"{whose}, padding stands on the left only"),
+            ("filled_padding", 0, 0, f"{whose}, padding is all zeros"),
+            ("least_index", 0, None, f"{whose}, no category has a negative index"),
+            ("greatest_index", None, n_embedding, f"{whose}, no category has an index above {n_embedding}"),
+            ("not_finite", 0, 0, f"{whose}, every number is finite"),
+        ):
+            sentences.append(
+                gxe.ExpectColumnValuesToBeBetween(
+                    column=f"{measure}_{name}", min_value=low, max_value=high, description=sentence
+                )
+            )
+    if len(names) > 1:
+        sentences.append(
+            gxe.ExpectColumnValuesToBeBetween(
+                column="differing_last",
+                min_value=0,
+                max_value=0,
+                description="both sequences of a target end in the same order",
+            )
+        )
+    return sentences
+
+
+def targets() -> list[Expectation]:
+    """What the targets of a store must satisfy; rows are targets."""
+    import great_expectations.expectations as gxe
+
+    return [
+        gxe.ExpectColumnValuesToBeUnique(column="order_id", description="every target occurs once"),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="label", value_set=[0, 1], description="every target has a known label"
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="outside_period_s",
+            min_value=0,
+            max_value=0,
+            description="every target lies within its period",
+        ),
+    ]
+
+
+def scores() -> list[Expectation]:
+    """What every scored order must satisfy by itself."""
+    import great_expectations.expectations as gxe
+
+    sentences: list[Expectation] = [
+        gxe.ExpectColumnValuesToNotBeNull(column="order_id", description="every score belongs to an order"),
+        gxe.ExpectColumnValuesToBeUnique(column="order_id", description="every order is scored once"),
+    ]
+    for name in ("score", "percentile"):
+        sentences += [
+            gxe.ExpectColumnValuesToNotBeNull(column=name, description=f"every order has a {name}"),
+            gxe.ExpectColumnValuesToBeBetween(
+                column=name, min_value=0, max_value=1, description=f"every {name} lies in [0, 1]"
+            ),
+        ]
+    return [
+        *sentences,
+        gxe.ExpectColumnValuesToBeBetween(
+            column="calibrated_probability",
+            min_value=0,
+            max_value=1,
+            description="every calibrated probability lies in [0, 1], where there is one",
+        ),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="label", value_set=[0, 1], description="every label is 0, 1 or not known"
+        ),
+    ]
+
+
+def score_files() -> list[Expectation]:
+    """What the files of one period must satisfy together; rows are periods."""
+    import great_expectations.expectations as gxe
+
+    return [
+        gxe.ExpectColumnValuesToBeBetween(column=measure, min_value=0, max_value=0, description=sentence)
+        for measure, sentence in (
+            ("unscored", "every target of the store is scored"),
+            ("foreign", "no order is scored that is no target of the store"),
+            ("relabelled", "labels are those of the store"),
+            ("line_differences", "the score file has the scores of the Parquet, line by line"),
+            ("tag_differences", "the tag file has the labels of the Parquet, line by line"),
+            ("percentile_inversions", "no higher score has a lower percentile"),
+        )
+    ]

@@ -78,14 +78,17 @@ def summarise_periods(events: Path, dataset: DatasetDescription) -> list[dict[st
     Returns:
         One dictionary per period: period, start, end, orders, known_labels, frauds, genuine.
     """
-    time, label = quoted(dataset.order_time), quoted(dataset.label)
+    label = quoted(dataset.label)
+    time_us = f"epoch_us({quoted(dataset.order_time)})"
+    if dataset.layout == "wide":
+        time_us = f"{quoted(dataset.order_time)} * {MICROSECONDS}"
     summary = []
     with connect(events) as connection:
         for period in PERIODS:
             start, end = dataset.split.window(period)
             (counts,) = connection.execute(
                 f"SELECT count(*), count({label}), coalesce(sum({label}), 0) FROM events "
-                f"WHERE epoch_us({time}) >= ? AND epoch_us({time}) < ?",
+                f"WHERE {time_us} >= ? AND {time_us} < ?",
                 [int(moment.timestamp()) * MICROSECONDS for moment in (start, end)],
             ).fetchall()
             orders, known, frauds = map(int, counts)

@@ -74,11 +74,13 @@ def test_periods(suite: Callable, column: str) -> None:
 def test_columns_are_described_once(run: RunConfig) -> None:
     columns = event_columns(run.dataset)
     names = [column.name for column in columns]
-    assert names == ["order", "customer", "card", "time", "fraud", "product", "amount", "items", "night"]
+    assert names == ["order", "customer", "card", "time", "fraud", "amount", "items", "night", "product"]
     assert {column.name for column in columns if column.nullable} == {"card", "fraud", "product"}
-    both = run.dataset.model_copy(update={"categorical": ("product", "items")})
-    with pytest.raises(ValueError, match="'items' is described as category and as number"):
-        event_columns(both)
+    both = run.dataset.model_copy(update={"categorical": ("product", "items", "customer")})
+    assert [column.name for column in event_columns(both)] == names
+    wrong = run.dataset.model_copy(update={"numerical": ("amount", "customer")})
+    with pytest.raises(ValueError, match="'customer' is described as id and as number"):
+        event_columns(wrong)
 
 
 def test_columns_that_may_be_missing_may_be_missing(run: RunConfig) -> None:

@@ -1,0 +1,107 @@
+"""The contract of the scores: every target once, every figure in [0, 1], every file saying the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data_contracts import suites
+from data_contracts.context import check, check_measures
+from data_contracts.findings import Finding, merge
+from data_contracts.verdict import conclude
+from tsa_model.run_config import RunConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tsa_model.sequences import SequenceStore
+
+FOLDERS = {"test": ".", "cali": "cali", "vali": "vali"}
+"""Scored period → folder inside the score folder."""
+
+
+def validate_scores(
+    scores_dir: str | Path,
+    store_dir: str | Path,
+    run: RunConfig,
+    report_path: str | Path,
+    result_path: str | Path,
+) -> dict[str, Any]:
+    """Check the score files of every scored period against the store that they were made from.
+
+    Args:
+        scores_dir: the folder with the score files.
+        store_dir: the sequence store.
+        run: the run description.
+        report_path: HTML page to write.
+        result_path: JSON result to write, with the offending order ids.
+
+    Returns:
+        Figures for the stage table: rows, checks, key_figure.
+
+    Raises:
+        ContractViolation: the scores break the contract.
+    """
+    import pandas as pd
+
+    from tsa_model.sequences import SequenceStore
+
+    store = SequenceStore.open(store_dir)
+    findings: list[Finding] = []
+    measures, rows = [], 0
+    for period, folder in FOLDERS.items():
+        path = Path(scores_dir) / folder
+        if not (path / "scores.parquet").is_file():
+            missing = f"{path} has no scores.parquet"
+            findings.append(Finding("every period has its score files", detail=missing))
+            continue
+        frame = pd.read_parquet(path / "scores.parquet")
+        findings += check(frame, suites.scores(), name="order_id")
+        measures.append({"period": period, **measure_files(path, frame, store, period)})
+        rows += len(frame)
+    if measures:
+        findings += check_measures(pd.DataFrame(measures), suites.score_files(), "period")
+    findings = merge(findings)
+    bad_rows = max((finding.bad_rows for finding in findings), default=0)
+    facts = {"dataset": run.dataset.name, "rows": rows, "bad_rows": bad_rows}
+    result = conclude("scores", str(scores_dir), facts, findings, report_path, result_path)
+    checks = len(result["findings"])
+    return {"rows": rows, "checks": checks, "key_figure": f"{rows:,} scores keep {checks} rules"}
+
+
+def measure_files(folder: Path, frame: pd.DataFrame, store: SequenceStore, period: str) -> dict[str, int]:
+    """Count where the files of a period contradict the store or each other.
+
+    Args:
+        folder: the period's score files.
+        frame: the content of `scores.parquet`.
+        store: the sequence store.
+        period: its name.
+
+    Returns:
+        Counts by the names that `suites.score_files` speaks of.
+    """
+    wanted, labels = store.order_ids(period), store.labels(period)
+    scored = frame["order_id"].to_numpy()
+    by_order = dict(zip(wanted.tolist(), labels.tolist(), strict=True))
+    expected = np.array([by_order.get(order, -1) for order in scored.tolist()])
+    stored = frame["label"].fillna(-1).to_numpy(dtype=np.int64)
+    by_score = frame.sort_values("score", kind="stable")
+    return {
+        "unscored": len(by_order.keys() - set(scored.tolist())),
+        "foreign": int((expected < 0).sum()),
+        "relabelled": int(((expected >= 0) & (expected != stored)).sum()),
+        "line_differences": _differences(folder / "score_file.csv", frame["score"].to_numpy()),
+        "tag_differences": _differences(folder / "tag_file.csv", stored) if (stored >= 0).all() else 0,
+        "percentile_inversions": int((np.diff(by_score["percentile"].to_numpy()) < 0).sum()),
+    }
+
+
+def _differences(path: Path, values: np.ndarray) -> int:
+    """Lines of a one-column file that are not these values; all of them when their number differs."""
+    if not path.is_file():
+        return max(1, len(values))
+    lines = np.array(path.read_text(encoding="utf-8").split(), dtype=values.dtype)
+    return int((lines != values).sum()) if len(lines) == len(values) else max(len(lines), len(values))

@@ -1,0 +1,168 @@
+"""The contract of the sequences: what every batch that a network reads must satisfy, target by target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data_contracts import suites
+from data_contracts.context import check
+from data_contracts.findings import Finding
+from data_contracts.verdict import conclude
+from tsa_model.dataset import PERIODS
+from tsa_model.run_config import RunConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tsa_model.sequences import SequenceStore
+
+MAX_TARGETS = 200_000
+"""Targets looked at, evenly spaced over each period; a larger store is sampled."""
+BATCH = 4_096
+SINGLE_NAMES = {"x_seq_cat": "x_cat", "x_seq_num": "x_num"}
+"""Names in a batch with one sequence."""
+
+
+def validate_sequences(
+    store_dir: str | Path, run: RunConfig, report_path: str | Path, result_path: str | Path
+) -> dict[str, Any]:
+    """Check the batches that a sequence store assembles for its targets.
+
+    Args:
+        store_dir: the sequence store.
+        run: the run description.
+        report_path: HTML page to write.
+        result_path: JSON result to write, with the offending order ids.
+
+    Returns:
+        Figures for the stage table: rows, checks, key_figure.
+
+    Raises:
+        ContractViolation: a sequence breaks the contract.
+    """
+    from tsa_model.sequences import SequenceStore
+
+    store = SequenceStore.open(store_dir)
+    findings, rows = check_store(store)
+    facts = {"dataset": run.dataset.name, "rows": rows, "bad_rows": _bad_rows(findings)}
+    result = conclude("sequences", str(store_dir), facts, findings, report_path, result_path)
+    return {
+        "rows": rows,
+        "checks": len(result["findings"]),
+        "key_figure": f"{rows:,} targets keep {len(result['findings'])} rules",
+    }
+
+
+def check_store(store: SequenceStore) -> tuple[list[Finding], int]:
+    """Hold the targets of a store against the suite.
+
+    Returns:
+        The findings, and how many targets were looked at.
+    """
+    import pandas as pd
+
+    frames = [_measure_period(store, period) for period in PERIODS]
+    frame = pd.concat(frames, ignore_index=True)
+    return check_sequences(frame, store.n_embedding), len(frame)
+
+
+def check_sequences(frame: pd.DataFrame, n_embedding: int) -> list[Finding]:
+    """Hold measured targets against the suite.
+
+    Args:
+        frame: see `measure_batch`; with a column `outside_period_s` the targets' times are checked too.
+        n_embedding: V, the highest index a categorical value may have.
+    """
+    if not len(frame):
+        return [Finding("there are targets", detail="the store has none")]
+    sequences = [name.removeprefix("least_time_s_") for name in frame if name.startswith("least_time_s_")]
+    expectations = suites.sequences(sequences, n_embedding)
+    if "outside_period_s" in frame:
+        expectations += suites.targets()
+    return check(frame, expectations, name="order_id")
+
+
+def measure_batch(batch: Mapping[str, Any], order_ids: np.ndarray) -> pd.DataFrame:
+    """Reduce a batch to a few numbers per target, which the suite speaks of.
+
+    Args:
+        batch: tensors or arrays named as in TSA spec, section 1, single or dual, and `label`.
+        order_ids: [B] names of the targets.
+
+    Returns:
+        One row per target: `order_id`, `label`, per sequence the columns of `_measure_sequence`, and for a
+        dual batch `differing_last`, the number of features in which the two last orders differ.
+    """
+    import pandas as pd
+
+    arrays = {name: np.asarray(value) for name, value in batch.items()}
+    columns: dict[str, Any] = {"order_id": order_ids, "label": arrays["label"]}
+    if "x_cat" in arrays:
+        columns |= _measure_sequence(arrays, "")
+    else:
+        columns |= _measure_sequence(arrays, "cid") | _measure_sequence(arrays, "ccid")
+        columns["differing_last"] = sum(
+            (arrays[f"{name}_cid"][:, -1] != arrays[f"{name}_ccid"][:, -1]).sum(axis=1)
+            for name in ("x_seq_cat", "x_seq_num")
+        )
+    return pd.DataFrame(columns)
+
+
+def _measure_sequence(arrays: Mapping[str, np.ndarray], sequence: str) -> dict[str, np.ndarray]:
+    suffix = f"_{sequence}" if sequence else ""
+
+    def named(name: str) -> np.ndarray:
+        return arrays[f"{name}{suffix}"] if sequence else arrays[SINGLE_NAMES.get(name, name)]
+
+    cat, num, mask = named("x_seq_cat"), named("x_seq_num"), named("key_padding_mask")
+    time_s = named("time_seq")[..., 0]
+    real = ~mask[:, :-1]
+    both_real = real[:, 1:] & real[:, :-1]
+    steps = np.where(both_real, np.diff(time_s, axis=1), -np.inf)
+    filled = (cat != 0).sum(axis=2) + (num != 0).sum(axis=2) + (time_s != 0)
+    label = sequence or "cid"
+    measures = {
+        "least_time_s": time_s.min(axis=1),
+        "greatest_time_s": time_s.max(axis=1),
+        "time_of_last_s": time_s[:, -1],
+        "step_back_s": steps.max(axis=1, initial=0.0),
+        "last_padded": mask[:, -2].astype(int),
+        "dummy_masked": mask[:, -1].astype(int),
+        "holes": (real[:, :-1] & ~real[:, 1:]).sum(axis=1),
+        "filled_padding": np.where(real, 0, filled).sum(axis=1),
+        "least_index": cat.min(axis=(1, 2)),
+        "greatest_index": cat.max(axis=(1, 2)),
+        "not_finite": (~np.isfinite(num)).sum(axis=(1, 2)),
+    }
+    return {f"{name}_{label}": values for name, values in measures.items()}
+
+
+def _measure_period(store: SequenceStore, period: str) -> pd.DataFrame:
+    import pandas as pd
+
+    start, end = (moment.timestamp() for moment in store.description.split.window(period))
+    frames = [pd.DataFrame()]
+    for places in _places(len(store.targets(period))):
+        rows = store.targets(period)[places]
+        frame = measure_batch(store.batch_rows(rows), store.ids_of(rows))
+        seconds = store.order_times(period)[places].astype("datetime64[us]").astype(np.int64) / 1e6
+        frame["outside_period_s"] = np.maximum(start - seconds, 0) + np.where(
+            seconds >= end, seconds - end + 1e-6, 0
+        )
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _places(n_targets: int) -> Iterator[np.ndarray]:
+    step = max(1, -(-n_targets * len(PERIODS) // MAX_TARGETS))
+    places = np.arange(0, n_targets, step)
+    for first in range(0, len(places), BATCH):
+        yield places[first : first + BATCH]
+
+
+def _bad_rows(findings: list[Finding]) -> int:
+    return max((finding.bad_rows for finding in findings), default=0)
