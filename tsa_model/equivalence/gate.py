@@ -87,12 +87,12 @@ def judge(
     results: list[CheckResult] = []
     for i, (number, name, check) in enumerate(checks):
         progress.report(i, len(checks), "check", name)
-        results.append(_run(number, name, check))
+        results.append(run_check(number, name, check))
     progress.report(len(checks), len(checks), "check")
     return make_verdict(results, identity, sample.summary(), shipped.config.model_dump(mode="json"), started)
 
 
-def _run(number: int, name: str, check: Check) -> CheckResult:
+def run_check(number: int, name: str, check: Check) -> CheckResult:
     """Run one check; a check that breaks has failed."""
     started = time.perf_counter()
     try:
