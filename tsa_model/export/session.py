@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt
 
+from tsa_model.files import sha256, write_json
 from tsa_model.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "model.onnx"
 DESCRIPTION_FILE = "onnx.json"
+PREPROCESSING_FILE = "preprocessing.json"
+DATASET_FILE = "dataset.json"
 
 
 class SessionSettings(Settings):
@@ -35,6 +38,16 @@ class SessionSettings(Settings):
     on how many calls run at once."""
     calls_at_once: NonNegativeInt = 0
     """0 = one for each processor this process may use."""
+
+
+def write_description(description: dict[str, Any], folder: Path) -> None:
+    """Write `onnx.json` into the folder of an exported model, with the digest of every other file there."""
+    files = {
+        path.relative_to(folder).as_posix(): sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != DESCRIPTION_FILE
+    }
+    write_json(folder / DESCRIPTION_FILE, {**description, "files": files})
 
 
 class ScoringSession:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,23 @@ from typing import Any
 import numpy as np
 
 from tsa_model.checkpoint import load_model, read_description
+from tsa_model.config import ModelConfig
 from tsa_model.export.graph import dimension_names, write_onnx
 from tsa_model.export.network import input_names, output_names
 from tsa_model.export.parity import check_parity
-from tsa_model.export.session import DESCRIPTION_FILE, MODEL_FILE, ScoringSession, SessionSettings
+from tsa_model.export.session import (
+    DATASET_FILE,
+    MODEL_FILE,
+    PREPROCESSING_FILE,
+    ScoringSession,
+    SessionSettings,
+    write_description,
+)
 from tsa_model.files import atomic_folder, sha256, write_json
 from tsa_model.run_config import RunConfig
 from tsa_model.sequences import SequenceStore
 
 PARITY_ROWS = 256
-PREPROCESSING_FILE = "preprocessing.json"
-DATASET_FILE = "dataset.json"
 
 
 def export_onnx(
@@ -39,7 +46,7 @@ def export_onnx(
         verdict_path: the gate's verdict on these weights.
         run: the run description.
         onnx_dir: folder to create: `model.onnx`, `onnx.json` (signature, session options, parity, digests),
-            and the preprocessing the model expects.
+            and the preprocessing and column roles the model expects.
 
     Returns:
         Metrics of the stage.
@@ -52,6 +59,7 @@ def export_onnx(
     verdict = read_verdict(verdict_path, description["weights_sha256"])
     network = load_model(model_dir, "reference")
     store = SequenceStore.open(store_dir)
+    _check_sizes(network.config, store)
     settings = SessionSettings()
     metadata = {
         "project_version": _project_version(),
@@ -68,10 +76,11 @@ def export_onnx(
         session = ScoringSession(folder / MODEL_FILE, settings)
         rows = parity_rows(store, PARITY_ROWS)
         parity = check_parity(network, session, store.batch_rows(rows, network.config.sequences))
-        (folder / PREPROCESSING_FILE).write_bytes((store.directory / PREPROCESSING_FILE).read_bytes())
-        write_json(folder / DATASET_FILE, run.dataset.model_dump(mode="json"))
+        shutil.copyfile(store.directory / PREPROCESSING_FILE, folder / PREPROCESSING_FILE)
+        write_json(folder / DATASET_FILE, store.description.model_dump(mode="json"))
         dimensions = dimension_names(network.config)
         content = {
+            "model_file": MODEL_FILE,
             "onnx_sha256": sha256(folder / MODEL_FILE),
             **{key: value for key, value in metadata.items() if key != "model_config"},
             "model_config": network.config.model_dump(mode="json"),
@@ -80,7 +89,7 @@ def export_onnx(
             "session": settings.model_dump(mode="json"),
             "parity": parity.summary(),
         }
-        write_json(folder / DESCRIPTION_FILE, content)
+        write_description(content, folder)
         size = (folder / MODEL_FILE).stat().st_size
     worst = parity.worst["logits"]
     return {
@@ -117,6 +126,22 @@ def read_verdict(path: str | Path, weights_sha256: str) -> dict[str, Any]:
             f"{weights_sha256}: run the gate on this model"
         )
     return verdict
+
+
+def _check_sizes(config: ModelConfig, store: SequenceStore) -> None:
+    pairs = {
+        "n_embedding": store.n_embedding,
+        "n_cat_features": store.n_cat_features,
+        "n_num_features": store.n_num_features,
+        "n_engineered_num_features": store.n_engineered,
+    }
+    wrong = [
+        f"{name} {getattr(config, name)} (store {size})"
+        for name, size in pairs.items()
+        if getattr(config, name) != size
+    ]
+    if wrong:
+        raise ValueError(f"the model was not made for {store.directory}: {', '.join(wrong)}")
 
 
 def parity_rows(store: SequenceStore, n_rows: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tsa_model.calibration import Calibrator, PercentileMap
+from tsa_model.files import sha256, write_json
+from tsa_model.scoring.model import CALIBRATOR_FILE
+
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from tsa_model.sequences import SequenceStore
 
 SCORE_FILE = "score_file.csv"
 TAG_FILE = "tag_file.csv"
 PARQUET_FILE = "scores.parquet"
+MANIFEST_FILE = "manifest.json"
 ROW_GROUP = 128 * 1024
 
 
@@ -39,11 +47,85 @@ class ScoreTable:
     order_time: NDArray[Any]
     """[N] datetime64[us], UTC."""
     score: NDArray[np.float32]
-    percentile: NDArray[np.float64]
+    percentile: NDArray[np.float64] | None
+    """Among the calibration period's scores; None without a percentile map."""
     probability: NDArray[np.float64] | None
     """Calibrated; None without a calibrator."""
     label: NDArray[np.int64]
     """0, 1, or -1 where it is not known."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What is known of N orders before they are scored."""
+
+    order_id: NDArray[Any]
+    order_time: NDArray[Any]
+    """[N] datetime64[us], UTC."""
+    label: NDArray[np.int64]
+    """0, 1, or -1 where it is not known."""
+
+    @classmethod
+    def of(cls, store: SequenceStore, rows: NDArray[Any]) -> Orders:
+        """The orders of these row numbers."""
+        return cls(store.ids_of(rows), store.times_of(rows), store.labels_of(rows))
+
+
+def score_table(
+    score: NDArray[np.float32],
+    orders: Orders,
+    percentiles: PercentileMap | None,
+    calibrator: Calibrator | None,
+) -> ScoreTable:
+    """Put scores beside the orders they belong to, with percentile and probability."""
+    return ScoreTable(
+        order_id=orders.order_id,
+        order_time=orders.order_time,
+        score=score,
+        percentile=None if percentiles is None else percentiles.percentile(score),
+        probability=None if calibrator is None else calibrator.probability(score),
+        label=orders.label,
+    )
+
+
+def provenance_of(description: dict[str, Any], folder: Path) -> Provenance:
+    """Where the scores of a model folder come from.
+
+    Args:
+        description: the content of `onnx.json`.
+        folder: the model folder with the calibrator, if there is one.
+    """
+    calibrator = folder / CALIBRATOR_FILE
+    digest = sha256(calibrator) if calibrator.is_file() else None
+    parts = (description["onnx_sha256"], description["store_sha256"], digest or "")
+    return Provenance(
+        # The same model and calibrator give the same scores, so they give the same id.
+        run_id=hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16],
+        model_digest=description["onnx_sha256"],
+        calibrator_digest=digest,
+        gate_id=description["verdict_id"],
+    )
+
+
+def write_manifest(folder: Path, provenance: Provenance, counts: dict[str, dict[str, int]]) -> None:
+    """Write `manifest.json`: size and SHA-256 of every file, the rows of the score files, and provenance.
+
+    Args:
+        folder: with every other file in place.
+        provenance: of the scores.
+        counts: period → file → rows; the files of "test" lie at the top, the others' in folders.
+    """
+    files: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            files[path.relative_to(folder).as_posix()] = {
+                "bytes": path.stat().st_size,
+                "sha256": sha256(path),
+            }
+    for period, rows in counts.items():
+        for name, n_rows in rows.items():
+            files[name if period == "test" else f"{period}/{name}"]["rows"] = n_rows
+    write_json(folder / MANIFEST_FILE, {**provenance.__dict__, "files": files})
 
 
 def write_scores(table: ScoreTable, provenance: Provenance, folder: Path) -> dict[str, int]:
@@ -77,10 +159,10 @@ def check_scores(table: ScoreTable) -> None:
         ValueError: columns differ in length, an order is there twice, or a value is not in [0, 1].
     """
     n_rows = table.order_id.size
-    columns: dict[str, NDArray[Any]] = {"score": table.score, "percentile": table.percentile}
-    if table.probability is not None:
-        columns["probability"] = table.probability
+    columns = {"score": table.score, "percentile": table.percentile, "probability": table.probability}
     for name, values in columns.items():
+        if values is None:
+            continue
         bad = ~((values >= 0) & (values <= 1))
         if values.size != n_rows or bad.any():
             example = f", for example {values[bad][0]}" if bad.any() else ""
@@ -117,14 +199,17 @@ def _arrow(table: ScoreTable, provenance: Provenance) -> pa.Table:
     time = pa.array(table.order_time.astype("datetime64[us]"), pa.timestamp("us")).cast(
         pa.timestamp("us", tz="UTC")
     )
-    probability = pa.nulls(n_rows, pa.float64()) if table.probability is None else pa.array(table.probability)
+
+    def optional(values: NDArray[np.float64] | None) -> pa.Array:
+        return pa.nulls(n_rows, pa.float64()) if values is None else pa.array(values, pa.float64())
+
     return pa.table(
         {
             "order_id": order_id,
             "order_time": time,
             "score": pa.array(table.score, pa.float32()),
-            "percentile": pa.array(table.percentile, pa.float64()),
-            "calibrated_probability": probability,
+            "percentile": optional(table.percentile),
+            "calibrated_probability": optional(table.probability),
             "label": pa.array(table.label.astype(np.int8), pa.int8(), mask=table.label < 0),
             "model_digest": constant(provenance.model_digest),
             "calibrator_digest": constant(provenance.calibrator_digest),

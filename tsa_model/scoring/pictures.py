@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tsa_model.calibration import Calibrator
+from tsa_model.calibration import Calibrator, PriorCorrection
 from tsa_model.evaluation import plots
+from tsa_model.scoring.files import Orders
 from tsa_model.scoring.rows import ScoredRows
 
 
@@ -18,9 +18,12 @@ class ScoredPeriod:
     """A period's orders and what the model says of them."""
 
     rows: ScoredRows
-    label: NDArray[np.int64]
-    order_id: NDArray[Any]
-    order_time: NDArray[Any]
+    orders: Orders
+
+    @property
+    def label(self) -> NDArray[np.int64]:
+        """0 or 1, per order."""
+        return self.orders.label
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,17 @@ class Picture:
 
 
 def draw_pictures(
-    periods: dict[str, ScoredPeriod], calibrator: Calibrator | None, gate_threshold: float
+    periods: dict[str, ScoredPeriod],
+    calibrator: Calibrator | None,
+    prior: PriorCorrection | None,
+    gate_threshold: float,
 ) -> list[Picture]:
     """Draw what the scored periods look like.
 
     Args:
         periods: "test" and "vali" are drawn.
         calibrator: None leaves the calibrated curve out.
+        prior: undoes the downsampling of the training orders; None leaves that curve out.
         gate_threshold: where the dual network skips the card's history.
     """
     test, vali = periods["test"], periods["vali"]
@@ -59,6 +66,8 @@ def draw_pictures(
         ),
     ]
     probabilities: dict[str, ArrayLike] = {"raw score": test.rows.score}
+    if prior is not None and prior.prior != prior.sampled_prior:
+        probabilities["corrected for downsampling"] = prior.probability(test.rows.score)
     if calibrator is not None:
         probabilities["calibrated"] = calibrator.probability(test.rows.score)
     pictures.append(
