@@ -14,11 +14,14 @@ from pathlib import Path
 from tsa_model.files import write_json
 from tsa_model.run_config import RunConfig
 from tsa_model.training import train_model
+from tsa_model.training.processes import die_with_parent, started_by_launcher
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train a model; see `--help`."""
     options = _parser().parse_args(arguments)
+    if started_by_launcher():
+        die_with_parent()
     try:
         result = train_model(
             options.store,

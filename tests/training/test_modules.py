@@ -146,3 +146,19 @@ def test_accumulated_batches_give_the_gradient_of_one(store: SequenceStore, tmp_
     for name, tensor in weights[0].items():
         # Adam divides by the gradient's own size, so rounding moves a weight by part of a step of 1e-3.
         torch.testing.assert_close(weights[1][name], tensor, rtol=0, atol=2e-5, msg=name)
+
+
+def test_a_network_without_finite_logits_is_not_judged(store: SequenceStore, tmp_path: Path) -> None:
+    module = dual(store)
+    with torch.no_grad():
+        module.network.clf[0].bias[0] = float("nan")
+    batches = EvaluationBatches(store, "dual", store.targets("cali")[:20], 10)
+    with pytest.raises(ValueError, match="20 of 20 test orders have a logit that is not finite"):
+        create_trainer(module.training_config, tmp_path, []).test(module, batches, verbose=False)
+
+
+def test_another_metric_may_select(store: SequenceStore, tmp_path: Path) -> None:
+    run = small_run("single", metric_choices=["pr_auc"], primary_metric="pr_auc")
+    result = train_model(store.directory, run, tmp_path / "model", tmp_path / "log")
+    assert result["key_figure"] == f"val/pr_auc {result['val/pr_auc']:.4f}"
+    assert "val/auroc" not in result

@@ -43,7 +43,7 @@ def test_the_model_folder_holds_what_the_metrics_say(
     assert result["best_epoch"] in (1, 2)
     assert result["rows_per_second"] > 0
     assert math.isfinite(result["train_loss"])
-    assert result["key_figure"] == f"val AUC {result['val/auroc']:.4f}"
+    assert result["key_figure"] == f"val/auroc {result['val/auroc']:.4f}"
     json.dumps(result, allow_nan=False)
 
     metadata = read_description(tmp_path / "model")["metadata"]

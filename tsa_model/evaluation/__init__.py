@@ -8,6 +8,7 @@ from tsa_model.evaluation.metrics import (
     calibration_error,
     evaluate,
     reliability_bins,
+    roc_points,
     threshold_for_rate,
 )
 
@@ -18,6 +19,7 @@ __all__ = [
     "calibration_error",
     "evaluate",
     "reliability_bins",
+    "roc_points",
     "score_baseline",
     "threshold_for_rate",
 ]

@@ -83,10 +83,12 @@ def reliability(curves_by_name: dict[str, ArrayLike], label: ArrayLike) -> bytes
         curves_by_name: name → [N] probabilities ("raw score", "calibrated").
         label: [N] 0 or 1.
     """
+    from matplotlib.ticker import NullFormatter
+
     figure, (linear, log) = _figure(2)
     top = 0.0
     lowest = 1.0
-    for (name, probability), colour in zip(curves_by_name.items(), (GREY, BLUE, GREEN), strict=False):
+    for (name, probability), colour in zip(curves_by_name.items(), (GREY, GREEN, BLUE), strict=False):
         bins = reliability_bins(probability, label)
         predicted, observed = bins["predicted"], bins["observed"]
         error = 1.96 * np.sqrt(observed * (1 - observed) / bins["count"])
@@ -103,6 +105,9 @@ def reliability(curves_by_name: dict[str, ArrayLike], label: ArrayLike) -> bytes
         axes.plot(line, line, color="#c8ccd2", linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     linear.set(xlim=(0, line[1]), ylim=(0, line[1]))
     log.set(xscale="log", yscale="log", xlim=line, ylim=line)
+    for axis in (log.xaxis, log.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     for axes, title in ((linear, "Reliability"), (log, "Reliability, logarithmic")):
         _dress(axes, title, "predicted probability", "share that was fraud (95 % interval)")
     linear.legend(frameon=False, loc="upper left")

@@ -151,6 +151,9 @@ class TSAModule(pl.LightningModule):
         columns = [torch.cat(parts) for parts in zip(*self._evaluated, strict=True)]
         self._evaluated.clear()
         row, label, logits, *more = drop_duplicates(*(self.gather(column) for column in columns))
+        if not torch.isfinite(logits).all():
+            n_bad = int((~torch.isfinite(logits)).any(dim=1).sum())
+            raise ValueError(f"{n_bad} of {len(logits)} {stage} orders have a logit that is not finite")
         metrics = {f"{stage}_loss": float(self.objective(logits, label, self.current_epoch))}
         probabilities = logits.double().softmax(dim=-1).cpu().numpy()
         chosen = classification_metrics(

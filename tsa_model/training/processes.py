@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -19,6 +20,8 @@ from tsa_model.files import write_json
 from tsa_model.network.blocks import FeatureAttentionModule, OrderAttentionModule
 from tsa_model.run_config import RunConfig
 from tsa_model.training.config import TrainConfig
+
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def create_strategy(training: TrainConfig) -> Strategy | str:
@@ -54,6 +57,12 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> None:
 def started_by_launcher() -> bool:
     """Whether this is one of the processes torch.distributed.run has started."""
     return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies, so that no orphan trains on beside a new run."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def check_world_size(training: TrainConfig) -> None:
@@ -108,7 +117,7 @@ def train_in_processes(
 
 def _run_forwarding_sigterm(command: list[str]) -> int:
     """Run a command; who stops us stops it, so that it can save a resume point and no orphan trains on."""
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, preexec_fn=die_with_parent)
     before = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
     try:
         return process.wait()

@@ -79,7 +79,9 @@ def train_model(
     """
     started = time.perf_counter()
     changes = {"seed": seed, "max_epochs": max_epochs}
-    training = run.training.model_copy(update={k: v for k, v in changes.items() if v is not None})
+    training = TrainConfig.model_validate(
+        {**run.training.model_dump(), **{k: v for k, v in changes.items() if v is not None}}
+    )
     if training.devices * training.num_nodes > 1 and not started_by_launcher():
         run = run.model_copy(update={"training": training})
         return train_in_processes(store_dir, run, model_dir, log_dir)
@@ -118,7 +120,7 @@ def train_model(
         "feeding_share": round(throughput.feeding_share, 4),
         "seconds": round(time.perf_counter() - started, 1),
         "weights_sha256": read_description(model_dir)["weights_sha256"],
-        "key_figure": f"val AUC {best['val/auroc']:.4f}",
+        "key_figure": f"{selection.monitor} {selection.best_value:.4f}",
     }
 
 

@@ -1,0 +1,123 @@
+"""The model folder: everything that turns raw orders into scores, outside any pipeline.
+
+onnx.json                    what the model is; session options; digests
+repository/tsa/              a model repository of Triton (and of KServe's runtime for it)
+    config.pbtxt
+    1/model.onnx
+dataset.json                 the columns' roles
+preprocessing.json           vocabulary, scaler, defaults
+percentile_map.json, calibration.json
+inference_service.yaml       for KServe
+example_request.json, example_response.json
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tsa_model.calibration import Calibrator, PercentileMap, load_calibrator
+from tsa_model.config import ModelConfig
+from tsa_model.dataset import DatasetDescription
+from tsa_model.export.serving import MODEL_NAME, example_exchange, inference_service, triton_config
+from tsa_model.export.session import (
+    DATASET_FILE,
+    DESCRIPTION_FILE,
+    PREPROCESSING_FILE,
+    ScoringSession,
+    SessionSettings,
+    write_description,
+)
+from tsa_model.files import sha256, write_json
+
+CALIBRATOR_FILE = "calibration.json"
+PERCENTILE_FILE = "percentile_map.json"
+REPOSITORY_MODEL = f"repository/{MODEL_NAME}/1/model.onnx"
+
+
+@dataclass(frozen=True)
+class ScoringModel:
+    """A folder with an exported model, opened."""
+
+    directory: Path
+    description: dict[str, Any]
+    """The content of `onnx.json`."""
+    session: ScoringSession
+
+    @classmethod
+    def load(cls, directory: str | Path) -> ScoringModel:
+        """Open what `export_onnx` or `generate_scores` wrote.
+
+        Raises:
+            ValueError: a file is missing or was changed.
+        """
+        directory = Path(directory)
+        path = directory / DESCRIPTION_FILE
+        if not path.is_file():
+            raise ValueError(f"{path} is missing: {directory} is not the folder of an exported model")
+        description = json.loads(path.read_text(encoding="utf-8"))
+        for name, digest in description["files"].items():
+            if not (directory / name).is_file():
+                raise ValueError(f"{directory / name} is missing: the model folder is not whole")
+            if (found := sha256(directory / name)) != digest:
+                raise ValueError(f"{directory / name} was changed: SHA-256 {found} instead of {digest}")
+        settings = SessionSettings.model_validate(description["session"])
+        return cls(directory, description, ScoringSession(directory / description["model_file"], settings))
+
+    @property
+    def config(self) -> ModelConfig:
+        """The network's configuration."""
+        return ModelConfig.model_validate(self.description["model_config"])
+
+    @property
+    def dataset(self) -> DatasetDescription:
+        """The columns' roles in the orders the model was made from."""
+        return DatasetDescription.load(json.loads(self._read(DATASET_FILE)))
+
+    @property
+    def preprocessing_path(self) -> Path:
+        """Vocabulary, scaler and defaults."""
+        return self.directory / PREPROCESSING_FILE
+
+    def percentiles(self) -> PercentileMap | None:
+        """The percentile map; None in a folder without calibration."""
+        path = self.directory / PERCENTILE_FILE
+        return PercentileMap.load(path) if path.is_file() else None
+
+    def calibrator(self) -> Calibrator | None:
+        """The calibrator; None in a folder without one."""
+        path = self.directory / CALIBRATOR_FILE
+        return load_calibrator(path) if path.is_file() else None
+
+    def _read(self, name: str) -> str:
+        return (self.directory / name).read_text(encoding="utf-8")
+
+
+def write_model_folder(
+    model: ScoringModel, percentiles: PercentileMap, calibrator: Calibrator | None, folder: Path
+) -> None:
+    """Put an exported model, its calibration and what servers need into one folder.
+
+    Args:
+        model: as exported.
+        percentiles: fitted on the calibration period.
+        calibrator: None leaves the probability out.
+        folder: to create.
+    """
+    repository_model = folder / REPOSITORY_MODEL
+    repository_model.parent.mkdir(parents=True)
+    shutil.copyfile(model.directory / model.description["model_file"], repository_model)
+    repository_model.parents[1].joinpath("config.pbtxt").write_text(triton_config(model.config))
+    for name in (DATASET_FILE, PREPROCESSING_FILE):
+        shutil.copyfile(model.directory / name, folder / name)
+    percentiles.save(folder / PERCENTILE_FILE)
+    if calibrator is not None:
+        calibrator.save(folder / CALIBRATOR_FILE)
+    request, response = example_exchange(model.config, model.session)
+    write_json(folder / "example_request.json", request)
+    write_json(folder / "example_response.json", response)
+    (folder / "inference_service.yaml").write_text(inference_service(model.description))
+    write_description({**model.description, "model_file": REPOSITORY_MODEL}, folder)
