@@ -18,7 +18,8 @@ from torch.nn import functional
 from tsa_model.network import blocks
 from tsa_model.network.fast import aggregation, experts, layers
 from tsa_model.network.fast.attention import Scaling, attention_over
-from tsa_model.network.fast.pieces import rows_per_piece, split_by_length, split_rows
+from tsa_model.network.fast.padding import queueing_layers
+from tsa_model.network.fast.pieces import Rows, rows_per_piece, split_by_length, split_rows
 from tsa_model.network.trace import SILENT, Trace
 
 if TYPE_CHECKING:
@@ -82,45 +83,62 @@ def order_attention(
     trace: Trace = SILENT,
 ) -> Tensor:
     """A history → [B, E], or [B, T, E] with `return_seq`; see `reference.order_attention`."""
-    x_BLE = block.layer_norm_feature(_order_vectors(block, x_cat_BLF, x_num_BLF))
+    vectors_BLE, blank_BL = _order_vectors(block, x_cat_BLF, x_num_BLF)
+    x_BLE = block.layer_norm_feature(vectors_BLE)
     if block.time_encoder is not None:
         x_BLE = x_BLE + block.time_encoder(time_seq_BL1).transpose(0, 1)
     B, L, E = x_BLE.shape
     x_BTE = block.layer_norm(torch.cat([x_BLE, block.dummy_order.expand(B, 1, E)], dim=1))
     trace.record("tokens", x_BTE.transpose(0, 1))
+    del vectors_BLE, x_BLE
 
+    *body, last = cast(list[blocks.AttentionLayer], list(block.layer_stack))
     size = rows_per_piece((L + 1) * E, x_BTE)
-    # A row's leading padding can be left out where it can neither be read out nor crowd another row out.
-    trim = layers.rows_are_independent(block.layer_stack) and attn_mask_TT is None and not block.return_seq
-    if trim and trace is SILENT:
+    time_BT1 = functional.pad(time_seq_BL1, (0, 0, 0, 1)) if block.use_time_seq else None
+    independent = layers.rows_are_independent(block.layer_stack)
+    whole = attn_mask_TT is not None or block.return_seq or trace is not SILENT
+    if whole or (block.training and not independent):
+        rows = split_rows(B, size, x_BTE.device)
+    elif independent:
         rows = split_by_length(key_padding_mask_BT, size)
     else:
-        rows = split_rows(B, size, x_BTE.device)
-    time_BT1 = functional.pad(time_seq_BL1, (0, 0, 0, 1))
-    pieces = [x_BTE[piece.index, piece.start :] for piece in rows]
-    scalings = [
-        Scaling.build(
-            x_BTE.dtype,
-            time_BT1[piece.index, piece.start :] if block.use_time_seq else None,
-            key_padding_mask_BT[piece.index, piece.start :],
-            attn_mask_TT,
-        )
-        for piece in rows
-    ]
-    del x_BLE, x_BTE
-    *body, last = cast(list[blocks.AttentionLayer], list(block.layer_stack))
-    for i, layer in enumerate(body):
-        pieces = layers.post_norm_layer(layer, pieces, scalings)
-        _record_pieces(trace, f"layer_stack.{i}.output", pieces)
+        # What padding holds takes part in the routing: only padding that holds nothing is alike.
+        blank_BL = blank_BL & key_padding_mask_BT[:, :-1] & (time_seq_BL1[..., 0] == 0)
+        rows = split_by_length(functional.pad(blank_BL, (0, 1)), size)
+    if whole or block.training or independent:
+        # A row's leading padding can be left out where it can neither be read out nor crowd out another row.
+        pieces = [x_BTE[each.index, each.start :] for each in rows]
+        scalings = [_scaling(x_BTE, time_BT1, key_padding_mask_BT, attn_mask_TT, each) for each in rows]
+        del x_BTE
+        for i, layer in enumerate(body):
+            pieces = layers.post_norm_layer(layer, pieces, scalings)
+            _record_pieces(trace, f"layer_stack.{i}.output", pieces)
+    else:
+        whole_rows = [Rows(each.index) for each in rows]
+        scalings = [_scaling(x_BTE, time_BT1, key_padding_mask_BT, None, each) for each in whole_rows]
+        pieces = queueing_layers(body, x_BTE, rows, scalings)
+        scalings = [scaling.of_last(x.shape[1]) for x, scaling in zip(pieces, scalings, strict=True)]
+        del x_BTE
     if block.return_seq:
         pieces = layers.post_norm_layer(last, pieces, scalings)
         _record_pieces(trace, f"layer_stack.{len(body)}.output", pieces)
         return torch.cat(pieces)
-    x_BE = layers.post_norm_layer_last(last, pieces, scalings, L + 1)
-    back = torch.argsort(torch.cat([piece.index for piece in rows]))
-    x_BE = x_BE.index_select(0, back)
+    back = torch.argsort(torch.cat([each.index for each in rows]))
+    x_BE = layers.post_norm_layer_last(last, pieces, scalings, back, L + 1)
     trace.record(f"layer_stack.{len(body)}.output", x_BE[None])
     return x_BE
+
+
+def _scaling(
+    x_BTE: Tensor,
+    time_BT1: Tensor | None,
+    key_padding_mask_BT: Tensor,
+    attn_mask_TT: Tensor | None,
+    rows: Rows,
+) -> Scaling:
+    part = (rows.index, slice(rows.start, None))
+    time = None if time_BT1 is None else time_BT1[part]
+    return Scaling.build(x_BTE.dtype, time, key_padding_mask_BT[part], attn_mask_TT)
 
 
 def _record_pieces(trace: Trace, name: str, pieces: list[Tensor]) -> None:
@@ -128,8 +146,10 @@ def _record_pieces(trace: Trace, name: str, pieces: list[Tensor]) -> None:
         trace.record(name, torch.cat(pieces).transpose(0, 1))
 
 
-def _order_vectors(block: blocks.OrderAttentionModule, x_cat_BLF: Tensor, x_num_BLF: Tensor) -> Tensor:
-    """Aggregate each order's features, [B, L, E]; orders that are all padding are one vector."""
+def _order_vectors(
+    block: blocks.OrderAttentionModule, x_cat_BLF: Tensor, x_num_BLF: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Aggregate each order's features, [B, L, E]; those without a feature, bool [B, L], are one vector."""
     B, L, _ = x_cat_BLF.shape
     first = block.n_embedding - block.n_num_features + 1
     rows_FD = block.embedding.weight[first : first + block.n_num_features]
@@ -143,7 +163,7 @@ def _order_vectors(block: blocks.OrderAttentionModule, x_cat_BLF: Tensor, x_num_
     num_mD = aggregation.aggregate_numerical(block.feature_aggregation_num, rows_FD, x_num)
     x_mE = torch.cat([cat_mD, num_mD], dim=1)
     x_nE = x_mE[-1:].expand(B * L, -1).index_copy(0, filled, x_mE[:-1])
-    return x_nE.view(B, L, x_nE.shape[1])
+    return x_nE.view(B, L, x_nE.shape[1]), empty_n.view(B, L)
 
 
 def feature_attention(

@@ -60,6 +60,11 @@ class Scaling:
             bias = padding_B1T if bias is None else bias + padding_B1T
         return cls(factor, bias)
 
+    def of_last(self, n_positions: int) -> Scaling:
+        """The part that concerns the last positions only, [B, n, n]; without an attention mask."""
+        factor = None if self.factor is None else self.factor[:, -n_positions:, -n_positions:]
+        return Scaling(factor, None if self.bias is None else self.bias[..., -n_positions:])
+
     def last_query(self) -> Scaling:
         """The part that concerns the last token's query: [B, 1, T]."""
         factor = None if self.factor is None else self.factor[:, -1:]

@@ -50,6 +50,17 @@ class Choice:
         parts = (tensor.split(sizes, dim=1) for tensor in (self.expert, self.gate, self.kept))
         return [Choice(*tensors) for tensors in zip(*parts, strict=True)]
 
+    def of_rows(self, index: Tensor) -> Choice:
+        """The choices of some rows of the batch."""
+        return Choice(*(each.index_select(1, index) for each in (self.expert, self.gate, self.kept)))
+
+    def at(self, positions: slice | Tensor) -> Choice:
+        """The choices at some positions: the same in every row, or int64 [B, n] for each row its own."""
+        tensors = (self.expert, self.gate, self.kept)
+        if isinstance(positions, slice):
+            return Choice(*(each[..., positions] for each in tensors))
+        return Choice(*(each.gather(2, positions.expand(2, -1, -1)) for each in tensors))
+
 
 def gates(block: blocks.MixtureOfExperts, x_BTE: Tensor) -> Tensor:
     """Softmax over the experts, [X, B, T]: experts first, so that comparisons run along contiguous memory."""
@@ -141,10 +152,12 @@ def sort_by_expert(choice: Choice, n_experts: int) -> Routing:
     )
 
 
-def run_experts(block: blocks.MixtureOfExperts, x_nE: Tensor, routing: Routing) -> Tensor:
-    """Σ kept gate · expert(x) of every token, [n, E]; a token that lost both experts gets 0."""
+def run(block: blocks.MixtureOfExperts, x_BTE: Tensor, choice: Choice) -> Tensor:
+    """Σ kept gate · expert(x) of every token, [B, T, E]; a token that lost both experts gets 0."""
+    routing = sort_by_expert(choice, block.num_experts)
+    x_nE = x_BTE.flatten(0, 1)
     x_nE, w1, w2, gate_2n = lowered(x_nE, block.experts.w1, block.experts.w2, routing.gate_2n)
-    return _RoutedExperts.apply(x_nE, gate_2n, w1, w2, routing)
+    return _RoutedExperts.apply(x_nE, gate_2n, w1, w2, routing).view_as(x_BTE)
 
 
 def mix(block: blocks.MixtureOfExperts, pieces: list[Tensor], n_positions: int | None = None) -> list[Tensor]:
@@ -165,10 +178,7 @@ def mix(block: blocks.MixtureOfExperts, pieces: list[Tensor], n_positions: int |
         choices = choose(block, gates_XBT, n_positions or gates_XBT.shape[2]).split(
             [len(x_BTE) for x_BTE in pieces]
         )
-    return [
-        run_experts(block, x_BTE.flatten(0, 1), sort_by_expert(choice, block.num_experts)).view_as(x_BTE)
-        for x_BTE, choice in zip(pieces, choices, strict=True)
-    ]
+    return [run(block, x_BTE, choice) for x_BTE, choice in zip(pieces, choices, strict=True)]
 
 
 def _weighted_rows(rows_KE: Tensor, position_2n: Tensor, weight_2n: Tensor) -> Tensor:

@@ -57,14 +57,26 @@ def post_norm_layer(
 
 
 def post_norm_layer_last(
-    layer: blocks.AttentionLayer, pieces: list[Tensor], scalings: list[Scaling], n_positions: int
+    layer: blocks.AttentionLayer,
+    pieces: list[Tensor],
+    scalings: list[Scaling],
+    back: Tensor,
+    n_positions: int,
 ) -> Tensor:
-    """One layer of order attention, the last token only: pieces [b, T, E] → [B, E]."""
+    """One layer of order attention, the last token only: pieces [b, T, E] → [B, E].
+
+    Args:
+        layer: the layer.
+        pieces: the batch.
+        scalings: of every piece.
+        back: where each row of the batch lies in the concatenated pieces, int64 [B].
+        n_positions: positions a mixture draws random numbers for.
+    """
     attended = [
         x[:, -1] + layer.dropout1(attend_last(layer.multi_attn, x, scaling.last_query()))
         for x, scaling in zip(pieces, scalings, strict=True)
     ]
-    x_BE = layer.layer_norm1(torch.cat(attended))
+    x_BE = layer.layer_norm1(torch.cat(attended).index_select(0, back))
     y_BE = feedforward_last(layer.feedforward, x_BE, n_positions)
     return layer.layer_norm2(x_BE + layer.dropout2(y_BE))
 

@@ -1,0 +1,88 @@
+"""Leading padding as a few vectors: the same numbers as the reference where rows queue for experts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from support.batches import ragged_batch, randomised, tiny_config
+
+from tsa_model import build_network
+from tsa_model.network.fast import padding
+from tsa_model.network.fast.pieces import Rows
+
+POLICIES = ("random", "all", "none", "threshold")
+
+
+def queueing_config(sequences: str = "dual", **changes: object):
+    sizes = {"seq_len": 30, "n_layers_order": 5, "num_experts": 3, "moe_eval": "legacy"}
+    return tiny_config(sequences, **{**sizes, **changes})
+
+
+def both(config, batch):
+    reference = randomised(build_network(config, "reference")).double().eval()
+    batch = {name: x.double() if x.is_floating_point() else x for name, x in batch.items()}
+    results = []
+    for network in (reference, reference.twin("fast")):
+        torch.manual_seed(11)
+        with torch.no_grad():
+            results.append(network(batch))
+    return results
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("sequences", ["single", "dual"])
+def test_short_histories_in_long_sequences(sequences, policy, monkeypatch):
+    # Small pieces, so that rows are sorted, cut at different lengths and put back.
+    monkeypatch.setattr("tsa_model.network.fast.rows_per_piece", lambda *_: 7)
+    config = queueing_config(sequences, moe_second_policy_eval=policy)
+    (logits, ensemble), (fast_logits, fast_ensemble) = both(config, ragged_batch(config, 40, seed=3))
+    torch.testing.assert_close(fast_logits, logits, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(fast_ensemble, ensemble, rtol=1e-10, atol=1e-12)
+
+
+def test_padding_that_is_not_blank_takes_part_in_the_routing():
+    """What lies under the mask may crowd other rows out; that is the legacy's way, and so it is kept."""
+    config = queueing_config("single", moe_second_policy_eval="all")
+    batch = ragged_batch(config, 40, seed=3)
+    padded = batch["key_padding_mask"][:, :-1, None]
+    generator = torch.Generator().manual_seed(0)
+    spoiled = dict(batch)
+    spoiled["x_num"] = torch.where(
+        padded, torch.rand(batch["x_num"].shape, generator=generator), batch["x_num"]
+    )
+    spoiled["time_seq"] = torch.where(
+        padded, 3e6 * torch.rand(40, config.seq_len, 1, generator=generator), batch["time_seq"]
+    )
+    (logits, _), (fast_logits, _) = both(config, spoiled)
+    torch.testing.assert_close(fast_logits, logits, rtol=1e-10, atol=1e-12)
+    assert not torch.equal(both(config, batch)[0][0], logits), "the routing was not touched: a weak test"
+
+
+def test_states_multiply_only_by_what_experts_did():
+    """Five layers make several states of a row's one padding vector, and fewer than it has positions."""
+    config = queueing_config("single", moe_second_policy_eval="random")
+    widths = []
+    routed = padding._Piece.routed
+
+    def watched(piece, choice, keep_states):
+        result = routed(piece, choice, keep_states)
+        if keep_states:
+            widths.append(result[0].n_states(config.seq_len + 1))
+        return result
+
+    batch = ragged_batch(config, 40, seed=3)
+    short = batch["key_padding_mask"][:, :-1].sum(dim=1) >= 20
+    batch = {name: x[short] for name, x in batch.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(padding._Piece, "routed", watched)
+        both(config, batch)
+    assert len(widths) == 3  # four layers before the last, and the fourth drops its states
+    assert 1 < widths[0] <= 4
+    assert widths == sorted(widths)
+    assert widths[-1] <= 20
+
+
+def test_a_row_without_padding_has_no_state():
+    piece = padding._Piece.of(torch.rand(3, 6, 2), Rows(torch.arange(3), 0))
+    assert piece.x.shape == (3, 6, 2)
+    assert piece.n_states(6) == 0

@@ -1,0 +1,109 @@
+"""`python -m tsa_model.score`: the score file again, outside any pipeline, and for orders never seen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tsa_model.export.session import ScoringSession, SessionSettings
+from tsa_model.score import main
+
+
+@pytest.fixture(scope="module")
+def events(scored, tmp_path_factory):
+    path = tmp_path_factory.mktemp("events") / "orders.parquet"
+    scored.events.to_parquet(path)
+    return path
+
+
+def score(*options) -> int:
+    return main([str(option) for option in options])
+
+
+def test_it_reproduces_the_score_file(scored, events, tmp_path, capsys) -> None:
+    assert score("--model", scored.scores / "model", "--events", events, "--output", tmp_path / "again") == 0
+    for name in ("score_file.csv", "tag_file.csv", "scores.parquet"):
+        assert (tmp_path / "again" / name).read_bytes() == (scored.scores / name).read_bytes(), name
+    assert "orders scored" in capsys.readouterr().out
+
+
+def test_the_folder_may_be_moved(scored, events, tmp_path) -> None:
+    shutil.copytree(scored.scores / "model", tmp_path / "elsewhere")
+    assert score("--model", tmp_path / "elsewhere", "--events", events, "--output", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "score_file.csv").read_bytes() == (
+        scored.scores / "score_file.csv"
+    ).read_bytes()
+
+
+def test_orders_never_seen_are_scored_from_their_histories(scored, tmp_path) -> None:
+    last = scored.events.sort_values(["order_time", "order_id"]).tail(3)
+    new = last.assign(
+        order_id=scored.events["order_id"].max() + np.arange(1, 4),
+        order_time=last["order_time"] + 86_400,
+        label=pd.array([None] * 3, dtype="Int8"),
+        device=["a device nobody had", *last["device"][1:]],
+    )
+    everything = pd.concat([scored.events.astype({"label": "Int8"}), new], ignore_index=True)
+    everything.to_parquet(tmp_path / "orders.parquet")
+    since = pd.to_datetime(new["order_time"].min(), unit="s").isoformat()
+    status = score(
+        *("--model", scored.scores / "model", "--events", tmp_path / "orders.parquet"),
+        *("--orders", "all", "--since", since, "--output", tmp_path / "out"),
+    )
+    assert status == 0
+    table = pd.read_parquet(tmp_path / "out" / "scores.parquet")
+    assert set(table["order_id"]) == set(new["order_id"])
+    assert table["label"].isna().all()
+    assert not (tmp_path / "out" / "tag_file.csv").exists()  # a tag would have to be made up
+
+
+def test_nothing_to_score_is_said(scored, events, tmp_path, capsys) -> None:
+    options = ("--model", scored.scores / "model", "--events", events, "--output", tmp_path / "out")
+    assert score(*options, "--since", "2030-01-01") == 1
+    assert "no order to score among the 3000 orders" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_events_without_a_column_are_refused_by_name(scored, tmp_path, capsys) -> None:
+    scored.events.drop(columns="device").to_parquet(tmp_path / "orders.parquet")
+    options = ("--events", tmp_path / "orders.parquet", "--output", tmp_path / "out")
+    assert score("--model", scored.scores / "model", *options) == 1
+    assert "device" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_no_model_is_refused(events, tmp_path, capsys) -> None:
+    assert score("--model", tmp_path, "--events", events, "--output", tmp_path / "out") == 1
+    assert "not the folder of an exported model" in capsys.readouterr().err
+
+
+def test_a_model_server_gets_what_it_needs(scored) -> None:
+    folder = scored.scores / "model"
+    service = yaml.safe_load((folder / "inference_service.yaml").read_text())
+    assert service["spec"]["predictor"]["model"]["protocolVersion"] == "v2"
+    assert service["metadata"]["annotations"]["tsa-pipeline/verdict-id"] == "v1"
+    config = (folder / "repository" / "tsa" / "config.pbtxt").read_text()
+    session = ScoringSession(folder / "repository" / "tsa" / "1" / "model.onnx", SessionSettings())
+    for name in session.input_names + session.output_names:
+        assert f'name: "{name}"' in config
+    assert config.count("{") == config.count("}")
+    assert config.count("[") == config.count("]")
+
+
+def test_the_example_request_gets_the_example_response(scored) -> None:
+    folder = scored.scores / "model"
+    request = json.loads((folder / "example_request.json").read_text())
+    response = json.loads((folder / "example_response.json").read_text())
+    types = {"INT64": np.int64, "FP32": np.float32, "BOOL": np.bool_}
+    batch = {
+        each["name"]: np.array(each["data"], types[each["datatype"]]).reshape(each["shape"])
+        for each in request["inputs"]
+    }
+    session = ScoringSession(folder / "repository" / "tsa" / "1" / "model.onnx", SessionSettings())
+    assert set(batch) == set(session.input_names)
+    np.testing.assert_allclose(session.run(batch)["score"], response["outputs"][0]["data"], rtol=0, atol=1e-6)

@@ -1,0 +1,195 @@
+"""What the scoring stage writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tsa_model.calibration import PercentileMap
+from tsa_model.export.session import ScoringSession, SessionSettings
+from tsa_model.files import sha256
+from tsa_model.scoring import generate_scores
+from tsa_model.scoring.files import ScoreTable, check_scores
+from tsa_model.scoring.rows import score_rows
+
+COLUMNS = [
+    "order_id",
+    "order_time",
+    "score",
+    "percentile",
+    "calibrated_probability",
+    "label",
+    "model_digest",
+    "calibrator_digest",
+    "gate_id",
+    "run_id",
+]
+
+
+@pytest.mark.parametrize("period", ["test", "vali", "cali"])
+def test_every_target_of_a_period_is_scored_once_and_in_order(scored, period) -> None:
+    folder = scored.scores if period == "test" else scored.scores / period
+    table = pd.read_parquet(folder / "scores.parquet")
+    assert list(table.columns) == COLUMNS
+    assert table["order_id"].tolist() == list(scored.store.order_ids(period))
+    assert table["label"].tolist() == scored.store.labels(period).tolist()
+    assert table["order_time"].is_monotonic_increasing
+
+
+def test_score_file_and_tag_file_are_rows_of_the_parquet(scored) -> None:
+    table = pd.read_parquet(scored.scores / "scores.parquet")
+    score = np.loadtxt(scored.scores / "score_file.csv", dtype=np.float32)
+    np.testing.assert_array_equal(score, table["score"].to_numpy())
+    assert np.loadtxt(scored.scores / "tag_file.csv", dtype=int).tolist() == table["label"].tolist()
+
+
+def test_scores_are_those_of_the_network_and_of_a_row_alone(scored) -> None:
+    rows = scored.store.targets("test")[:40]
+    session = ScoringSession(scored.onnx / "model.onnx", SessionSettings())
+    table = pd.read_parquet(scored.scores / "scores.parquet")
+    alone = np.concatenate([score_rows(scored.store, session, rows[i : i + 1]).score for i in range(40)])
+    np.testing.assert_allclose(alone, table["score"].to_numpy()[:40], rtol=0, atol=1e-6)
+    back = score_rows(scored.store, session, rows[::-1]).score[::-1]
+    np.testing.assert_allclose(back, alone, rtol=0, atol=1e-6)
+
+
+def test_the_parquet_says_where_its_scores_come_from(scored) -> None:
+    row = pd.read_parquet(scored.scores / "scores.parquet").iloc[0]
+    assert row["model_digest"] == sha256(scored.onnx / "model.onnx")
+    assert row["gate_id"] == "v1"
+    manifest = json.loads((scored.scores / "manifest.json").read_text())
+    assert manifest["run_id"] == row["run_id"]
+    for name, entry in manifest["files"].items():
+        assert sha256(scored.scores / name) == entry["sha256"], name
+    assert manifest["files"]["scores.parquet"]["rows"] == len(scored.store.order_ids("test"))
+    written = {
+        path.relative_to(scored.scores).as_posix() for path in scored.scores.rglob("*") if path.is_file()
+    }
+    assert set(manifest["files"]) == written - {"manifest.json"}
+
+
+def test_percentiles_are_those_of_the_calibration_period(scored) -> None:
+    cali = pd.read_parquet(scored.scores / "cali" / "scores.parquet")["score"].to_numpy()
+    table = pd.read_parquet(scored.scores / "scores.parquet")
+    expected = PercentileMap.fit(cali).percentile(table["score"].to_numpy())
+    np.testing.assert_array_equal(table["percentile"], expected)
+    rows = np.loadtxt(scored.scores / "percentile_map.csv", delimiter=",", skiprows=1)
+    assert rows.shape[1] == 2
+
+
+def test_too_little_to_calibrate_on_is_said_and_leaves_the_probability_empty(scored) -> None:
+    assert scored.metrics["calibration"].startswith("none: ")
+    assert pd.read_parquet(scored.scores / "scores.parquet")["calibrated_probability"].isna().all()
+
+
+def test_another_calibration_method_may_be_chosen(scored, tmp_path) -> None:
+    run = scored.run.model_copy(
+        update={"scoring": scored.run.scoring.model_copy(update={"calibration": "prior"})}
+    )
+    generate_scores(scored.store.directory, scored.onnx, run, tmp_path / "scores", tmp_path / "report.html")
+    table = pd.read_parquet(tmp_path / "scores" / "scores.parquet")
+    assert (table["calibrated_probability"] < table["score"]).all()  # training orders hold more fraud
+    assert table["calibrator_digest"].iloc[0] == sha256(tmp_path / "scores" / "model" / "calibration.json")
+
+
+def test_the_same_inputs_give_the_same_bytes(scored, tmp_path) -> None:
+    generate_scores(scored.store.directory, scored.onnx, scored.run, tmp_path / "s", tmp_path / "r.html")
+    for path in sorted(scored.scores.rglob("*")):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / "s" / path.relative_to(scored.scores)).read_bytes(), path
+    assert (tmp_path / "r.html").read_bytes() == scored.report.read_bytes()
+
+
+def test_the_report_is_complete_in_itself(scored) -> None:
+    page = scored.report.read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert "http://" not in page
+    assert "https://" not in page
+    for words in ("ROC AUC", "logistic regression", "Gate scores", "equivalence verdict"):
+        assert words in page
+
+
+def test_another_store_is_refused(scored, tmp_path) -> None:
+    shutil.copytree(scored.onnx, tmp_path / "onnx")
+    path = tmp_path / "onnx" / "onnx.json"
+    path.write_text(path.read_text().replace(scored.store.digest, "0" * 64))
+    with pytest.raises(ValueError, match="score with the store of the same run"):
+        generate_scores(scored.store.directory, tmp_path / "onnx", scored.run, tmp_path / "s", tmp_path / "r")
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_a_changed_model_file_is_refused(scored, tmp_path, damage) -> None:
+    shutil.copytree(scored.onnx, tmp_path / "onnx")
+    path = tmp_path / "onnx" / "preprocessing.json"
+    path.unlink() if damage == "missing" else path.write_text(path.read_text() + " ")
+    with pytest.raises(ValueError, match=f"preprocessing.json (is|was) {damage}"):
+        generate_scores(scored.store.directory, tmp_path / "onnx", scored.run, tmp_path / "s", tmp_path / "r")
+
+
+def table(**changes) -> ScoreTable:
+    columns = {
+        "order_id": np.array(["a", "b"]),
+        "order_time": np.array(["2025-01-01", "2025-01-02"], "datetime64[us]"),
+        "score": np.array([0.5, 1.0], np.float32),
+        "percentile": None,
+        "probability": None,
+        "label": np.array([0, -1]),
+    }
+    return ScoreTable(**{**columns, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"score": np.array([0.5, np.nan], np.float32)}, "score: 2 values for 2 orders, 1 not in .* nan"),
+        ({"score": np.array([0.5, 1.01], np.float32)}, "1 not in"),
+        ({"probability": np.array([-0.1, 0.5])}, "probability: .* -0.1"),
+        ({"percentile": np.array([0.5])}, "percentile: 1 values for 2 orders"),
+        ({"order_id": np.array(["a", "a"])}, "'a'.* would be scored 2 times"),
+        ({"label": np.array([0])}, "1 labels"),
+    ],
+)
+def test_a_table_that_breaks_the_contract_is_refused(changes, words) -> None:
+    check_scores(table())
+    with pytest.raises(ValueError, match=words):
+        check_scores(table(**changes))
+
+
+def test_scores_that_are_no_numbers_stop_the_run(scored) -> None:
+    class Broken:
+        input_names = ["x_seq_cat_ccid"]
+
+        def run(self, batch):
+            n_rows = len(batch["x_seq_cat_cid"])
+            return {"score": np.full(n_rows, np.nan, np.float32), "gate_scores": np.zeros((n_rows, 2))}
+
+    with pytest.raises(ValueError, match="5 of 5 scores are not numbers"):
+        score_rows(scored.store, Broken(), scored.store.targets("test")[:5])
+
+
+def test_rows_are_cut_to_their_longest_history_only(scored) -> None:
+    seen = []
+
+    class Watching:
+        input_names = ["x_seq_cat_ccid"]
+
+        def run(self, batch):
+            n_rows, length = batch["x_seq_cat_cid"].shape[:2]
+            seen.append((n_rows, length, int((~batch["key_padding_mask_cid"][:, :-1]).sum(axis=1).max())))
+            return {"score": np.zeros(n_rows, np.float32), "gate_scores": np.zeros((n_rows, 2))}
+
+    score_rows(scored.store, Watching(), scored.store.targets("test"))
+    assert sum(n_rows for n_rows, *_ in seen) == len(scored.store.order_ids("test"))
+    assert all(length == longest for _, length, longest in seen)
+
+
+def test_nothing_is_left_of_a_stage_that_failed(scored, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not the folder of an exported model"):
+        generate_scores(scored.store.directory, tmp_path / "no", scored.run, tmp_path / "s", tmp_path / "r")
+    assert list(tmp_path.iterdir()) == []
