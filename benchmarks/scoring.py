@@ -29,7 +29,7 @@ def demo_configuration(sequences: str) -> ModelConfig:
     """The demo's network, as its data make it; the vocabulary's size does not matter here."""
     run = RunConfig.load("demo")
     return ModelConfig(
-        **run.model.model_dump(),
+        **run.model.model_dump(exclude={"sequences"}),
         sequences=sequences,
         n_cat_features=len(run.dataset.categorical),
         n_num_features=len(run.dataset.numerical),

@@ -159,5 +159,5 @@ def test_a_loop_over_pieces_gives_every_row_back_once(n_rows):
 
 
 def test_pieces_are_smaller_where_rows_are_wider():
-    assert rows_per_piece(tiny_config()) == 256
+    assert rows_per_piece(tiny_config()) == 32
     assert rows_per_piece(tiny_config(seq_len=51, n_cat_features=53, dim_embedding_table=128)) == 9

@@ -1,9 +1,10 @@
-"""A graph that works through its batch a few rows at a time, however many rows it is given.
+"""A graph that works through its batch a few rows at a time, leaving out the padding they share.
 
 The activations of a whole batch would not fit a processor's cache, nor, for thousands of rows, its memory.
 Rows do not depend on each other, so the exported graph becomes the body of a loop over pieces:
 
-    batch ── Loop ── rows i·p … (i+1)·p of every input ── the network ── outputs, one piece after the other
+    batch ── sort by history length ── Loop ── the piece's rows of every input ── without the columns in which
+    all of them are padded ── the network ── outputs, piece after piece ── back in the batch's order
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 12 << 20
 """Size of a piece's widest activation, the embedded features of its orders; found by trying."""
-MIN_ROWS, MAX_ROWS = 8, 256
+MIN_ROWS, MAX_ROWS = 8, 32
+MASK = "key_padding_mask"
+BAND = 8
+"""Rows are sorted by the first history's length in steps of this many orders, then by the second's: pieces
+are then nearly alike in both."""
 
 
 def rows_per_piece(config: ModelConfig) -> int:
@@ -31,7 +36,8 @@ def in_pieces(model: onnx.ModelProto, rows: int) -> onnx.ModelProto:
     """Wrap a model whose inputs and outputs all have the batch as their first dimension.
 
     Args:
-        model: as exported; its parts are reused.
+        model: as exported; its parts are reused. Inputs with a history have its orders as their second
+            dimension and are named `<field>` or `<field>_<key>`; `key_padding_mask` says what is padding.
         rows: of a piece, at most; the pieces of a batch are equally large, but for repeated last rows.
 
     Returns:
@@ -41,13 +47,18 @@ def in_pieces(model: onnx.ModelProto, rows: int) -> onnx.ModelProto:
 
     inner = model.graph
     inputs, outputs = list(inner.input), list(inner.output)
+    masks = [each.name for each in inputs if each.name.startswith(MASK)]
     constants = [
         _integers("one", 1),
+        _integers("two", 2),
         _integers("rows_per_piece", rows),
         _integers("first", 0),
-        _integers("all", [-1]),
         _integers("start", [0]),
+        _integers("orders_axis", [1]),
+        _integers("end", [2**62]),
     ]
+    if len(masks) > 1:
+        constants += [_integers("band", BAND), _integers("many", 1 << 30)]
     size = [
         helper.make_node("Shape", [inputs[0].name], ["batch_1"], start=0, end=1),
         helper.make_node("Squeeze", ["batch_1"], ["batch_size"]),
@@ -55,9 +66,10 @@ def in_pieces(model: onnx.ModelProto, rows: int) -> onnx.ModelProto:
         *_divided_up("batch_size", "rows_per_piece", "n_pieces"),
         *_divided_up("batch_size", "n_pieces", "piece_size"),
         helper.make_node("Sub", ["batch_size", "one"], ["last_row"]),
+        *_sorted_by_length(masks),
     ]
     loop = helper.make_node(
-        "Loop", ["n_pieces", ""], [f"{each.name}_pieces" for each in outputs], body=_body(inner)
+        "Loop", ["n_pieces", ""], [f"{each.name}_pieces" for each in outputs], body=_body(inner, masks)
     )
     joined = []
     for each in outputs:
@@ -65,7 +77,8 @@ def in_pieces(model: onnx.ModelProto, rows: int) -> onnx.ModelProto:
         constants.append(_integers(f"{each.name}_shape", [-1, *width]))
         joined += [
             helper.make_node("Reshape", [f"{each.name}_pieces", f"{each.name}_shape"], [f"{each.name}_rows"]),
-            helper.make_node("Slice", [f"{each.name}_rows", "start", "batch_1"], [each.name]),
+            helper.make_node("Slice", [f"{each.name}_rows", "start", "batch_1"], [f"{each.name}_sorted"]),
+            helper.make_node("Gather", [f"{each.name}_sorted", "place_of_row"], [each.name], axis=0),
         ]
     graph = helper.make_graph([*size, loop, *joined], inner.name, inputs, outputs, constants)
     return helper.make_model(
@@ -77,20 +90,71 @@ def in_pieces(model: onnx.ModelProto, rows: int) -> onnx.ModelProto:
     )
 
 
-def _body(inner: onnx.GraphProto) -> onnx.GraphProto:
+def _sorted_by_length(masks: list[str]) -> list[onnx.NodeProto]:
+    """`row_at`, the rows sorted by history length, longest first; `place_of_row`, the way back.
+
+    And per mask `<mask>_first`, the first position of every row that is not padding, and `<mask>_last`, the
+    position of the current order.
+    """
+    from onnx import TensorProto, helper
+
+    nodes = []
+    for mask in masks:
+        nodes += [
+            helper.make_node("Not", [mask], [f"{mask}_real"]),
+            helper.make_node("Cast", [f"{mask}_real"], [f"{mask}_number"], to=TensorProto.INT32),
+            helper.make_node("ArgMax", [f"{mask}_number"], [f"{mask}_first"], axis=1, keepdims=0),
+            helper.make_node("Shape", [mask], [f"{mask}_width"], start=1, end=2),
+            helper.make_node("Sub", [f"{mask}_width", "two"], [f"{mask}_last"]),
+        ]
+    if not masks:
+        nodes.append(helper.make_node("Range", ["first", "batch_size", "one"], ["row_at"]))
+    elif len(masks) == 1:
+        nodes.append(_smallest_first(f"{masks[0]}_first", "row_at"))
+    else:
+        nodes += [
+            helper.make_node("Div", [f"{masks[0]}_first", "band"], ["length_band"]),
+            helper.make_node("Mul", ["length_band", "many"], ["length_band_first"]),
+            helper.make_node("Add", ["length_band_first", f"{masks[1]}_first"], ["length_key"]),
+            _smallest_first("length_key", "row_at"),
+        ]
+    return [*nodes, _smallest_first("row_at", "place_of_row")]
+
+
+def _smallest_first(values: str, places: str) -> onnx.NodeProto:
+    """Places that sort a vector of the batch's length; equal values stay in order."""
+    from onnx import helper
+
+    return helper.make_node("TopK", [values, "batch_1"], [f"{places}_values", places], largest=0, sorted=1)
+
+
+def _body(inner: onnx.GraphProto, masks: list[str]) -> onnx.GraphProto:
     """The exported graph over the rows of one piece; the last row is repeated where the batch has ended."""
     from onnx import TensorProto, helper
 
-    rows = [
+    nodes = [
         helper.make_node("Mul", ["piece", "piece_size"], ["piece_start"]),
         helper.make_node("Range", ["first", "piece_size", "one"], ["piece_places"]),
-        helper.make_node("Add", ["piece_places", "piece_start"], ["piece_rows_unbounded"]),
-        helper.make_node("Min", ["piece_rows_unbounded", "last_row"], ["piece_rows"]),
+        helper.make_node("Add", ["piece_places", "piece_start"], ["piece_places_unbounded"]),
+        helper.make_node("Min", ["piece_places_unbounded", "last_row"], ["piece_sorted"]),
+        helper.make_node("Gather", ["row_at", "piece_sorted"], ["piece_rows"]),
         helper.make_node("Identity", ["go_on"], ["go_on_still"]),
     ]
+    for mask in masks:
+        nodes += [
+            helper.make_node("Gather", [f"{mask}_first", "piece_rows"], [f"{mask}_firsts"]),
+            helper.make_node("ReduceMin", [f"{mask}_firsts"], [f"{mask}_shortest"], keepdims=1),
+            # The current order stays, whatever its mask says.
+            helper.make_node("Min", [f"{mask}_shortest", f"{mask}_last"], [f"{mask}_cut"]),
+        ]
     renamed = {each.name: f"{each.name}_piece" for each in [*inner.input, *inner.output]}
     for each in inner.input:
-        rows.append(helper.make_node("Gather", [each.name, "piece_rows"], [renamed[each.name]], axis=0))
+        mask = _mask_of(each.name, masks)
+        gathered = renamed[each.name] if mask is None else f"{each.name}_uncut"
+        nodes.append(helper.make_node("Gather", [each.name, "piece_rows"], [gathered], axis=0))
+        if mask is not None:
+            cut = [gathered, f"{mask}_cut", "end", "orders_axis"]
+            nodes.append(helper.make_node("Slice", cut, [renamed[each.name]]))
     for node in inner.node:
         for names in (node.input, node.output):
             for place, name in enumerate(names):
@@ -102,7 +166,7 @@ def _body(inner: onnx.GraphProto) -> onnx.GraphProto:
             helper.make_tensor_value_info(renamed[each.name], each.type.tensor_type.elem_type, dims)
         )
     return helper.make_graph(
-        [*rows, *inner.node],
+        [*nodes, *inner.node],
         f"{inner.name}_piece",
         [
             helper.make_tensor_value_info("piece", TensorProto.INT64, []),
@@ -111,6 +175,13 @@ def _body(inner: onnx.GraphProto) -> onnx.GraphProto:
         [helper.make_tensor_value_info("go_on_still", TensorProto.BOOL, []), *results],
         list(inner.initializer),
     )
+
+
+def _mask_of(name: str, masks: list[str]) -> str | None:
+    """The mask of the history an input belongs to; None for the current order's own features."""
+    if name == "x_engineered" or not masks:
+        return None
+    return next(mask for mask in masks if name.endswith(mask.removeprefix(MASK)))
 
 
 def _divided_up(whole: str, part: str, name: str) -> list[onnx.NodeProto]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt
 
+from tsa_model.export.pieces import BAND, MASK
 from tsa_model.files import sha256, write_json
 from tsa_model.settings import Settings
 
@@ -35,7 +36,7 @@ class SessionSettings(Settings):
     inter_op_num_threads: PositiveInt = 1
     rows_per_call: PositiveInt = 64
     """A larger batch is split into calls of this size, whatever the machine, so that scores do not depend
-    on how many calls run at once."""
+    on how many calls run at once. Rows of similar history length share a call, longest first."""
     calls_at_once: NonNegativeInt = 0
     """0 = one for each processor this process may use."""
 
@@ -93,14 +94,22 @@ class ScoringSession:
             raise ValueError(f"the batch lacks {missing}; the model reads {self.input_names}")
         feed = {name: np.asarray(batch[name]) for name in self.input_names}
         n_rows, size = len(feed[self.input_names[0]]), self._rows_per_call
+        if n_rows <= size:
+            return self._call(feed)
+        order = _by_length([values for name, values in feed.items() if name.startswith(MASK)])
         calls = [
-            {name: values[start : start + size] for name, values in feed.items()}
+            {name: values[order[start : start + size]] for name, values in feed.items()}
             for start in range(0, n_rows, size)
         ]
-        if len(calls) < 2:
-            return self._call(feed)
         parts = list(self._pool.map(self._call, calls))
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.output_names}
+        back = np.argsort(order)
+        return {name: np.concatenate([part[name] for part in parts])[back] for name in self.output_names}
 
     def _call(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return dict(zip(self.output_names, self._session.run(None, feed), strict=True))
+
+
+def _by_length(masks: list[NDArray[np.bool_]]) -> NDArray[np.intp]:
+    """Rows from the longest history to the shortest, as the graph sorts the rows of a call."""
+    first, *others = ((~mask).argmax(axis=1) for mask in masks)
+    return np.lexsort([*others, first // BAND if others else first])
