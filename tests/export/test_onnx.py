@@ -158,6 +158,46 @@ def test_a_loop_over_pieces_gives_every_row_back_once(n_rows):
     np.testing.assert_array_equal(session.run(None, {"x": x})[0], 2 * x - 1)
 
 
+def test_padding_shared_by_a_piece_is_left_out_and_rows_come_back_in_their_order():
+    """The inner graph counts the positions it is given: as many as its longest history has, and the dummy."""
+    import onnxruntime
+
+    inner = [
+        helper.make_node("Shape", ["x_num_a"], ["width"], start=1, end=2),
+        helper.make_node("Squeeze", ["width"], ["positions"]),
+        helper.make_node("Cast", ["positions"], ["positions_float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["x_num_a", "orders"], ["total"], keepdims=0),
+        helper.make_node("Mul", ["total", "zero"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "positions_float"], ["seen"]),
+    ]
+    graph = helper.make_graph(
+        inner,
+        "g",
+        [
+            helper.make_tensor_value_info("x_num_a", TensorProto.FLOAT, ["b", "l"]),
+            helper.make_tensor_value_info("key_padding_mask_a", TensorProto.BOOL, ["b", "m"]),
+        ],
+        [
+            helper.make_tensor_value_info("total", TensorProto.FLOAT, ["b"]),
+            helper.make_tensor_value_info("seen", TensorProto.FLOAT, ["b"]),
+        ],
+        [
+            helper.make_tensor("zero", TensorProto.FLOAT, [], [0.0]),
+            helper.make_tensor("orders", TensorProto.INT64, [1], [1]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    session = onnxruntime.InferenceSession(in_pieces(model, rows=3).SerializeToString())
+    length = np.array([5, 1, 4, 0, 2, 5, 1, 3])
+    real = np.arange(6) >= 6 - length[:, None]
+    x = np.random.default_rng(0).random((8, 6), np.float32) * real
+    feed = {"x_num_a": x, "key_padding_mask_a": np.pad(~real, ((0, 0), (0, 1)))}
+    total, seen = session.run(None, feed)
+    np.testing.assert_allclose(total, x.sum(axis=1), rtol=1e-6)
+    # Sorted: 5 5 4 | 3 2 1 | 1 0 (0 repeated); a row without an order keeps the current position.
+    np.testing.assert_array_equal(seen, [5, 3, 5, 1, 3, 5, 1, 3])
+
+
 def test_pieces_are_smaller_where_rows_are_wider():
     assert rows_per_piece(tiny_config()) == 32
-    assert rows_per_piece(tiny_config(seq_len=51, n_cat_features=53, dim_embedding_table=128)) == 9
+    assert rows_per_piece(tiny_config(seq_len=51, n_cat_features=53, dim_embedding_table=128)) == 18

@@ -173,22 +173,6 @@ def test_scores_that_are_no_numbers_stop_the_run(scored) -> None:
         score_rows(scored.store, Broken(), scored.store.targets("test")[:5])
 
 
-def test_rows_are_cut_to_their_longest_history_only(scored) -> None:
-    seen = []
-
-    class Watching:
-        input_names = ["x_seq_cat_ccid"]
-
-        def run(self, batch):
-            n_rows, length = batch["x_seq_cat_cid"].shape[:2]
-            seen.append((n_rows, length, int((~batch["key_padding_mask_cid"][:, :-1]).sum(axis=1).max())))
-            return {"score": np.zeros(n_rows, np.float32), "gate_scores": np.zeros((n_rows, 2))}
-
-    score_rows(scored.store, Watching(), scored.store.targets("test"))
-    assert sum(n_rows for n_rows, *_ in seen) == len(scored.store.order_ids("test"))
-    assert all(length == longest for _, length, longest in seen)
-
-
 def test_nothing_is_left_of_a_stage_that_failed(scored, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not the folder of an exported model"):
         generate_scores(scored.store.directory, tmp_path / "no", scored.run, tmp_path / "s", tmp_path / "r")

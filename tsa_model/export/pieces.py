@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from tsa_model.config import ModelConfig
 
-PIECE_BYTES = 12 << 20
+PIECE_BYTES = 24 << 20
 """Size of a piece's widest activation, the embedded features of its orders; found by trying."""
 MIN_ROWS, MAX_ROWS = 8, 32
 MASK = "key_padding_mask"
-BAND = 8
+BAND = 12
 """Rows are sorted by the first history's length in steps of this many orders, then by the second's: pieces
 are then nearly alike in both."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +38,8 @@ def score_rows(
 ) -> ScoredRows:
     """Score orders by their row numbers.
 
-    Orders with histories of similar length share a batch, which is cut to its longest history: padding costs
-    as much as orders do. A score does not depend on its batch (beyond rounding).
+    Orders with histories of similar length share a batch, because the session leaves out padding that rows
+    share. A score does not depend on its batch (beyond rounding).
 
     Args:
         store: the sequence store.
@@ -65,7 +65,7 @@ def score_rows(
         by_length = np.lexsort(lengths.T)
         for first in range(0, by_length.size, BATCH):
             part = by_length[first : first + BATCH]
-            outputs = session.run(cut_to_longest(batch, part))
+            outputs = session.run({name: values[part] for name, values in batch.items()})
             score[window][part] = outputs["score"]
             if gate is not None:
                 gate[window][part] = outputs["gate_scores"]
@@ -75,22 +75,3 @@ def score_rows(
         bad = int((~((score >= 0) & (score <= 1))).sum())
         raise ValueError(f"{bad} of {score.size} scores are not numbers in [0, 1]; the model is not usable")
     return ScoredRows(score, real_orders, gate)
-
-
-def cut_to_longest(batch: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
-    """The given rows without the leading columns in which each of them has padding.
-
-    Args:
-        batch: arrays named as in TSA spec, section 1.
-        rows: places in the batch.
-    """
-    part = {name: values[rows] for name, values in batch.items()}
-    for mask_name in [name for name in part if name.startswith("key_padding_mask")]:
-        suffix = mask_name.removeprefix("key_padding_mask")
-        holds_order = (~part[mask_name][:, :-1]).any(axis=0)
-        padded = int(holds_order.argmax()) if holds_order.any() else holds_order.size - 1
-        for name in [f"x_seq_cat{suffix}", f"x_seq_num{suffix}"] if suffix else ["x_cat", "x_num"]:
-            part[name] = part[name][:, padded:]
-        part[f"time_seq{suffix}"] = part[f"time_seq{suffix}"][:, padded:]
-        part[mask_name] = part[mask_name][:, padded:]
-    return part
