@@ -59,10 +59,9 @@ def _m(name: str, file: str, old: str, new: str, subject: str = "dual", nth: int
 
 
 MASK = 'padding_B1T.masked_fill(key_padding_mask_BT, float("-inf"))'
-NORM = "x_BLE = block.layer_norm_feature(_order_vectors(block, x_cat_BLF, x_num_BLF))"
-NORM_EPS = """x_BLE = _order_vectors(block, x_cat_BLF, x_num_BLF)
-    norm = block.layer_norm_feature
-    x_BLE = functional.layer_norm(x_BLE, norm.normalized_shape, norm.weight, norm.bias, 1e-6)"""
+NORM = "x_BLE = block.layer_norm_feature(vectors_BLE)"
+NORM_EPS = """norm = block.layer_norm_feature
+    x_BLE = functional.layer_norm(vectors_BLE, norm.normalized_shape, norm.weight, norm.bias, 1e-6)"""
 GATES = "(x_BTE.reshape(-1, E) @ block.gate.w_gating).t()"
 GATES_BF16 = """(
         (x_BTE.reshape(-1, E).bfloat16() @ block.gate.w_gating.bfloat16()).to(x_BTE.dtype)
@@ -314,7 +313,12 @@ MUTANTS = [
         "single",
     ),
     # Batches
-    _m("row order not restored", FAST, "x_BE = x_BE.index_select(0, back)", "x_BE = x_BE"),
+    _m(
+        "row order not restored",
+        LAYERS,
+        "torch.cat(attended).index_select(0, back)",
+        "torch.cat(attended)",
+    ),
     _m("rows cut to the shortest", PIECES, "first_B[index[0]]", "first_B[index[-1]]"),
     # Precision and randomness
     _m(

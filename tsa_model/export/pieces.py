@@ -149,11 +149,11 @@ def _body(inner: onnx.GraphProto, masks: list[str]) -> onnx.GraphProto:
         ]
     renamed = {each.name: f"{each.name}_piece" for each in [*inner.input, *inner.output]}
     for each in inner.input:
-        mask = _mask_of(each.name, masks)
-        gathered = renamed[each.name] if mask is None else f"{each.name}_uncut"
+        history = _mask_of(each.name, masks)
+        gathered = renamed[each.name] if history is None else f"{each.name}_uncut"
         nodes.append(helper.make_node("Gather", [each.name, "piece_rows"], [gathered], axis=0))
-        if mask is not None:
-            cut = [gathered, f"{mask}_cut", "end", "orders_axis"]
+        if history is not None:
+            cut = [gathered, f"{history}_cut", "end", "orders_axis"]
             nodes.append(helper.make_node("Slice", cut, [renamed[each.name]]))
     for node in inner.node:
         for names in (node.input, node.output):
