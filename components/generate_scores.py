@@ -1,4 +1,4 @@
-"""Stage 6: score every order of the test period once, with the exported model."""
+"""Stage 6: score every order of the test period once, and hold the score files to their contract."""
 
 from kfp import dsl
 
@@ -12,6 +12,8 @@ def generate_scores(
     config: str,
     scores: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
+    contract_report: dsl.Output[dsl.HTML],
+    contract_result: dsl.Output[dsl.Artifact],
 ) -> None:
     """Score with ONNX Runtime and write the score files, joined by order id.
 
@@ -21,10 +23,17 @@ def generate_scores(
         config: run description: a shipped name, a path, or the YAML text itself.
         scores: the folder with the score files.
         report: figures and curves of the scored period, one page.
+        contract_report: the score contract's report, one page.
+        contract_result: the score contract's result as JSON.
     """
+    from data_contracts import scores as contract
     from tsa_model import scoring
     from tsa_model.progress import metadata
     from tsa_model.run_config import RunConfig
 
-    metrics = scoring.generate_scores(store.path, onnx.path, RunConfig.load(config), scores.path, report.path)
-    scores.metadata.update(metadata(metrics))
+    run = RunConfig.load(config)
+    metrics = scoring.generate_scores(store.path, onnx.path, run, scores.path, report.path)
+    checked = contract.validate_scores(
+        scores.path, store.path, run, contract_report.path, contract_result.path
+    )
+    scores.metadata.update(metadata({**metrics, "contract": checked["summary"]}))

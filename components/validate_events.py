@@ -12,6 +12,7 @@ def validate_events(
     validated: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
     result: dsl.Output[dsl.Artifact],
+    quarantine: dsl.Output[dsl.Dataset],
 ) -> None:
     """Check the raw orders against the dataset description and write them as typed Parquet.
 
@@ -21,12 +22,21 @@ def validate_events(
         validated: the orders that later stages read, a folder with one Parquet file.
         report: the contract report, one page.
         result: the contract result as JSON.
+        quarantine: the rows that were set aside, with reasons, as CSV; empty when there are none.
     """
+    from pathlib import Path
+
     from data_contracts import events as contract
     from tsa_model.progress import metadata
     from tsa_model.run_config import RunConfig
 
     metrics = contract.validate_events(
-        events, RunConfig.load(config), f"{validated.path}/events.parquet", report.path, result.path
+        events,
+        RunConfig.load(config),
+        f"{validated.path}/events.parquet",
+        report.path,
+        result.path,
+        quarantine.path,
     )
+    Path(quarantine.path).touch()
     validated.metadata.update(metadata(metrics))

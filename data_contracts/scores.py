@@ -39,7 +39,7 @@ def validate_scores(
         result_path: JSON result to write, with the offending order ids.
 
     Returns:
-        Figures for the stage table: rows, checks, key_figure.
+        Figures: rows, checks, and a `summary` in words.
 
     Raises:
         ContractViolation: the scores break the contract.
@@ -68,7 +68,7 @@ def validate_scores(
     facts = {"dataset": run.dataset.name, "rows": rows, "bad_rows": bad_rows}
     result = conclude("scores", str(scores_dir), facts, findings, report_path, result_path)
     checks = len(result["findings"])
-    return {"rows": rows, "checks": checks, "key_figure": f"{rows:,} scores keep {checks} rules"}
+    return {"rows": rows, "checks": checks, "summary": f"{rows:,} scores keep {checks} rules"}
 
 
 def measure_files(folder: Path, frame: pd.DataFrame, store: SequenceStore, period: str) -> dict[str, int]:

@@ -39,7 +39,7 @@ def validate_sequences(
         result_path: JSON result to write, with the offending order ids.
 
     Returns:
-        Figures for the stage table: rows, checks, key_figure.
+        Figures: rows, checks, and a `summary` in words.
 
     Raises:
         ContractViolation: a sequence breaks the contract.
@@ -53,7 +53,7 @@ def validate_sequences(
     return {
         "rows": rows,
         "checks": len(result["findings"]),
-        "key_figure": f"{rows:,} targets keep {len(result['findings'])} rules",
+        "summary": f"{rows:,} targets keep {len(result['findings'])} rules",
     }
 
 

@@ -14,12 +14,12 @@ from support.small_run import small_run
 import components
 
 OUTPUTS = {
-    "validate_events": ("validated", "report", "result"),
-    "build_sequences": ("store",),
+    "validate_events": ("validated", "report", "result", "quarantine"),
+    "build_sequences": ("store", "report", "result"),
     "train_model": ("model", "logs"),
     "check_equivalence": ("verdict", "report"),
     "export_onnx": ("onnx",),
-    "generate_scores": ("scores", "report"),
+    "generate_scores": ("scores", "report", "contract_report", "contract_result"),
 }
 
 
