@@ -172,11 +172,11 @@ class _Chunk:
 class _ExactSums:
     """Counts and sums of stretches of a column, NaN left out.
 
-    Each value is cut into three integers of 40 bits, in units of 2**20, 2**-20 and 2**-60. Running totals
+    Each value is cut into integers of 40 bits and its own sign, in units of 2**20, 2**-20, … Running totals
     of integers are exact in their differences, even where they overflow.
     """
 
-    UNITS = (2.0**20, 2.0**-20, 2.0**-60)
+    UNITS = (2.0**20, 2.0**-20, 2.0**-60, 2.0**-100)
     LARGEST = 2.0**60
 
     def __init__(self, name: str, value: np.ndarray) -> None:
@@ -188,7 +188,7 @@ class _ExactSums:
         self._totals = []
         rest = np.nan_to_num(value) / self.UNITS[0]
         for unit in self.UNITS:
-            whole = np.floor(rest)
+            whole = np.trunc(rest)  # not floor: what is left of a tiny negative value would be rounded
             if whole.any():
                 self._totals.append((unit, _running(whole.astype(np.int64))))
             rest = (rest - whole) * 2**40
