@@ -43,12 +43,12 @@ class CastColumn:
 def sentence(kind: Kind, name: str) -> str:
     """What `cast` asks of every value of a column."""
     asked = {
-        "id": f"a whole number or a text of at most {MAX_TEXT} bytes",
+        "id": f"a whole number or a text of at most {MAX_TEXT} bytes, none of them zero",
         "time": "a moment: whole epoch seconds or an ISO date and time",
         "label": "a number",
-        "category": f"a number or a text of at most {MAX_TEXT} bytes",
+        "category": f"a number or a text of at most {MAX_TEXT} bytes, none of them zero",
         "number": "a number",
-        "raw": f"a text of at most {MAX_HISTORY} bytes",
+        "raw": f"a text of at most {MAX_HISTORY} bytes, none of them zero",
     }
     return f"every {name} is {asked[kind]}"
 
@@ -117,7 +117,8 @@ def _cast_id(values: pa.Array, as_whole: bool) -> CastColumn:
 def _cast_whole(values: pa.Array) -> CastColumn:
     if not pa.types.is_floating(values.type):
         # uint64 beyond int64 is the only integer that does not fit.
-        unreadable = _mask(pc.greater(values, 2**63 - 1)) if values.type == pa.uint64() else _none(values)
+        most = pa.scalar(2**63 - 1, pa.uint64())
+        unreadable = _mask(pc.greater(values, most)) if values.type == pa.uint64() else _none(values)
         kept = pc.if_else(pa.array(~unreadable), values, None)
         return CastColumn(kept.cast(pa.int64()), unreadable)
     number = _without_nan(values.cast(pa.float64()))
@@ -166,8 +167,8 @@ def _cast_number(values: pa.Array, as_whole: bool) -> CastColumn:
 
 def _cast_text(values: pa.Array, most_bytes: int = MAX_TEXT) -> CastColumn:
     text = values.cast(pa.string())
-    too_long = _mask(pc.greater(pc.binary_length(text), most_bytes))
-    return CastColumn(pc.if_else(pa.array(~too_long), text, None), too_long)
+    unusable = _mask(pc.greater(pc.binary_length(text), most_bytes)) | _mask(pc.match_substring(text, "\0"))
+    return CastColumn(pc.if_else(pa.array(~unusable), text, None), unusable)
 
 
 def _parse(values: pa.Array, type_: pa.DataType, parse: Callable[[str], int | float | None]) -> CastColumn:

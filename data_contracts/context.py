@@ -108,7 +108,9 @@ def _frames() -> Any:
 
 def _example(frame: pd.DataFrame, row: Any, column: str, name: str | None) -> Example:
     called = None if name is None else _plain(frame.at[row, name])
-    return Example(_plain(frame.at[row, column]), called, int(row) + 1)
+    value = _plain(frame.at[row, column])
+    is_missing_text = value != value and frame[column].dtype.kind != "f"  # pandas shows it as NaN
+    return Example(None if is_missing_text else value, called, int(row) + 1)
 
 
 def _short(value: Any) -> str:

@@ -177,6 +177,23 @@ def test_missing_ids(events: pd.DataFrame, run: RunConfig, outputs, save: Save) 
     names_culprit(message, "customer", "1 of 400", "missing (order 13)")
 
 
+def test_an_empty_text_is_a_missing_id(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    events["customer"] = events["customer"].astype(str)
+    events.loc[12, "customer"] = ""
+    names_culprit(refused(save(events), run, outputs), "customer", "1 of 400", "missing (order 13)")
+
+
+def test_ids_beyond_64_bits(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    events["order"] = events["order"].astype("uint64") + 2**63 - 6
+    message = refused(save(events), run, outputs)
+    names_culprit(message, "order", "395 of 400", f"{2**63} (order {2**63})")
+
+
+def test_a_zero_byte_in_a_text(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
+    events.loc[2, "product"] = "bo\0ok"
+    names_culprit(refused(save(events), run, outputs), "product", "1 of 400", "(order 3)")
+
+
 def test_overlong_text(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
     events.loc[0, "product"] = "x" * 257
     names_culprit(refused(save(events), run, outputs), "product", "1 of 400", "(order 1)")

@@ -57,7 +57,8 @@ def refused(tmp_path, events, message, **changes):
         (with_value("amount", np.nan), r"column amount: missing: 1 rows, e.g. None \(order 107"),
         (with_value("amount", np.inf), r"column amount: not a finite number: 1 rows, e.g. 'inf' \(order 107"),
         (with_value("who", None), r"column who: missing: 1 rows"),
-        (with_value("shop", "x" * 300), r"column shop: not a category of at most 256 bytes: 1 rows"),
+        (with_value("shop", "x" * 300), r"column shop: not a category of at most 256 bytes, .*: 1 rows"),
+        (with_value("shop", "a\0b"), r"column shop: not a category .* none of them zero: 1 rows"),
         (frame().assign(when="yesterday"), r"column when: not a moment .*: 60 rows, e.g. 'yesterday'"),
         (frame().assign(when=lambda f: f["when"] * 1000), r"column when: not a moment .*: 60 rows"),
         (frame().head(0), "there are no rows"),
@@ -85,11 +86,13 @@ def test_damaged_and_disguised_files_are_refused(tmp_path):
         "hole.parquet": (data[:2_000] + bytes(2_000) + data[4_000:], "cannot be read"),
         "events.txt": (b"id,who\n", "unknown kind of file"),
         "empty.csv": (b"", "is empty"),
+        "nothing.csv.gz": (gzip.compress(b""), "is empty: its first line names no columns"),
     }
     for name, (content, message) in cases.items():
         (tmp_path / name).write_bytes(content)
         refused(tmp_path, tmp_path / name, f"{name}.*{message}")
     refused(tmp_path, tmp_path / "nowhere.parquet", "there is no file or folder")
+    refused(tmp_path, [], "an empty list of paths")
     with gzip.open(tmp_path / "cut.csv.gz", "wb") as stream:
         stream.write(frame().to_csv(index=False).encode())
     cut = tmp_path / "cut.csv.gz"

@@ -148,7 +148,8 @@ def _cast_text(raw: pa.Array, what: str) -> Cast:
     bad = _flags(pc.greater(pc.binary_length(text), MAX_TEXT))
     bad |= _flags(pc.match_substring(text, "\x00"))
     usable = ~bad & ~_is_missing_text(text)
-    return Cast(pc.if_else(pa.array(usable), text, None), bad, f"{what} of at most {MAX_TEXT} bytes")
+    asked = f"{what} of at most {MAX_TEXT} bytes, none of them zero"
+    return Cast(pc.if_else(pa.array(usable), text, None), bad, asked)
 
 
 def _whole(raw: pa.Array) -> tuple[pa.Array, np.ndarray]:

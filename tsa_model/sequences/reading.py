@@ -57,6 +57,8 @@ def read_parts(
 def find_files(events: str | Path | Sequence[str | Path]) -> list[Path]:
     """Return the data files behind a path or several, those of a folder in the order of their names."""
     paths = [events] if isinstance(events, (str, Path)) else list(events)
+    if not paths:
+        raise BadEvents("events are an empty list of paths; name at least one file or folder")
     files: list[Path] = []
     for path in map(Path, paths):
         if not path.exists():
@@ -185,7 +187,10 @@ def _csv_parts(path: Path, columns: Sequence[str], most_rows: int) -> Iterator[p
 def _csv_header(path: Path) -> list[str]:
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     with opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
-        return next(csv.reader(io.StringIO(stream.readline(2**20))), [])
+        names = next(csv.reader(io.StringIO(stream.readline(2**20))), [])
+    if not names:
+        raise BadEvents(f"{path} is empty: its first line names no columns")
+    return names
 
 
 def _table_parts(events: Any, columns: Sequence[str], cells: int) -> Iterator[pa.Table]:
