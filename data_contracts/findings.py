@@ -10,6 +10,9 @@ from typing import Any, Literal
 MAX_EXAMPLES = 1_000
 """Offending rows kept per check; the count is always complete."""
 
+SHOWN_CHARACTERS = 80
+"""Longer values are cut in messages and on the page; the JSON result has them whole."""
+
 Severity = Literal["stop", "warn"]
 
 
@@ -27,7 +30,7 @@ class Example:
     """Position in the input, counted from 1, header not counted."""
 
     def __str__(self) -> str:
-        shown = "missing" if self.value is None else repr(self.value)
+        shown = "missing" if self.value is None else shorten(repr(self.value))
         if self.order_id is not None:
             return f"{shown} (order {self.order_id})"
         return shown if self.row is None else f"{shown} (row {self.row:,})"
@@ -85,6 +88,11 @@ class Finding:
             "examples": [example.as_json() for example in self.examples[:20]],
             "offending_order_ids": [_plain(e.order_id) for e in self.examples if e.order_id is not None],
         }
+
+
+def shorten(text: str) -> str:
+    """The beginning of a long text."""
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
 
 
 def merge(findings: Iterable[Finding]) -> list[Finding]:

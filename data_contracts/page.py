@@ -77,6 +77,13 @@ Not so: {{ finding.sentence }}</h3>
 <td class="n">{{ period.rate }}</td><td class="n">{{ period.history }}</td></tr>
 {% endfor %}</table></section>{% endif %}
 
+{% for table in tables %}<section><h2>{{ table.title }}</h2>
+<table><tr>{% for name in table.columns %}<th{% if not loop.first %} class="n"{% endif %}>{{ name }}</th>
+{% endfor %}</tr>
+{% for row in table.rows %}<tr>
+{% for value in row %}<td{% if not loop.first %} class="n"{% endif %}>{{ value }}</td>{% endfor %}</tr>
+{% endfor %}</table></section>{% endfor %}
+
 {% if drift.rows %}<section><h2>Drift from the training period</h2>
 <p>Population stability index per feature, the least steady first; warned of above {{ drift.psi }} unless
 chance explains it, and above {{ drift.unknown }} of orders with a category unknown to training.</p>

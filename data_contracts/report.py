@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data_contracts.findings import shorten
 from data_contracts.page import TEMPLATE
 from tsa_model.files import atomic_file
 
@@ -17,7 +18,7 @@ def write_report(path: str | Path, result: Mapping[str, Any]) -> None:
 
     Args:
         path: HTML file to write.
-        result: as in the JSON result; its parts `periods`, `drift` and `columns` may be absent.
+        result: as in the JSON result; its parts `periods`, `drift`, `columns` and `tables` may be absent.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -43,6 +44,7 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
         "warnings": [_shown(f) for f in warnings],
         "rules": _by_column(findings),
         "periods": _periods(result.get("periods", [])),
+        "tables": result.get("tables", []),
         "drift": _drift(result.get("drift", []), result.get("drift_levels", {})),
         "columns": result.get("columns", []),
         "ignored": result.get("ignored_columns", []),
@@ -84,7 +86,7 @@ def _shown(finding: Mapping[str, Any]) -> dict[str, Any]:
 def _example(example: Mapping[str, Any]) -> dict[str, str]:
     order, row, value = example["order_id"], example["row"], example["value"]
     where = f"order {order}" if order is not None else "" if row is None else f"row {row:,}"
-    shown = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    shown = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else shorten(str(value))
     return {"where": where, "value": shown}
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FOLDERS = {"test": ".", "cali": "cali", "vali": "vali"}
 """Scored period → folder inside the score folder."""
+SUMMARY = ["period", "orders", "fraud rate", "mean score", "mean score of frauds", "mean probability"]
 
 
 def validate_scores(
@@ -50,7 +51,7 @@ def validate_scores(
 
     store = SequenceStore.open(store_dir)
     findings: list[Finding] = []
-    measures, rows = [], 0
+    measures, summary, rows = [], [], 0
     for period, folder in FOLDERS.items():
         path = Path(scores_dir) / folder
         if not (path / "scores.parquet").is_file():
@@ -60,12 +61,14 @@ def validate_scores(
         frame = pd.read_parquet(path / "scores.parquet")
         findings += check(frame, suites.scores(), name="order_id")
         measures.append({"period": period, **measure_files(path, frame, store, period)})
+        summary.append(_summary(period, frame))
         rows += len(frame)
     if measures:
         findings += check_measures(pd.DataFrame(measures), suites.score_files(), "period")
     findings = merge(findings)
     bad_rows = max((finding.bad_rows for finding in findings), default=0)
-    facts = {"dataset": run.dataset.name, "rows": rows, "bad_rows": bad_rows}
+    table = {"title": "Scores", "columns": SUMMARY, "rows": summary}
+    facts = {"dataset": run.dataset.name, "rows": rows, "bad_rows": bad_rows, "tables": [table]}
     result = conclude("scores", str(scores_dir), facts, findings, report_path, result_path)
     checks = len(result["findings"])
     return {"rows": rows, "checks": checks, "summary": f"{rows:,} scores keep {checks} rules"}
@@ -97,6 +100,18 @@ def measure_files(folder: Path, frame: pd.DataFrame, store: SequenceStore, perio
         "tag_differences": _differences(folder / "tag_file.csv", stored) if (stored >= 0).all() else 0,
         "percentile_inversions": int((np.diff(by_score["percentile"].to_numpy()) < 0).sum()),
     }
+
+
+def _summary(period: str, frame: pd.DataFrame) -> list[str]:
+    """A row for the page."""
+    known = frame["label"].dropna()
+    figures = (
+        (known == 1).mean(),
+        frame["score"].mean(),
+        frame["score"][frame["label"] == 1].mean(),
+        frame["calibrated_probability"].mean(),
+    )
+    return [period, f"{len(frame):,}", *("" if np.isnan(x) else f"{x:.2%}" for x in map(float, figures))]
 
 
 def _differences(path: Path, values: np.ndarray) -> int:

@@ -47,8 +47,15 @@ def validate_sequences(
     from tsa_model.sequences import SequenceStore
 
     store = SequenceStore.open(store_dir)
-    findings, rows = check_store(store)
-    facts = {"dataset": run.dataset.name, "rows": rows, "bad_rows": _bad_rows(findings)}
+    frame = measure_store(store)
+    findings = check_sequences(frame, store.n_embedding)
+    rows = len(frame)
+    facts = {
+        "dataset": run.dataset.name,
+        "rows": rows,
+        "bad_rows": _bad_rows(findings),
+        "tables": [_summary(frame)] if rows else [],
+    }
     result = conclude("sequences", str(store_dir), facts, findings, report_path, result_path)
     return {
         "rows": rows,
@@ -57,17 +64,12 @@ def validate_sequences(
     }
 
 
-def check_store(store: SequenceStore) -> tuple[list[Finding], int]:
-    """Hold the targets of a store against the suite.
-
-    Returns:
-        The findings, and how many targets were looked at.
-    """
+def measure_store(store: SequenceStore) -> pd.DataFrame:
+    """Measure the targets of a store, see `measure_batch`; the column `period` says whose they are."""
     import pandas as pd
 
-    frames = [_measure_period(store, period) for period in PERIODS]
-    frame = pd.concat(frames, ignore_index=True)
-    return check_sequences(frame, store.n_embedding), len(frame)
+    frames = [_measure_period(store, period).assign(period=period) for period in PERIODS]
+    return pd.concat(frames, ignore_index=True)
 
 
 def check_sequences(frame: pd.DataFrame, n_embedding: int) -> list[Finding]:
@@ -94,13 +96,19 @@ def measure_batch(batch: Mapping[str, Any], order_ids: np.ndarray) -> pd.DataFra
         order_ids: [B] names of the targets.
 
     Returns:
-        One row per target: `order_id`, `label`, per sequence the columns of `_measure_sequence`, and for a
-        dual batch `differing_last`, the number of features in which the two last orders differ.
+        One row per target: `order_id`, `label`, `engineered_not_finite`, per sequence the columns of
+        `_measure_sequence`, and for a dual batch `differing_last`, the number of features in which the two
+        last orders differ.
     """
     import pandas as pd
 
     arrays = {name: np.asarray(value) for name, value in batch.items()}
-    columns: dict[str, Any] = {"order_id": order_ids, "label": arrays["label"]}
+    engineered = arrays.get("x_engineered", np.zeros((len(order_ids), 0)))
+    columns: dict[str, Any] = {
+        "order_id": order_ids,
+        "label": arrays["label"],
+        "engineered_not_finite": (~np.isfinite(engineered)).sum(axis=1),
+    }
     if "x_cat" in arrays:
         columns |= _measure_sequence(arrays, "")
     else:
@@ -126,6 +134,7 @@ def _measure_sequence(arrays: Mapping[str, np.ndarray], sequence: str) -> dict[s
     filled = (cat != 0).sum(axis=2) + (num != 0).sum(axis=2) + (time_s != 0)
     label = sequence or "cid"
     measures = {
+        "earlier_orders": real.sum(axis=1) - 1,
         "least_time_s": time_s.min(axis=1),
         "greatest_time_s": time_s.max(axis=1),
         "time_of_last_s": time_s[:, -1],
@@ -162,6 +171,22 @@ def _places(n_targets: int) -> Iterator[np.ndarray]:
     places = np.arange(0, n_targets, step)
     for first in range(0, len(places), BATCH):
         yield places[first : first + BATCH]
+
+
+def _summary(frame: pd.DataFrame) -> dict[str, Any]:
+    """A table for the page: how much history the targets of each period have."""
+    names = [name.removeprefix("earlier_orders_") for name in frame if name.startswith("earlier_orders_")]
+    rows = []
+    for period, targets in frame.groupby("period", sort=False):
+        row = [period, f"{len(targets):,}", f"{(targets['label'] == 1).mean():.2%}"]
+        for name in names:
+            earlier = targets[f"earlier_orders_{name}"]
+            row += [f"{earlier.mean():.1f}", f"{(earlier == 0).mean():.1%}"]
+        rows.append(row)
+    columns = ["period", "targets", "fraud rate"]
+    for name in names:
+        columns += [f"earlier orders of the {suites.WHOSE[name]}", "none at all"]
+    return {"title": "Histories", "columns": columns, "rows": rows}
 
 
 def _bad_rows(findings: list[Finding]) -> int:

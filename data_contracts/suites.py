@@ -184,7 +184,15 @@ def sequences(names: Iterable[str], n_embedding: int) -> list[Expectation]:
                 description="both sequences of a target end in the same order",
             )
         )
-    return sentences
+    return [
+        *sentences,
+        gxe.ExpectColumnValuesToBeBetween(
+            column="engineered_not_finite",
+            min_value=0,
+            max_value=0,
+            description="every engineered feature of the target is finite",
+        ),
+    ]
 
 
 def targets() -> list[Expectation]:

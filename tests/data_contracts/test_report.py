@@ -53,6 +53,19 @@ def test_the_culprit_is_shown_with_count_and_examples(tmp_path: Path) -> None:
     assert "and 2 more" in text
 
 
+def test_a_long_value_is_cut(tmp_path: Path) -> None:
+    long = Finding("every shop is short", "shop", 1, 1, (Example("x" * 300, 5),))
+    assert "x" * 80 + "…</code> order 5" in page(tmp_path / "report.html", long)
+    assert str(long).endswith("x…" + " (order 5)")
+
+
+def test_tables_are_shown(tmp_path: Path) -> None:
+    table = {"title": "Histories", "columns": ["period", "targets"], "rows": [["<b>", "1,234"]]}
+    text = page(tmp_path / "report.html", KEPT, tables=[table])
+    assert "<h2>Histories</h2>" in text
+    assert '<td>&lt;b&gt;</td><td class="n">1,234</td>' in text
+
+
 def test_nothing_from_the_data_becomes_markup_and_nothing_is_fetched(tmp_path: Path) -> None:
     text = page(tmp_path / "report.html", BROKEN, WARNING, ignored_columns=["<i>x</i>"], columns=[])
     assert "<script" not in text

@@ -128,7 +128,10 @@ def lose_everything(folder: Path) -> None:
 def test_written_scores_keep_the_contract(scored: Path, run: RunConfig) -> None:
     store = SequenceStore.open(scored / "store")
     assert validate(scored, run)["rows"] == sum(len(store.targets(period)) for period in FOLDERS)
-    assert json.loads((scored / "result.json").read_text())["passed"] is True
+    content = json.loads((scored / "result.json").read_text())
+    assert content["passed"] is True
+    rates = [row[2] for row in content["tables"][0]["rows"]]
+    assert rates == [f"{store.labels(period).mean():.2%}" for period in FOLDERS]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ ORDERS = np.array([11, 12, 13])
 @pytest.fixture
 def batch() -> Batch:
     """Three targets, L = 4: a full history, one earlier order, none."""
-    arrays: Batch = {"label": np.array([0, 1, 0])}
+    arrays: Batch = {"label": np.array([0, 1, 0]), "x_engineered": np.ones((3, 2), np.float32)}
     for sequence in ("cid", "ccid"):
         padding = np.array([[0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]], dtype=bool)
         cat = np.array([[[1], [2], [3], [4]], [[0], [0], [5], [6]], [[0], [0], [0], [7]]])
@@ -65,6 +65,7 @@ DUAL = {
     **rules("customer", "cid"),
     **rules("card", "ccid"),
     "both sequences of a target end in the same order": (put("x_seq_cat_ccid", (1, 3), 4), 12),
+    "every engineered feature of the target is finite": (put("x_engineered", (2, 1), np.inf), 13),
 }
 
 
@@ -121,7 +122,21 @@ def test_a_built_store_keeps_the_contract(events: pd.DataFrame, run: RunConfig, 
     SequenceStore.build(events, run.dataset, tmp_path / "store")
     figures = validate_sequences(tmp_path / "store", run, tmp_path / "r.html", tmp_path / "r.json")
     assert figures["rows"] == 400
-    assert json.loads((tmp_path / "r.json").read_text())["passed"] is True
+    assert figures["summary"] == f"400 targets keep {figures['checks']} rules"
+    content = json.loads((tmp_path / "r.json").read_text())
+    assert content["passed"] is True
+    (table,) = content["tables"]
+    assert table["columns"][3:] == [
+        "earlier orders of the customer",
+        "none at all",
+        "earlier orders of the card",
+        "none at all",
+    ]
+    store = SequenceStore.open(tmp_path / "store")
+    batch = store.batch(store.order_ids("test"))
+    earlier = 50 - batch["key_padding_mask_ccid"].sum(dim=1).numpy()
+    assert table["rows"][3][5:] == [f"{earlier.mean():.1f}", f"{(earlier == 0).mean():.1%}"]
+    assert "earlier orders of the card" in (tmp_path / "r.html").read_text()
 
 
 def test_a_store_without_targets_stops() -> None:
