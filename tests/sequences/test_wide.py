@@ -81,6 +81,9 @@ def test_without_order_ids_there_is_no_history_whatever_the_features_say(golden)
         ({"cat_0_by_cid": "0~one~2~3"}, r"column cat_0_by_cid: not a number"),
         ({"orderDate": "1693513363"}, r"column cat_orderDate_by_cid: later than the order itself"),
         ({"orderDate": "soon"}, r"column orderDate: not a moment"),
+        ({"cat_objectId_by_cid": "~o1~o2~o3"}, r"column cat_objectId_by_cid: an order without id"),
+        ({"order_id": "a~b"}, r"column order_id: a ~ in a single value .* \(order a~b\)"),
+        ({"num_3": "1~2"}, r"column num_3: a ~ in a single value .*'1~2' \(order T0001\)"),
         ({"num_orderDate_by_cid": "1692721353~1693513362~1695360955"}, "not the dates of num_orderDate"),
     ],
 )
@@ -208,17 +211,19 @@ def test_bad_wide_rows_can_be_set_aside(golden, tmp_path):
     bad[1]["num_3_by_cid"] = "1~2"
     bad[4]["label"] = "maybe"
     bad[7]["order_id"] = bad[8]["order_id"]
+    bad[9]["order_id"] = ""
     settings = legacy_description(meta)
     fitted = Preprocessing.from_legacy(meta)
-    with pytest.raises(BadEvents, match="4 of 40 rows cannot be used") as error:
+    with pytest.raises(BadEvents, match="5 of 40 rows cannot be used") as error:
         SequenceStore.build(pd.DataFrame(bad), settings, tmp_path / "store", fitted)
     assert "column label: not 0, 1, -1 or missing: 1 rows, e.g. 'maybe' (order T0004" in str(error.value)
+    assert "column order_id: missing: 1 rows" in str(error.value)
     assert not any(tmp_path.iterdir())
 
-    settings |= {"on_bad_rows": "quarantine", "max_bad_share": 0.1}
+    settings |= {"on_bad_rows": "quarantine", "max_bad_share": 0.2}
     store = SequenceStore.build(pd.DataFrame(bad), settings, tmp_path / "store", fitted)
-    assert len(store) == 36
-    assert store.manifest["quarantined"] == 4
-    aside = pd.read_csv(store.directory / "quarantine.csv", dtype=str)
-    assert sorted(aside["order_id"]) == ["T0001", "T0004", "T0008", "T0008"]
+    assert len(store) == 35
+    assert store.manifest["quarantined"] == 5
+    aside = pd.read_csv(store.directory / "quarantine.csv", dtype=str).fillna("")
+    assert sorted(aside["order_id"]) == ["", "T0001", "T0004", "T0008", "T0008"]
     assert aside["_problem"].str.startswith("column ").all()

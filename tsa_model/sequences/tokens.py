@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from tsa_model.sequences.reading import BadEvents, check_columns, one_array
 
-SEPARATOR = ord("~")
+SEPARATOR = "~"
 
 
 class TextRows:
@@ -59,7 +59,7 @@ class TextRows:
         first = self._arrays[history]
         if blank is not None:
             first = pc.if_else(pa.array(blank), "", first)
-        both = pc.binary_join_element_wise(first, self._arrays[current], "", "~")
+        both = pc.binary_join_element_wise(first, self._arrays[current], "", SEPARATOR)
         offsets = np.frombuffer(both.buffers()[1], np.int32)[: len(both) + 1]
         return np.frombuffer(both.buffers()[2], np.uint8)[: offsets[-1]], offsets[1:].astype(np.int64)
 
@@ -81,10 +81,10 @@ def _join(first: list[str], second: list[str], blank: np.ndarray | None) -> tupl
     texts = [""] * (2 * len(first) + 1)
     texts[:-1:2], texts[1::2] = first, second
     try:
-        joined = "~".join(texts)
+        joined = SEPARATOR.join(texts)
     except TypeError:
         texts = ["" if text is None else str(text) for text in texts]
-        joined = "~".join(texts)
+        joined = SEPARATOR.join(texts)
     data = joined.encode()
     if len(data) == len(joined):
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -108,7 +108,7 @@ class Tokens:
 
     def __init__(self, data: np.ndarray, row_end: np.ndarray) -> None:
         self._data = data
-        self._end = np.flatnonzero(data == SEPARATOR)
+        self._end = np.flatnonzero(data == ord(SEPARATOR))
         self._row_end = row_end
 
     @property
@@ -134,6 +134,6 @@ class Tokens:
         offsets = np.zeros(len(self._end) + 1, dtype=np.int32)
         offsets[1:] = self._end - np.arange(len(self._end))
         is_valid = np.packbits(offsets[1:] != offsets[:-1], bitorder="little")
-        data = self._data.tobytes().translate(None, delete=b"~")
+        data = self._data.tobytes().translate(None, delete=SEPARATOR.encode())
         buffers = (pa.py_buffer(offsets), pa.py_buffer(data), pa.py_buffer(is_valid))
         return pa.StringArray.from_buffers(len(self._end), *buffers)

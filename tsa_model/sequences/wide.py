@@ -22,7 +22,7 @@ from tsa_model.sequences.codes import Codes
 from tsa_model.sequences.columns import MICROSECONDS
 from tsa_model.sequences.preprocessing import Preprocessing
 from tsa_model.sequences.reading import BadEvents
-from tsa_model.sequences.tokens import TextRows, Tokens
+from tsa_model.sequences.tokens import SEPARATOR, TextRows, Tokens
 
 KEYS = ("cid", "ccid")
 BLOCK_ROWS = 1024
@@ -153,10 +153,10 @@ def _pad(sequences: WideSequences, fitted: Preprocessing, cat: np.ndarray, num: 
     numbers = [fitted.numerical[name].apply(values) for name, values in sequences.numerical.items()]
     numbers += [(now_us - sequences.time_us) / MICROSECONDS, np.ones(len(now_us))]
     for columns, padded in ((indices, cat), (numbers, num)):
-        by_feature = np.zeros((len(columns), n * seq_len), dtype=padded.dtype)
+        by_feature = np.empty((len(columns), len(slot)), dtype=padded.dtype)
         for place, values in enumerate(columns):
-            by_feature[place, slot] = values
-        padded[:] = by_feature.T.reshape(padded.shape)
+            by_feature[place] = values
+        padded.reshape(n * seq_len, len(columns))[slot] = by_feature.T
 
 
 def read_sequences(rows: TextRows, layout: WideLayout, key: str, seq_len: int) -> WideSequences:
@@ -204,6 +204,7 @@ class _History:
     def __init__(self, rows: TextRows, layout: WideLayout, kind: str, key: str) -> None:
         self._rows, self._layout, self._kind, self._key = rows, layout, kind, key
         name = f"{kind}_objectId_by_{key}"
+        _refuse_separators(rows, layout.order_id)
         ids = Tokens(*rows.joined(name, layout.order_id))
         self._is_empty = _flags(pc.is_in(rows.column(name), pa.array(MISSING_TEXTS)))
         self._count = ids.count
@@ -218,12 +219,14 @@ class _History:
         self.row = self._owner[self.token]
         """[entries] row of each earlier order."""
         self.ids = ids.texts().take(pa.array(self.token))
+        _refuse(rows, name, self.row[_flags(pc.is_null(self.ids))], "an order without id")
 
     def _tokens(self, name: str, current: str) -> Tokens:
         tokens = Tokens(*self._rows.joined(name, current))
         if not tokens.has_counts(self._count):
             tokens = Tokens(*self._rows.joined(name, current, blank=self._is_empty))
             unequal = np.flatnonzero(tokens.count != self._count)
+            _refuse_separators(self._rows, current)
             _refuse(self._rows, name, unequal, f"not as many values as {self._kind}_objectId_by_{self._key}")
         return tokens
 
@@ -283,6 +286,12 @@ def _align(cat: _History, num: _History) -> tuple[np.ndarray, np.ndarray]:
 def _latest(row: np.ndarray, most: int) -> np.ndarray:
     """Places of the last `most` entries of each row; `row` is ascending."""
     return np.flatnonzero(np.searchsorted(row, row, side="right") - np.arange(len(row)) <= most)
+
+
+def _refuse_separators(rows: TextRows, column: str) -> None:
+    """Refuse rows whose own value, which is one, would fall apart."""
+    apart = _flags(pc.match_substring(rows.column(column), SEPARATOR))
+    _refuse(rows, column, np.flatnonzero(apart), f"a {SEPARATOR} in a single value")
 
 
 def _refuse(rows: TextRows, column: str, bad: np.ndarray, reason: str) -> None:

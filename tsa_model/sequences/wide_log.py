@@ -115,9 +115,10 @@ class _WideLog:
         d = self._description
 
         def checked(column: str, cast: Cast, required: bool) -> pa.Array:
-            bad = cast.bad | (_flags(pc.is_null(cast.values)) if required else False)
-            if bad.any():
-                raise UnusableRows(rows, column, np.flatnonzero(bad), f"not {cast.asked}")
+            is_missing = _flags(pc.is_null(cast.values)) & ~cast.bad
+            for bad, reason in ((cast.bad, f"not {cast.asked}"), (is_missing & required, "missing")):
+                if bad.any():
+                    raise UnusableRows(rows, column, np.flatnonzero(bad), reason)
             return cast.values
 
         own = {
