@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from data_contracts import casting, suites
 from data_contracts.columns import Column
 from data_contracts.context import check_measures
 from data_contracts.findings import Finding
-from data_contracts.whole import MICROSECONDS
+from data_contracts.whole import MICROSECONDS, connect, quoted, time_column
 from tsa_model.dataset import PERIODS, DatasetDescription
 from tsa_model.sequences.casting import MISSING_TEXTS
 from tsa_model.sequences.reading import is_text, one_array
@@ -25,6 +25,8 @@ N_BINS = 10
 N_VALUES = 50
 """Most frequent training values of a category that are counted one by one."""
 LATER = PERIODS[1:]
+Bins = Callable[[np.ndarray], tuple[np.ndarray, float]]
+"""From a period's values to the count of every bin, and the share of values unknown to training."""
 
 
 def population_stability(expected: np.ndarray, observed: np.ndarray) -> tuple[float, float]:
@@ -57,19 +59,19 @@ def measure_features(events: Path, dataset: DatasetDescription) -> list[dict[str
         One dictionary per feature and later period that has orders: feature, period, psi, noise (the PSI that
         chance gives), unknown_rate (0 for numbers).
     """
-    rows = _period_rows(events, dataset)
-    if not len(rows["train"]):
+    inside = _inside_periods(events, dataset)
+    if not inside["train"].any():
         return []
     measures = []
     for name in dict.fromkeys((*dataset.raw_categorical, *dataset.raw_numerical)):
-        column = _column(events, name)
-        codes, n_codes, unknown = _bins(column, rows["train"], dataset, name)
-        expected = np.bincount(codes[rows["train"]], minlength=n_codes)
+        values = _values(events, name, dataset)
+        bins = _bins_of(values[inside["train"]], name, dataset)
+        expected, _ = bins(values[inside["train"]])
         for period in LATER:
-            if not len(rows[period]):
+            if not inside[period].any():
                 continue
-            psi, noise = population_stability(expected, np.bincount(codes[rows[period]], minlength=n_codes))
-            rate = float(unknown[rows[period]].mean()) if unknown is not None else 0.0
+            observed, rate = bins(values[inside[period]])
+            psi, noise = population_stability(expected, observed)
             measures.append(
                 {"feature": name, "period": period, "psi": psi, "noise": noise, "unknown_rate": rate}
             )
@@ -90,16 +92,15 @@ def measure_periods(
         One dictionary per later period that has orders: period, history_ratio (the lowest over the keys),
         label_ratio (≥ 1 whichever way the rate moved; 1 where chance explains the difference).
     """
-    rows = _period_rows(events, dataset)
     counts = {entry["period"]: entry for entry in summary}
-    if not len(rows["train"]):
+    if not counts["train"]["orders"]:
         return []
-    lengths = {key: _history_lengths(events, dataset, key) for key in _keys(dataset)}
+    lengths = [_mean_history_lengths(events, dataset, key) for key in _keys(dataset)]
     measures = []
     for period in LATER:
-        if not len(rows[period]):
+        if not counts[period]["orders"]:
             continue
-        ratios = [_mean_ratio(length[rows[period]], length[rows["train"]]) for length in lengths.values()]
+        ratios = [mean[period] / mean["train"] if mean["train"] else 1.0 for mean in lengths]
         label_ratio = _label_ratio(counts["train"], counts[period])
         measures.append({"period": period, "history_ratio": min(ratios), "label_ratio": label_ratio})
     return measures
@@ -140,84 +141,79 @@ def _keys(dataset: DatasetDescription) -> Iterator[str]:
         yield dataset.card_id
 
 
-def _column(events: Path, name: str) -> pa.Array:
-    """One column; text as a dictionary, whose codes take little memory."""
-    text = is_text(pq.read_schema(events).field(name).type)
-    column = pq.read_table(events, columns=[name], read_dictionary=[name] if text else [])[name]
-    return one_array(column.unify_dictionaries() if text else column)
-
-
-def _numbers(column: pa.Array) -> np.ndarray:
-    """Values as float64, NaN where there is none; wide rows hold their numbers as text."""
-    read = casting.cast(pa.chunked_array([column]), Column("", "number", "", "", True, ""))
-    return read.values.to_numpy(zero_copy_only=False)
-
-
-def _codes(column: pa.Array) -> tuple[np.ndarray, int]:
-    """Number of every value, and the number that stands for a missing one."""
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    missing = len(encoded.dictionary)
-    return pc.fill_null(encoded.indices.cast(pa.int64()), missing).to_numpy(), missing
-
-
-def _times(events: Path, dataset: DatasetDescription) -> np.ndarray:
-    """Order times in microseconds."""
-    column = _column(events, dataset.order_time)
+def _inside_periods(events: Path, dataset: DatasetDescription) -> dict[str, np.ndarray]:
+    """Period → [rows] bool."""
+    column = one_array(pq.read_table(events, columns=[dataset.order_time])[dataset.order_time])
     unit = 1 if pa.types.is_timestamp(column.type) else MICROSECONDS
-    return column.cast(pa.int64()).to_numpy() * unit
-
-
-def _period_rows(events: Path, dataset: DatasetDescription) -> dict[str, np.ndarray]:
-    time_us = _times(events, dataset)
-    rows = {}
+    time_us = column.cast(pa.int64()).to_numpy() * unit
+    inside = {}
     for period in PERIODS:
         start, end = (int(m.timestamp()) * MICROSECONDS for m in dataset.split.window(period))
-        rows[period] = np.flatnonzero((time_us >= start) & (time_us < end))
-    return rows
+        inside[period] = (time_us >= start) & (time_us < end)
+    return inside
 
 
-def _bins(
-    column: pa.Array, train: np.ndarray, dataset: DatasetDescription, name: str
-) -> tuple[np.ndarray, int, np.ndarray | None]:
-    """Bin of every row, the number of bins, and for categories where the value is unknown to training."""
+def _values(events: Path, name: str, dataset: DatasetDescription) -> np.ndarray:
+    """A number as float64, NaN where there is none; a category as int32 codes, 0 where there is none."""
+    text = is_text(pq.read_schema(events).field(name).type)
+    column = pq.read_table(events, columns=[name], read_dictionary=[name] if text else [])[name]
+    array = one_array(column.unify_dictionaries() if text else column)
+    if name in dataset.raw_numerical:  # wide rows hold their numbers as text
+        read = casting.cast(pa.chunked_array([array]), Column("", "number", "", "", True, ""))
+        return read.values.to_numpy(zero_copy_only=False)
+    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    return pc.fill_null(pc.add(encoded.indices.cast(pa.int32()), 1), 0).to_numpy()
+
+
+def _bins_of(train: np.ndarray, name: str, dataset: DatasetDescription) -> Bins:
+    """Fit the bins of a feature: quantiles of a number, the most frequent values of a category."""
     if name in dataset.raw_numerical:
-        values = _numbers(column)
-        present = values[train][~np.isnan(values[train])]
-        edges: np.ndarray = (
-            np.unique(np.quantile(present, np.linspace(0, 1, N_BINS + 1)[1:-1]))
-            if len(present)
-            else np.empty(0)
-        )
-        # Missing numbers have a bin of their own, the last.
-        codes = np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
-        return codes, len(edges) + 2, None
-    codes, missing = _codes(column)
-    counts = np.bincount(codes[train], minlength=missing + 1)
-    rank = np.empty(missing + 1, dtype=np.int64)
-    rank[np.argsort(-counts, kind="stable")] = np.arange(missing + 1)
-    known = counts >= dataset.min_count
-    known[missing] = True  # a missing value has its own treatment, it is not an unknown one
-    return np.minimum(rank, N_VALUES)[codes], N_VALUES + 1, ~known[codes]
+        present = train[~np.isnan(train)]
+        quantiles = np.linspace(0, 1, N_BINS + 1)[1:-1]
+        edges: np.ndarray = np.unique(np.quantile(present, quantiles)) if len(present) else np.empty(0)
+
+        def count_numbers(values: np.ndarray) -> tuple[np.ndarray, float]:
+            known = values[~np.isnan(values)]
+            counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
+            return np.append(counts, len(values) - len(known)), 0.0  # missing numbers have a bin of their own
+
+        return count_numbers
+    frequency = np.bincount(train)
+    ranked = np.argsort(-frequency, kind="stable")[:N_VALUES]
+
+    def count_categories(values: np.ndarray) -> tuple[np.ndarray, float]:
+        counts = np.bincount(values, minlength=len(frequency))
+        in_training = np.append(frequency, np.zeros(len(counts) - len(frequency), frequency.dtype))
+        others = len(values) - counts[ranked].sum()
+        in_training[0] = dataset.min_count  # a missing value has its own treatment, it is not an unknown one
+        unknown = counts[in_training < dataset.min_count].sum()
+        return np.append(counts[ranked], others), float(unknown / len(values))
+
+    return count_categories
 
 
-def _history_lengths(events: Path, dataset: DatasetDescription, key: str) -> np.ndarray:
-    """Earlier orders of each order's key, at most seq_len − 1; 0 without a key."""
+def _mean_history_lengths(events: Path, dataset: DatasetDescription, key: str) -> dict[str, float]:
+    """Period → mean number of earlier orders of an order's key, at most seq_len − 1 each; 0 without a key."""
+    time_us = time_column(dataset)
     if dataset.layout == "wide":
-        ids = _column(events, f"cat_objectId_by_{key}").cast(pa.string())
-        n_ids = pc.if_else(pc.is_in(ids, pa.array(MISSING_TEXTS)), 0, pc.add(pc.count_substring(ids, "~"), 1))
-        return np.minimum(pc.fill_null(n_ids, 0).to_numpy(), dataset.seq_len - 1)
-    keys, missing = _codes(_column(events, key))
-    by_key = np.lexsort((_times(events, dataset), keys))
-    ordered = keys[by_key]
-    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    place = np.arange(len(keys)) - np.repeat(first, np.diff(np.r_[first, len(keys)]))
-    lengths = np.empty(len(keys), dtype=np.int64)
-    lengths[by_key] = np.where(ordered == missing, 0, np.minimum(place, dataset.seq_len - 1))
-    return lengths
-
-
-def _mean_ratio(later: np.ndarray, train: np.ndarray) -> float:
-    return float(later.mean() / train.mean()) if train.any() else 1.0
+        ids = f"CAST({quoted(f'cat_objectId_by_{key}')} AS VARCHAR)"
+        missing = ", ".join(f"'{text}'" for text in MISSING_TEXTS)
+        entries = f"length({ids}) - length(replace({ids}, '~', '')) + 1"
+        length = f"CASE WHEN {ids} IN ({missing}) THEN 0 ELSE {entries} END"
+    else:
+        place = f"row_number() OVER (PARTITION BY {quoted(key)} ORDER BY {time_us}) - 1"
+        length = f"CASE WHEN {quoted(key)} IS NULL THEN 0 ELSE {place} END"
+    means = {}
+    with connect(events) as connection:
+        lengths = f"SELECT {time_us} AS time_us, least(coalesce({length}, 0), ?) AS length FROM events"
+        connection.execute(f"CREATE TEMP TABLE lengths AS {lengths}", [dataset.seq_len - 1])
+        for period in PERIODS:
+            window = [int(moment.timestamp()) * MICROSECONDS for moment in dataset.split.window(period)]
+            (mean,) = connection.execute(
+                "SELECT coalesce(avg(length), 0) FROM lengths WHERE time_us >= ? AND time_us < ?", window
+            ).fetchall()[0]
+            means[period] = float(mean)
+    return means
 
 
 def _label_ratio(train: dict[str, Any], later: dict[str, Any]) -> float:

@@ -86,7 +86,9 @@ def _shown(finding: Mapping[str, Any]) -> dict[str, Any]:
 def _example(example: Mapping[str, Any]) -> dict[str, str]:
     order, row, value = example["order_id"], example["row"], example["value"]
     where = f"order {order}" if order is not None else "" if row is None else f"row {row:,}"
-    shown = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else shorten(str(value))
+    shown = (
+        "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else shorten(str(value))
+    )
     return {"where": where, "value": shown}
 
 

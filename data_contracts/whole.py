@@ -15,7 +15,7 @@ from tsa_model.dataset import PERIODS, DatasetDescription
 if TYPE_CHECKING:
     import duckdb
 
-MEMORY_LIMIT = "768MB"
+MEMORY_LIMIT = "500MB"
 MICROSECONDS = 1_000_000
 
 
@@ -50,6 +50,12 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def time_column(dataset: DatasetDescription) -> str:
+    """The order time of validated events in microseconds, as an SQL expression."""
+    column = quoted(dataset.order_time)
+    return f"{column} * {MICROSECONDS}" if dataset.layout == "wide" else f"epoch_us({column})"
+
+
 def repeated_orders(events: Path, order_id: str, rows: int) -> tuple[Finding, list[Any]]:
     """Check that every order id occurs once.
 
@@ -79,9 +85,7 @@ def summarise_periods(events: Path, dataset: DatasetDescription) -> list[dict[st
         One dictionary per period: period, start, end, orders, known_labels, frauds, genuine.
     """
     label = quoted(dataset.label)
-    time_us = f"epoch_us({quoted(dataset.order_time)})"
-    if dataset.layout == "wide":
-        time_us = f"{quoted(dataset.order_time)} * {MICROSECONDS}"
+    time_us = time_column(dataset)
     summary = []
     with connect(events) as connection:
         for period in PERIODS:

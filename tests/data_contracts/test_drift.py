@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_contracts.drift import check_drift, population_stability
+from data_contracts.drift import _mean_history_lengths, check_drift, population_stability
 from data_contracts.events import validate_events
 from data_contracts.findings import ContractViolation
 from tsa_model.run_config import RunConfig
@@ -85,6 +85,26 @@ def test_rare_training_values_count_as_unknown(
     content = result(events, run, outputs, save)
     rates = {e["period"]: e["unknown_rate"] for e in content["drift"] if e["feature"] == "product"}
     assert rates == {"vali": 0.0, "cali": 0.0, "test": pytest.approx(10 / test_period.sum())}
+
+
+def test_a_missing_category_is_not_an_unknown_one(
+    events: pd.DataFrame, test_period: pd.Series, run: RunConfig, outputs, save
+) -> None:
+    events.loc[events.index[test_period][:20], "product"] = None
+    content = result(events, run, outputs, save)
+    rates = [e["unknown_rate"] for e in content["drift"] if e["feature"] == "product"]
+    assert rates == [0.0, 0.0, 0.0]
+
+
+def test_history_lengths_are_those_of_a_loop(events: pd.DataFrame, run: RunConfig, outputs, save) -> None:
+    dataset = run.dataset.model_copy(update={"seq_len": 4})
+    validate_events(save(events), run, outputs.events, outputs.report, outputs.result)
+    for key in ("customer", "card"):
+        earlier = events.groupby(key).cumcount().reindex(events.index).fillna(0).clip(upper=3)
+        days = (events["time"] - events["time"].iloc[0] // 86_400 * 86_400) // 864_000
+        expected = earlier.where(events[key].notna(), 0).groupby(days).mean().tolist()
+        means = _mean_history_lengths(outputs.events, dataset, key)
+        assert list(means.values()) == pytest.approx(expected)
 
 
 def test_lost_histories_stop(
