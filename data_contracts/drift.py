@@ -65,8 +65,9 @@ def measure_features(events: Path, dataset: DatasetDescription) -> list[dict[str
     measures = []
     for name in dict.fromkeys((*dataset.raw_categorical, *dataset.raw_numerical)):
         values = _values(events, name, dataset)
-        bins = _bins_of(values[inside["train"]], name, dataset)
-        expected, _ = bins(values[inside["train"]])
+        train = values[inside["train"]]
+        bins = _bins_of(train, name, dataset)
+        expected, _ = bins(train)
         for period in LATER:
             if not inside[period].any():
                 continue
@@ -155,14 +156,26 @@ def _inside_periods(events: Path, dataset: DatasetDescription) -> dict[str, np.n
 
 def _values(events: Path, name: str, dataset: DatasetDescription) -> np.ndarray:
     """A number as float64, NaN where there is none; a category as int32 codes, 0 where there is none."""
+    is_number = name in dataset.raw_numerical
     text = is_text(pq.read_schema(events).field(name).type)
-    column = pq.read_table(events, columns=[name], read_dictionary=[name] if text else [])[name]
-    array = one_array(column.unify_dictionaries() if text else column)
-    if name in dataset.raw_numerical:  # wide rows hold their numbers as text
-        read = casting.cast(pa.chunked_array([array]), Column("", "number", "", "", True, ""))
-        return read.values.to_numpy(zero_copy_only=False)
-    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    return pc.fill_null(pc.add(encoded.indices.cast(pa.int32()), 1), 0).to_numpy()
+    number: dict[str, int] = {}
+    n_read = 0
+    with pq.ParquetFile(
+        events, read_dictionary=[name] if text and not is_number else [], pre_buffer=False
+    ) as file:
+        values = np.empty(file.metadata.num_rows, np.float64 if is_number else np.int32)
+        for batch in file.iter_batches(columns=[name]):
+            part = values[n_read : n_read + len(batch)]
+            n_read += len(batch)
+            if is_number:  # wide rows hold their numbers as text
+                read = casting.cast(pa.chunked_array([batch[name]]), Column("", "number", "", "", True, ""))
+                part[:] = read.values.to_numpy(zero_copy_only=False)
+                continue
+            column = batch[name]
+            encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+            table = [number.setdefault(str(word), len(number) + 1) for word in encoded.dictionary.to_pylist()]
+            part[:] = np.array([*table, 0], np.int32)[pc.fill_null(encoded.indices, -1).to_numpy()]
+    return values
 
 
 def _bins_of(train: np.ndarray, name: str, dataset: DatasetDescription) -> Bins:
