@@ -205,7 +205,8 @@ def _link_outputs(folder: Path, documents: Documents, stage: str) -> None:
     for name, kind in output_types(documents, stage).items():
         page = stages / stage / f"{name}.html"
         if kind == "system.HTML" and page.with_name(name).exists():
-            page.symlink_to(name)
+            # A browser goes by the name of the file that a symbolic link leads to, and would show plain text.
+            page.hardlink_to(page.with_name(name))
 
 
 def _stage_error(stage: str, log: Path) -> StageError:
