@@ -12,6 +12,7 @@ def generate_scores(
     config: str,
     scores: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
+    roc: dsl.Output[dsl.ClassificationMetrics],
     contract_report: dsl.Output[dsl.HTML],
     contract_result: dsl.Output[dsl.Artifact],
 ) -> None:
@@ -23,11 +24,13 @@ def generate_scores(
         config: run description: a shipped name, a path, or the YAML text itself.
         scores: the folder with the score files.
         report: figures and curves of the scored period, one page.
+        roc: the test period's ROC curve, at most 200 finite points; shown on the run page.
         contract_report: the score contract's report, one page.
         contract_result: the score contract's result as JSON.
     """
     from data_contracts import scores as contract
     from tsa_model import scoring
+    from tsa_model.files import write_json
     from tsa_model.progress import metadata
     from tsa_model.run_config import RunConfig
 
@@ -36,4 +39,7 @@ def generate_scores(
     checked = contract.validate_scores(
         scores.path, store.path, run, contract_report.path, contract_result.path
     )
+    curve = metrics.pop("roc", {"false_positive_rate": [], "true_positive_rate": [], "threshold": []})
+    write_json(roc.path, curve)
+    roc.log_roc_curve(curve["false_positive_rate"], curve["true_positive_rate"], curve["threshold"])
     scores.metadata.update(metadata({**metrics, "contract": checked["summary"]}))

@@ -19,14 +19,18 @@ OUTPUTS = {
     "train_model": ("model", "logs"),
     "check_equivalence": ("verdict", "report"),
     "export_onnx": ("onnx",),
-    "generate_scores": ("scores", "report", "contract_report", "contract_result"),
+    "generate_scores": ("scores", "report", "roc", "contract_report", "contract_result"),
 }
 
 
 def artifacts(folder: Path, stage: str) -> dict[str, dsl.Artifact]:
     """Outputs of a stage as kfp hands them out: a location in an existing folder, and no content."""
     (folder / stage).mkdir()
-    return {name: dsl.Artifact(name=name, uri=str(folder / stage / name)) for name in OUTPUTS[stage]}
+    kinds = {"roc": dsl.ClassificationMetrics}
+    return {
+        name: kinds.get(name, dsl.Artifact)(name=name, uri=str(folder / stage / name))
+        for name in OUTPUTS[stage]
+    }
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +91,10 @@ def test_scores_hold_every_test_order_once(stages: dict[str, SimpleNamespace]) -
     scores = pd.read_parquet(Path(stages["generate_scores"].scores.path) / "scores.parquet")
     assert sorted(scores["order_id"]) == sorted(expected)
     assert scores.iloc[:, 2].between(0, 1).all()
+
+
+def test_the_roc_curve_is_what_the_run_page_draws(stages: dict[str, SimpleNamespace]) -> None:
+    points = stages["generate_scores"].roc.metadata["confidenceMetrics"]
+    assert 10 < len(points) <= 200
+    assert points[-1]["falsePositiveRate"] == points[-1]["recall"] == 1.0
+    json.dumps(points, allow_nan=False)
