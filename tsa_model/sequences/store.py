@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
     from tsa_model.sequences.engine import EngineName
 
 MAX_TIME_S = 1e7
-BLOCK = 64
-"""Sequences gathered at a time."""
-MANY_ROWS = 128
-"""From this batch size on a second thread is worth its start."""
+BLOCK = 1 << 16
+"""Orders gathered at a time."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,16 @@ class _Sequences:
     position: np.ndarray
     start: np.ndarray
     end: np.ndarray
+
+    @cached_property
+    def categorical_rows(self) -> torch.Tensor:
+        """The categorical matrix as a tensor over the same memory; only read."""
+        return _tensor_over(self.categorical)
+
+    @cached_property
+    def numerical_rows(self) -> torch.Tensor:
+        """The numerical matrix as a tensor over the same memory; only read."""
+        return _tensor_over(self.numerical)
 
 
 class SequenceStore:
@@ -233,11 +242,8 @@ class SequenceStore:
         rows = np.asarray(rows, dtype=np.int64)
         batch: dict[str, np.ndarray] = {}
         if dual:
-            # Copying releases the interpreter: two cores gather two sequences at the same time.
-            with ThreadPoolExecutor(len(self.keys)) as threads:
-                apply = threads.map if len(rows) >= MANY_ROWS else map
-                parts = list(apply(lambda key: self._gather(self._sequences[key], rows), self.keys))
-            for key, (cat, num, time_s, mask) in zip(self.keys, parts, strict=True):
+            for key in self.keys:
+                cat, num, time_s, mask = self._gather(self._sequences[key], rows)
                 batch[f"x_seq_cat_{key}"], batch[f"x_seq_num_{key}"] = cat, num
                 batch[f"time_seq_{key}"], batch[f"key_padding_mask_{key}"] = time_s, mask
         else:
@@ -250,6 +256,8 @@ class SequenceStore:
 
     def _gather(self, source: _Sequences, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """Slices → padded arrays: categorical, numerical, time, mask."""
+        import torch
+
         padding = len(source.time_us) - 1
         index = source.end[rows].astype(np.int64)[:, None] + np.arange(1 - self.seq_len, 1)
         index[index < source.start[rows][:, None]] = padding
@@ -260,13 +268,13 @@ class SequenceStore:
 
         x_cat = self._memory.empty((*index.shape, self.n_cat_features), np.int64)
         x_num = self._memory.empty((*index.shape, self.n_num_features), np.float32)
+        # torch's gather uses every core; a block stays in the cache until it is widened to int64.
+        flat = torch.from_numpy(index).view(-1)
         n_stored = source.categorical.shape[1]
-        narrow = np.empty((BLOCK, self.seq_len, n_stored), source.categorical.dtype)
-        for first in range(0, len(rows), BLOCK):  # a block stays in the cache until it is widened to int64
-            part = index[first : first + BLOCK]
-            np.take(source.categorical, part, axis=0, out=narrow[: len(part)], mode="clip")
-            x_cat[first : first + BLOCK, :, :n_stored] = narrow[: len(part)]
-        np.take(source.numerical, index, axis=0, out=x_num, mode="clip")
+        wide = torch.from_numpy(x_cat).view(-1, self.n_cat_features)[:, :n_stored]
+        for part, into in zip(flat.split(BLOCK), wide.split(BLOCK), strict=True):
+            into.copy_(torch.index_select(source.categorical_rows, 0, part))
+        torch.index_select(source.numerical_rows, 0, flat, out=torch.from_numpy(x_num).view(flat.numel(), -1))
         if self._label_index is not None:
             x_cat[..., -1] = self._known_labels(source, index, delta_us, is_padding)
         mask = np.zeros((len(rows), self.seq_len + 1), dtype=bool)
@@ -290,3 +298,12 @@ class SequenceStore:
         else:
             np.minimum(time_s, MAX_TIME_S, out=time_s)
         return time_s.astype(np.float32)
+
+
+def _tensor_over(array: np.ndarray) -> torch.Tensor:
+    import torch
+
+    with warnings.catch_warnings():
+        # The file is mapped read-only, which torch cannot express; nothing here writes.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
