@@ -59,6 +59,12 @@ def stage_names(documents: Documents) -> list[str]:
     return names
 
 
+def display_names(documents: Documents) -> list[str]:
+    """What people read for the stages, in the order of `stage_names`."""
+    tasks = documents[0]["root"]["dag"]["tasks"]
+    return [tasks[name]["taskInfo"]["name"] for name in stage_names(documents)]
+
+
 def output_types(documents: Documents, task: str) -> dict[str, str]:
     """Name to schema title ("system.HTML") of every artifact that `task` promises to write."""
     component = documents[0]["root"]["dag"]["tasks"][task]["componentRef"]["name"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,3 +41,25 @@ class RunConfig(Settings):
         if isinstance(source, RunConfig):
             return source
         return cls.model_validate(source if isinstance(source, dict) else read_description(source))
+
+    def at(self, interval_end: datetime | None) -> RunConfig:
+        """The run description for data that end at `interval_end`.
+
+        The split moves as a whole: its periods and the gaps between them keep their lengths, and the test
+        period ends the label delay earlier than the data, so that its labels are known. Simulated orders
+        move along.
+
+        Args:
+            interval_end: the first moment without data, with a time zone; None = the dates as written.
+        """
+        if interval_end is None:
+            return self
+        dataset = self.dataset
+        shift = interval_end - timedelta(days=dataset.label_delay_days) - dataset.split.test_end
+        change: dict[str, Any] = {
+            "dataset": dataset.model_copy(update={"split": dataset.split.moved(shift)}),
+        }
+        if self.simulation is not None:
+            start = self.simulation.start + shift
+            change["simulation"] = self.simulation.model_copy(update={"start": start})
+        return self.model_copy(update=change)
