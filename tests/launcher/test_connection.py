@@ -95,11 +95,11 @@ def test_mistakes_are_named_without_their_values(content: dict[str, str], messag
 
 
 def test_unusable_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConnectionProblem, match=r"nowhere.yaml cannot be read"):
+    with pytest.raises(ConnectionProblem, match=r"nowhere\.yaml cannot be read"):
         Connection.find({}, tmp_path / "nowhere.yaml", {})
     broken = tmp_path / "broken.yaml"
     broken.write_text(f"token: [{SECRET}")
-    with pytest.raises(ConnectionProblem, match="is not valid YAML$"):
+    with pytest.raises(ConnectionProblem, match=r"is not valid YAML$"):
         Connection.find({}, broken, {})
     with pytest.raises(ConnectionProblem, match=r"token file .*gone cannot be read"):
         Connection(**HOST, token_file=tmp_path / "gone").bearer()

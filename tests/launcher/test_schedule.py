@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from support.kfp_server import Fault, KfpServer
@@ -43,7 +44,7 @@ def test_the_next_five_fire_times_are_shown_in_utc(command) -> None:
     shown = re.findall(r"  Mon (\d{4}-\d\d-\d\d) 02:00:00 UTC", result.output)
     assert len(shown) == 5
     days = [datetime.fromisoformat(day) for day in shown]
-    assert {(after - before).days for before, after in zip(days, days[1:], strict=False)} == {7}
+    assert {(after - before).days for before, after in pairwise(days)} == {7}
     assert days[0].replace(hour=2, tzinfo=UTC) > datetime.now(UTC)
 
 
