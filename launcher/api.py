@@ -139,8 +139,8 @@ class Api:
             )
         except requests.exceptions.SSLError as error:
             raise ApiError(
-                f"{connection.host}: the server's certificate is not trusted ({_cause(error)}); "
-                "name its certificate authority with --ca-file"
+                f"{connection.host}: no trusted connection ({_cause(error)}): name the server's certificate "
+                "authority with --ca-file, or write http:// where the server speaks no TLS"
             ) from None
         except requests.exceptions.ProxyError:
             raise NoAnswer(f"{connection.host} cannot be reached through the proxy") from None

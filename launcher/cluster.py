@@ -6,12 +6,10 @@ import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count, islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from launcher.api import PAGE_SIZE, Api, ApiError, Json
-from launcher.compilation import Documents, write_documents
+from launcher.compilation import Documents, as_text
 from launcher.connection import Connection
 
 DUPLICATE = 409
@@ -43,10 +41,7 @@ class Cluster:
             return _first(self._api.pages(path, "pipeline_versions"), _name, name)
 
         taken = {_name(one) for one in self._api.pages(path, "pipeline_versions")}
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / "pipeline.yaml"
-            write_documents(documents, file)
-            content = file.read_bytes()
+        content = as_text(documents).encode()
         for number in count(1):
             name = version if number == 1 else f"{version}-{number}"
             if name in taken:
