@@ -17,6 +17,12 @@ from urllib.parse import parse_qsl, urlsplit
 import jsonschema
 
 SCHEMA = json.loads(Path(__file__).with_name("kfp_api_schema.json").read_text())
+VALIDATORS = {
+    name: jsonschema.Draft202012Validator(
+        {"$ref": f"#/definitions/{name}", "definitions": SCHEMA["definitions"]}
+    )
+    for name in SCHEMA["definitions"]
+}
 PAGE = 2
 """No list is answered in larger pages, whatever was asked for."""
 Json = dict[str, Any]
@@ -146,10 +152,8 @@ class KfpServer:
         return f"_{verb.lower()}_" + re.sub(r"[^a-z]+", "_", words)
 
     def _validate(self, content: Any, name: str, where: str) -> None:
-        schema = {"$ref": f"#/definitions/{name}", "definitions": SCHEMA["definitions"]}
-        try:
-            jsonschema.validate(content, schema)
-        except jsonschema.ValidationError as error:
+        error = jsonschema.exceptions.best_match(VALIDATORS[name].iter_errors(content))
+        if error is not None:
             self._violation(f"{where}: {error.json_path}: {error.message}")
 
     def _violation(self, text: str) -> None:
