@@ -75,12 +75,14 @@ class Cluster:
         return str(found["experiment_id"])
 
     def run(self, version: Json, experiment_id: str, arguments: Json, name: str) -> Json:
-        """Start one run of a version."""
+        """Start one run of a version, which no other run may have used."""
         body = self._what_to_run(version, experiment_id, arguments) | {"display_name": name}
+        reference = body["pipeline_version_reference"]
 
         def find() -> Json | None:
             newest = self._api.pages("/runs", "runs", experiment_id=experiment_id, sort_by="created_at desc")
-            return _first(islice(newest, PAGE_SIZE), _name, name)
+            runs = islice(newest, PAGE_SIZE)
+            return _first(runs, lambda one: one.get("pipeline_version_reference"), reference)
 
         return self._api.create(find, "/runs", json=body)
 
@@ -185,7 +187,7 @@ def is_active(schedule: Json) -> bool:
 
 
 def new_run_name(pipeline: str) -> str:
-    """A name that no other run has: what was started is found again by it."""
+    """A name that no other run has."""
     return f"{pipeline}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 

@@ -38,7 +38,7 @@ def submit(
     """Upload the pipeline as a new version and run it on Kubeflow.
 
     The pipeline is created when it is absent; the version is named after the git revision and the image.
-    Arguments are checked before anything is sent. The last line is the link of the run's page.
+    Arguments are checked before anything is sent. Prints the link of the run's page.
 
     \b
     Examples:

@@ -90,10 +90,11 @@ def stage_table(run: Json, stages: list[str]) -> Table:
     table.add_column("seconds", justify="right", no_wrap=True)
     table.add_column("error", overflow="fold")
     found = {_plain(task["display_name"]): task for task in tasks(run)}
+    absent = "not started" if found else "unknown"  # a server may keep the tasks to itself
     for name in stages:
         task = found.pop(_plain(name), None)
         if task is None:
-            table.add_row(name, "not started", "", "")
+            table.add_row(name, absent, "", "")
         else:
             table.add_row(name, state_of(task), _seconds(task), _error(task))
     for task in found.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 
@@ -112,6 +113,14 @@ def test_an_answer_5xx_is_tried_again_and_nothing_is_made_twice(
     )
 
 
+def test_runs_of_the_same_name_are_not_mixed_up(server: KfpServer, command) -> None:
+    command("submit", "--run-name", "mine")
+    for done in (False, True):
+        server.faults = [Fault(503, path="/v2beta1/runs", method="POST", done=done)]
+        assert "/#/runs/details/run-" in command("submit", "--run-name", "mine").output
+    assert [run["display_name"] for run in server.runs] == ["mine"] * 3
+
+
 def test_a_server_that_keeps_failing_is_named(server: KfpServer, command) -> None:
     server.faults = [Fault(503) for _ in range(9)]
     result = command("submit")
@@ -180,6 +189,13 @@ def test_an_unreachable_host_is_explained(command) -> None:
     assert f"http://127.0.0.1:{port} cannot be reached ([Errno 111] Connection refused)" in result.output
 
 
+def test_a_server_without_tls_is_explained(server: KfpServer, command) -> None:
+    result = command("submit", "--host", server.host.replace("http:", "https:"))
+    assert result.exit_code == 1
+    assert "no trusted connection" in result.output
+    assert "write http:// where the server speaks no TLS" in result.output
+
+
 def test_an_archived_experiment_is_explained(server: KfpServer, command) -> None:
     server.experiments.append(
         {"experiment_id": "old", "display_name": "tsa-pipeline", "storage_state": "ARCHIVED"}
@@ -239,6 +255,7 @@ def test_every_final_state_ends_the_waiting(server: KfpServer, command, state: s
     result = command("submit", "--wait")
     assert result.exit_code == (0 if state == "SUCCEEDED" else 1)
     assert f"run: {state}" in result.output
+    assert re.search(r"Train model +unknown", result.output)  # this server tells nothing about its tasks
     assert state in FINAL
 
 
