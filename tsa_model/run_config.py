@@ -12,6 +12,7 @@ from tsa_model.scoring.config import ScoringConfig
 from tsa_model.settings import Settings
 from tsa_model.simulate import SimulationConfig
 from tsa_model.training.config import TrainConfig
+from tsa_model.training.train_job import TrainJobConfig
 
 
 class RunConfig(Settings):
@@ -22,6 +23,8 @@ class RunConfig(Settings):
     """What sorts the events: DuckDB inside the process, or the Spark that is configured where it runs."""
     model: ModelSettings = ModelSettings()
     training: TrainConfig = TrainConfig()
+    train_job: TrainJobConfig | None = None
+    """Train on several nodes of a Kubernetes cluster; None = inside the stage."""
     equivalence: GateConfig = GateConfig()
     scoring: ScoringConfig = ScoringConfig()
     simulation: SimulationConfig | None = None
