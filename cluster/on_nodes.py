@@ -63,7 +63,9 @@ def train_on_nodes(
     except TrainJobError as error:
         _remove(cluster, name, config, succeeded=False)
         cause = json.loads(error_file.read_text(encoding="utf-8")) if error_file.is_file() else None
-        raise TrainJobError(f"{cause['type']}: {cause['message']}\n{error}" if cause else str(error)) from None
+        raise TrainJobError(
+            f"{cause['type']}: {cause['message']}\n{error}" if cause else str(error)
+        ) from None
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     for made, target in ((folder / "model", model_dir), (folder / "log", log_dir)):
         with atomic_folder(target) as temporary:
@@ -134,5 +136,7 @@ def _patiently(call: Callable[[], Answer], config: TrainJobConfig) -> Answer:
             return call()
         except UnavailableError as error:
             if time.monotonic() > deadline:
-                raise TrainJobError(f"no answer for {config.unreachable_minutes:g} minutes: {error}") from None
+                raise TrainJobError(
+                    f"no answer for {config.unreachable_minutes:g} minutes: {error}"
+                ) from None
         time.sleep(config.poll_seconds)

@@ -23,7 +23,9 @@ SHARED = Path("/shared")
 
 def manifest(run: RunConfig, pod: dict[str, Any] | None = None) -> dict[str, Any]:
     assert run.train_job is not None
-    made = train_job("tsa-train-1", run, run.train_job, StagePod.of(pod or stage_pod()), SHARED / "tsa-train-1")
+    made = train_job(
+        "tsa-train-1", run, run.train_job, StagePod.of(pod or stage_pod()), SHARED / "tsa-train-1"
+    )
     jsonschema.validate(made, SCHEMA)
     return made
 
