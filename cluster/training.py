@@ -22,11 +22,12 @@ def train_model(
     Raises:
         TrainJobError: the TrainJob did not give a model.
     """
-    if run.train_job is None:
+    config = run.train_job
+    if config is None:
         return training.train_model(store_dir, run, model_dir, log_dir, seed=seed, max_epochs=max_epochs)
     changes = {"seed": seed, "max_epochs": max_epochs}
     settings = run.training.model_dump() | {k: v for k, v in changes.items() if v is not None}
     run = run.model_copy(update={"training": training.TrainConfig.model_validate(settings)})
     from cluster.on_nodes import train_on_nodes  # needs the Kubernetes client
 
-    return train_on_nodes(Path(store_dir), run, run.train_job, Path(model_dir), Path(log_dir))
+    return train_on_nodes(Path(store_dir), run, config, Path(model_dir), Path(log_dir))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tsa_model.config import ModelSettings
 from tsa_model.dataset import DatasetDescription, read_description
 from tsa_model.equivalence.config import GateConfig
+from tsa_model.promotion.config import PromotionConfig
 from tsa_model.scoring.config import ScoringConfig
 from tsa_model.settings import Settings
 from tsa_model.simulate import SimulationConfig
@@ -27,6 +28,7 @@ class RunConfig(Settings):
     """Train on several nodes of a Kubernetes cluster; None = inside the stage."""
     equivalence: GateConfig = GateConfig()
     scoring: ScoringConfig = ScoringConfig()
+    promotion: PromotionConfig = PromotionConfig()
     simulation: SimulationConfig | None = None
     """Where no events are given, these make them."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -37,12 +38,12 @@ class Difference(Settings):
     challenger: float
     champion: float
     difference: float
-    """challenger − champion."""
+    """challenger minus champion."""
     low: float
     """Bounds of the paired bootstrap interval of the difference."""
     high: float
     margin: float
-    """Largest loss that is accepted: `low` must not be below −margin."""
+    """Largest loss that is accepted: `low` must not be below minus the margin."""
 
     @property
     def passed(self) -> bool:
@@ -96,13 +97,6 @@ class Comparison(Settings):
         path = Path(path)
         if not path.is_file():
             raise ValueError(f"{path} is missing: compare challenger and champion first")
-        return _Saved.model_validate_json(path.read_text(encoding="utf-8")).comparison()
-
-
-class _Saved(Comparison):
-    """A comparison with its outcome, which is worked out again on reading."""
-
-    passed: bool  # type: ignore[assignment]
-
-    def comparison(self) -> Comparison:
-        return Comparison.model_validate(self.model_dump(exclude={"passed"}))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content.pop("passed", None)  # it is worked out from the checks
+        return cls.model_validate(content)
