@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kfp import dsl
 from support.kubernetes_stub import STAGE_POD, StubCluster, node_pod, on_nodes
 from support.small_training import small_run
@@ -30,6 +31,8 @@ from tsa_model.checkpoint import read_description
 from tsa_model.files import write_json
 from tsa_model.sequences import SequenceStore
 from tsa_model.simulate import simulate_orders
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -188,6 +191,49 @@ def test_a_second_attempt_replaces_a_failed_train_job(
     train_model(trained.store, run, tmp_path / "model", tmp_path / "log")
     first, second = (job["metadata"]["name"] for job in kubernetes.created)
     assert first == second
+
+
+def verb(method: str, path: str) -> tuple[str, str, str]:
+    """Kubernetes' words for a request: API group, resource, verb."""
+    parts = path.split("?")[0].strip("/").split("/")
+    group, rest = ("", parts[4:]) if parts[0] == "api" else (parts[1], parts[5:])
+    resource = "/".join(rest[::2])
+    name = {"POST": "create", "DELETE": "delete", "GET": "get" if len(rest) > 1 else "list"}
+    return group, resource, name[method]
+
+
+def test_the_role_grants_what_the_stage_does_and_nothing_more(
+    kubernetes: StubCluster,
+    trained: Trained,
+    shared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: set[tuple[str, str, str]] = set()
+    answer = kubernetes.answer
+
+    def watched(method: str, url: str, body: dict[str, Any] | None) -> tuple[int, Any]:
+        asked.add(verb(method, url))
+        return answer(method, url, body)
+
+    def on_create(job: dict[str, Any]) -> None:
+        kubernetes.add_pod(node_pod(job["metadata"]["name"], 0))
+        finish(kubernetes, trained, job)
+
+    monkeypatch.setattr(kubernetes, "answer", watched)
+    kubernetes.on_create = on_create
+    train_model(trained.store, on_nodes(shared), tmp_path / "model", tmp_path / "log")
+
+    manifests = yaml.safe_load_all((ROOT / "deploy" / "rbac.yaml").read_text(encoding="utf-8"))
+    (role,) = (document for document in manifests if document["kind"] == "Role")
+    granted = {
+        (group, resource, name)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule["verbs"]
+    }
+    assert asked == granted
 
 
 class LocalNodes:
