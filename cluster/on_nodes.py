@@ -101,12 +101,19 @@ def _create(cluster: Cluster, manifest: dict[str, Any], config: TrainJobConfig, 
 
 def _remove(cluster: Cluster, name: str, config: TrainJobConfig, succeeded: bool) -> None:
     """Delete the TrainJob unless it is to stay; one that is not final never stays."""
-    try:
+    with _best_effort(name):
         job = cluster.train_job(name)
         is_final = job is not None and (condition(job, "Complete") or condition(job, "Failed"))
         stays = config.keep == "always" or (config.keep == "failed" and not succeeded)
         if job is not None and not (is_final and stays):
             cluster.delete(name)
+
+
+@contextmanager
+def _best_effort(name: str) -> Iterator[None]:
+    """Tidying up must not hide how the training ended."""
+    try:
+        yield
     except (TrainJobError, UnavailableError) as error:
         print(f"TrainJob {name} could not be removed: {error}", flush=True)
 
@@ -122,7 +129,8 @@ def _deleted_when_interrupted(cluster: Cluster, name: str) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        cluster.delete(name)
+        with _best_effort(name):
+            cluster.delete(name)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,6 +130,16 @@ def test_an_api_that_stays_silent_is_an_end(kubernetes: StubCluster) -> None:
     kubernetes.failures = [503] * 10_000
     with pytest.raises(TrainJobError, match=r"no answer for 0.003 minutes .* 503"):
         follow(Cluster.connect(), JOB, config(unreachable_minutes=0.003), print)
+
+
+def test_an_api_that_is_not_there_is_an_end(kubernetes: StubCluster, tmp_path: Path) -> None:
+    text = (tmp_path / "kubeconfig").read_text(encoding="utf-8")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    (tmp_path / "kubeconfig").write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{port}", text))
+    with pytest.raises(TrainJobError, match=r"no answer for 0.001 minutes .* refused"):
+        follow(Cluster.connect(), JOB, config(unreachable_minutes=0.001), print)
 
 
 @pytest.mark.parametrize(

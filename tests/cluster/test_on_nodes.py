@@ -165,6 +165,24 @@ def test_an_interrupted_stage_deletes_its_train_job(
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
+def test_what_cannot_be_removed_does_not_hide_the_end(
+    kubernetes: StubCluster,
+    trained: Trained,
+    shared: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def on_look(job: dict[str, Any], looks: int) -> None:
+        kubernetes.set_condition(job, "Failed", "JobsFailed", "jobset failed")
+        if looks > 1:
+            kubernetes.failures = [403]
+
+    kubernetes.on_look = on_look
+    with pytest.raises(TrainJobError, match="JobsFailed: jobset failed"):
+        train_model(trained.store, on_nodes(shared, keep="never"), tmp_path / "model", tmp_path / "log")
+    assert "could not be removed: cannot delete TrainJob" in capsys.readouterr().out
+
+
 def test_a_second_attempt_goes_on_with_the_train_job_of_the_first(
     kubernetes: StubCluster, trained: Trained, shared: Path, tmp_path: Path
 ) -> None:

@@ -102,11 +102,11 @@ def test_the_example_run_fits_the_manifests() -> None:
         runtime["metadata"]["name"],
     )
     stages = yaml.safe_load((DEPLOY / "stages.example.yaml").read_text(encoding="utf-8"))
-    training = stages["stages"]["train_model"]
+    training, comparison = (stages["stages"][name] for name in ("train_model", "compare_champion"))
     assert run.train_job.shared_dir in [volume["mount"] for volume in training["volumes"]]
     assert training["timeout_s"] > run.train_job.timeout_minutes * 60
     claims = {claim["metadata"]["name"] for claim in by_kind("storage.yaml", "PersistentVolumeClaim")}
-    used = [*stages["every_stage"]["volumes"], *training["volumes"]]
+    used = [*training["volumes"], *comparison["volumes"]]
     assert {volume["claim"] for volume in used} == claims
     secrets = {secret["metadata"]["name"] for secret in by_kind("secrets.example.yaml", "Secret")}
     assert set(stages["image_pull_secrets"]) <= secrets
