@@ -66,14 +66,20 @@ def train_on_nodes(
         raise TrainJobError(
             f"{cause['type']}: {cause['message']}\n{error}" if cause else str(error)
         ) from None
+    metrics = _fetch(folder, model_dir, log_dir)
+    _remove(cluster, name, config, succeeded=True)
+    shutil.rmtree(folder)
+    return metrics
+
+
+def _fetch(folder: Path, model_dir: Path, log_dir: Path) -> dict[str, Any]:
+    """Copy model and log from the shared volume and return the metrics."""
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     for made, target in ((folder / "model", model_dir), (folder / "log", log_dir)):
         with atomic_folder(target) as temporary:
             shutil.copytree(made, temporary, dirs_exist_ok=True)
     if read_description(model_dir)["weights_sha256"] != metrics["weights_sha256"]:
         raise TrainJobError(f"{folder}: the model and the metrics are not of the same training")
-    _remove(cluster, name, config, succeeded=True)
-    shutil.rmtree(folder)
     return metrics
 
 
