@@ -12,6 +12,7 @@ from rich.console import Console
 from components import (
     build_sequences,
     check_equivalence,
+    compare_champion,
     export_onnx,
     generate_scores,
     train_model,
@@ -47,6 +48,8 @@ def define(settings: ClusterSettings | None = None, target: Target = "kubeflow")
         seed: int = -1,
         max_epochs: int = 0,
         data_interval_end: str = "",
+        champion: str = "",
+        promote: bool = False,
     ):
         """From raw orders to score files.
 
@@ -57,6 +60,8 @@ def define(settings: ClusterSettings | None = None, target: Target = "kubeflow")
             max_epochs: upper limit of training epochs; 0 = as in the run description.
             data_interval_end: moment at which the data end (UTC), which moves the split; empty = the dates
                 of the run description.
+            champion: folder with the champion's pointer file; empty = there is none to compare with.
+            promote: put the new model in use when every check passed and it is not worse.
         """
         validate = validate_events(events=events, config=config, data_interval_end=data_interval_end)
         dated = validate.outputs["Output"]  # the run description, with the dates of this run
@@ -67,6 +72,15 @@ def define(settings: ClusterSettings | None = None, target: Target = "kubeflow")
         gate = check_equivalence(store=store, model=model, config=dated)
         export = export_onnx(store=store, model=model, verdict=gate.outputs["verdict"], config=dated)
         score = generate_scores(store=store, onnx=export.outputs["onnx"], config=dated)
+        compare = compare_champion(
+            events=validate.outputs["validated"],
+            scores=score.outputs["scores"],
+            verdict=gate.outputs["verdict"],
+            contract=validate.outputs["result"],
+            config=dated,
+            champion=champion,
+            promote=promote,
+        )
 
         tasks = {
             "validate_events": validate,
@@ -75,6 +89,7 @@ def define(settings: ClusterSettings | None = None, target: Target = "kubeflow")
             "check_equivalence": gate,
             "export_onnx": export,
             "generate_scores": score,
+            "compare_champion": compare,
         }
         set_up(tasks, settings, target)
 
@@ -90,13 +105,14 @@ def main(context: click.Context) -> None:
     """Retrain the Temporal Self-Attention (TSA) fraud model: raw orders in, proven scores out.
 
     \b
-    Six stages, each checked before the next begins:
+    Seven stages, each checked before the next begins:
       validate_events    refuse orders that break the contract
       build_sequences    one history per order, for the customer and the card
       train_model        train, stop early, keep the best epoch
       check_equivalence  the gate: the network must compute what the reference computes
       export_onnx        ONNX, compared with the network on real orders
       generate_scores    every order of the test period, scored once
+      compare_champion   the new model against the one in use; promoted only with --promote
 
     \b
     Examples:
@@ -137,6 +153,8 @@ def run(events: str | None, config: str | None, runs: Path, **numbers: int | str
     need_events(description, config or "demo", events)
     arguments: dict[str, Any] = {name: value for name, value in numbers.items() if value is not None}
     arguments["config"] = description.model_dump_json(exclude_unset=True)
+    if arguments.get("champion"):
+        arguments["champion"] = str(Path(arguments["champion"]).absolute())
     if events:
         arguments["events"] = events if "://" in events else str(Path(events).absolute())
     try:

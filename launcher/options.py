@@ -22,7 +22,7 @@ from tsa_model.data_interval import SCHEDULED_TIME, interval_end
 from tsa_model.run_config import RunConfig
 
 Command = Callable[..., Any]
-RUN = ("events", "config", "seed", "max_epochs", "data_interval_end")
+RUN = ("events", "config", "seed", "max_epochs", "data_interval_end", "champion", "promote")
 LOCAL_IMAGE = "localhost/"
 
 
@@ -60,6 +60,17 @@ def run_options(command: Command) -> Command:
             metavar="TIME",
             help="Moment at which the data end, such as 2025-04-24 (UTC): the split moves with it. "
             "Left out: the dates of the run description.",
+        ),
+        click.option(
+            "--champion",
+            metavar="PATH",
+            help="Folder with the champion's pointer file. Left out: no comparison with a champion.",
+        ),
+        click.option(
+            "--promote",
+            flag_value=True,
+            default=None,
+            help="Put the new model in use when every check passed and it is not worse.",
         ),
     )
 

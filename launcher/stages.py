@@ -16,7 +16,7 @@ from tsa_model.settings import Settings
 Target = Literal["kubeflow", "vertex"]
 
 DEFAULTS = Path(__file__).with_name("stages.yaml")
-CHECKS = ("validate_events", "check_equivalence", "export_onnx", "generate_scores")
+CHECKS = ("validate_events", "check_equivalence", "export_onnx", "generate_scores", "compare_champion")
 """Stages that check something: taken from a cache, the check would not happen."""
 ONLY_KUBERNETES = (
     "timeout_s",

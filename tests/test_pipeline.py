@@ -30,6 +30,7 @@ STAGES = [
     "check-equivalence",
     "export-onnx",
     "generate-scores",
+    "compare-champion",
 ]
 
 

@@ -9,10 +9,12 @@ from typing import Any, Literal
 from tsa_model.config import ModelSettings
 from tsa_model.dataset import DatasetDescription, read_description
 from tsa_model.equivalence.config import GateConfig
+from tsa_model.promotion.config import PromotionConfig
 from tsa_model.scoring.config import ScoringConfig
 from tsa_model.settings import Settings
 from tsa_model.simulate import SimulationConfig
 from tsa_model.training.config import TrainConfig
+from tsa_model.training.train_job import TrainJobConfig
 
 
 class RunConfig(Settings):
@@ -23,8 +25,11 @@ class RunConfig(Settings):
     """What sorts the events: DuckDB inside the process, or the Spark that is configured where it runs."""
     model: ModelSettings = ModelSettings()
     training: TrainConfig = TrainConfig()
+    train_job: TrainJobConfig | None = None
+    """Train on several nodes of a Kubernetes cluster; None = inside the stage."""
     equivalence: GateConfig = GateConfig()
     scoring: ScoringConfig = ScoringConfig()
+    promotion: PromotionConfig = PromotionConfig()
     simulation: SimulationConfig | None = None
     """Where no events are given, these make them."""
 

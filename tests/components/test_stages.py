@@ -20,6 +20,7 @@ OUTPUTS = {
     "check_equivalence": ("verdict", "report"),
     "export_onnx": ("onnx",),
     "generate_scores": ("scores", "report", "roc", "contract_report", "contract_result"),
+    "compare_champion": ("comparison", "report"),
 }
 
 
@@ -51,7 +52,16 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SimpleNamespac
     model = run("train_model", store=store, seed=-1, max_epochs=0).model
     verdict = run("check_equivalence", store=store, model=model).verdict
     onnx = run("export_onnx", store=store, model=model, verdict=verdict).onnx
-    run("generate_scores", store=store, onnx=onnx)
+    scores = run("generate_scores", store=store, onnx=onnx).scores
+    run(
+        "compare_champion",
+        events=validated,
+        scores=scores,
+        verdict=verdict,
+        contract=made["validate_events"].result,
+        champion="",
+        promote=False,
+    )
     return made
 
 

@@ -69,6 +69,8 @@ def test_arguments_are_sent_in_the_types_of_the_inputs(server: KfpServer, comman
     command("submit", "--service-account", "pipeline-runner")
     assert server.runs[1]["service_account"] == "pipeline-runner"
     assert server.runs[1]["runtime_config"]["parameters"] == {}
+    command("submit", "--champion", "/champion", "--promote")
+    assert server.runs[2]["runtime_config"]["parameters"] == {"champion": "/champion", "promote": True}
 
 
 @pytest.mark.parametrize(
