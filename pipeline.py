@@ -2,94 +2,131 @@
 
 import sys
 from pathlib import Path
+from typing import Any, get_args
 
 import click
 from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
 from rich.console import Console
 
 from components import (
     build_sequences,
     check_equivalence,
+    compare_champion,
     export_onnx,
     generate_scores,
     train_model,
     validate_events,
 )
 from launcher.compilation import compiled_documents, read_documents, write_documents
+from launcher.display import PLAIN_WIDTH
 from launcher.local import StageError, results_table, run_locally
-from tsa_model.run_config import RunConfig
+from launcher.options import clear_errors, load_description, need_events, run_options
+from launcher.schedule import schedule
+from launcher.stages import ClusterSettings, Target, left_out, set_up
+from launcher.submit import submit
 
 COMPILED = Path(__file__).with_name("pipeline.yaml")
-PLAIN_WIDTH = 160
-"""Columns of the closing table where standard output is no terminal."""
 
 
-@dsl.pipeline(
-    name="tsa-pipeline",
-    description="Retrain the Temporal Self-Attention fraud model: raw orders in, proven scores out.",
-)
-def tsa_pipeline(events: str = "", config: str = "demo", seed: int = -1, max_epochs: int = 0):  # type: ignore[no-untyped-def]
-    """From raw orders to score files.
+def define(settings: ClusterSettings | None = None, target: Target = "kubeflow") -> BaseComponent:
+    """The pipeline, set up for a cluster; without `settings` as it runs on this machine.
 
     Args:
-        events: file or folder with the raw orders; empty = the orders the run description simulates.
-        config: run description: a shipped name, a path inside the image, or the YAML text itself.
-        seed: random seed of the training; -1 = as in the run description.
-        max_epochs: upper limit of training epochs; 0 = as in the run description.
+        settings: what each stage gets.
+        target: where the pipeline will run.
     """
-    validate = validate_events(events=events, config=config)
-    build = build_sequences(events=validate.outputs["validated"], config=config)
-    store = build.outputs["store"]
-    train = train_model(store=store, config=config, seed=seed, max_epochs=max_epochs)
-    model = train.outputs["model"]
-    gate = check_equivalence(store=store, model=model, config=config)
-    export = export_onnx(store=store, model=model, verdict=gate.outputs["verdict"], config=config)
-    score = generate_scores(store=store, onnx=export.outputs["onnx"], config=config)
 
-    # A cached stage is a check that did not run: Kubeflow's cache key knows neither our code nor the data.
-    for stage in (validate, build, train, gate, export, score):
-        stage.set_caching_options(False)
+    @dsl.pipeline(
+        name="tsa-pipeline",
+        description="Retrain the Temporal Self-Attention fraud model: raw orders in, proven scores out.",
+        pipeline_root=settings.pipeline_root if settings else None,
+    )
+    def tsa_pipeline(  # type: ignore[no-untyped-def]
+        events: str = "",
+        config: str = "demo",
+        seed: int = -1,
+        max_epochs: int = 0,
+        data_interval_end: str = "",
+        champion: str = "",
+        promote: bool = False,
+    ):
+        """From raw orders to score files.
+
+        Args:
+            events: file or folder with the raw orders; empty = the orders the run description simulates.
+            config: run description: a shipped name, a path inside the image, or the YAML text itself.
+            seed: random seed of the training; -1 = as in the run description.
+            max_epochs: upper limit of training epochs; 0 = as in the run description.
+            data_interval_end: moment at which the data end (UTC), which moves the split; empty = the dates
+                of the run description.
+            champion: folder with the champion's pointer file; empty = there is none to compare with.
+            promote: put the new model in use when every check passed and it is not worse.
+        """
+        validate = validate_events(events=events, config=config, data_interval_end=data_interval_end)
+        dated = validate.outputs["Output"]  # the run description, with the dates of this run
+        build = build_sequences(events=validate.outputs["validated"], config=dated)
+        store = build.outputs["store"]
+        train = train_model(store=store, config=dated, seed=seed, max_epochs=max_epochs)
+        model = train.outputs["model"]
+        gate = check_equivalence(store=store, model=model, config=dated)
+        export = export_onnx(store=store, model=model, verdict=gate.outputs["verdict"], config=dated)
+        score = generate_scores(store=store, onnx=export.outputs["onnx"], config=dated)
+        compare = compare_champion(
+            events=validate.outputs["validated"],
+            scores=score.outputs["scores"],
+            verdict=gate.outputs["verdict"],
+            contract=validate.outputs["result"],
+            config=dated,
+            champion=champion,
+            promote=promote,
+        )
+
+        tasks = {
+            "validate_events": validate,
+            "build_sequences": build,
+            "train_model": train,
+            "check_equivalence": gate,
+            "export_onnx": export,
+            "generate_scores": score,
+            "compare_champion": compare,
+        }
+        set_up(tasks, settings, target)
+
+    return tsa_pipeline
+
+
+tsa_pipeline = define(ClusterSettings.load())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Retrain the Temporal Self-Attention (TSA) fraud model: raw orders in, proven scores out.
 
     \b
-    Six stages, each checked before the next begins:
+    Seven stages, each checked before the next begins:
       validate_events    refuse orders that break the contract
       build_sequences    one history per order, for the customer and the card
       train_model        train, stop early, keep the best epoch
       check_equivalence  the gate: the network must compute what the reference computes
       export_onnx        ONNX, compared with the network on real orders
       generate_scores    every order of the test period, scored once
+      compare_champion   the new model against the one in use; promoted only with --promote
 
     \b
     Examples:
       python pipeline.py run                          the demo, on simulated orders
       python pipeline.py run --events orders.parquet --config my_run.yaml
       python pipeline.py compile                      write pipeline.yaml for a cluster
+      python pipeline.py submit --wait                run it on Kubeflow
+      python pipeline.py schedule --cron "0 2 * * 1"  and again every Monday
     """
+    context.obj = define
 
 
 @main.command()
-@click.option(
-    "--events",
-    default="",
-    metavar="PATH",
-    help="File or folder with the raw orders. Left out: the orders that the run description simulates.",
-)
-@click.option(
-    "--config",
-    default="demo",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="Run description: the name of a shipped one (demo, handbook) or a YAML file.",
-)
-@click.option("--seed", default=-1, help="Random seed of the training. Left out: as in the run description.")
-@click.option(
-    "--max-epochs", default=0, help="Upper limit of training epochs. Left out: as in the run description."
-)
+@run_options
 @click.option(
     "--runs",
     default="runs",
@@ -97,7 +134,7 @@ def main() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder that gets a new folder for this run.",
 )
-def run(events: str, config: str, seed: int, max_epochs: int, runs: Path) -> None:
+def run(events: str | None, config: str | None, runs: Path, **numbers: int | str | None) -> None:
     """Run all stages on this machine.
 
     Everything a run makes lies in its own folder below RUNS, `latest` points to the newest:
@@ -112,18 +149,17 @@ def run(events: str, config: str, seed: int, max_epochs: int, runs: Path) -> Non
     Exit status: 0 when every stage succeeded, 1 when one failed, 130 when interrupted.
     """
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    description = _load(config)
-    if not events and description.simulation is None:
-        raise click.UsageError(f"run description {config!r} simulates no orders: give the file with --events")
-    arguments = {
-        "events": events if not events or "://" in events else str(Path(events).absolute()),
-        "config": description.model_dump_json(exclude_unset=True),
-        "seed": seed,
-        "max_epochs": max_epochs,
-    }
+    description = load_description(config or "demo")
+    need_events(description, config or "demo", events)
+    arguments: dict[str, Any] = {name: value for name, value in numbers.items() if value is not None}
+    arguments["config"] = description.model_dump_json(exclude_unset=True)
+    if arguments.get("champion"):
+        arguments["champion"] = str(Path(arguments["champion"]).absolute())
+    if events:
+        arguments["events"] = events if "://" in events else str(Path(events).absolute())
     try:
         results = run_locally(
-            compiled_documents(tsa_pipeline), arguments, description.dataset.name, runs, console
+            compiled_documents(define()), arguments, description.dataset.name, runs, console
         )
     except StageError as error:
         raise click.ClickException(str(error)) from None
@@ -142,28 +178,46 @@ def run(events: str, config: str, seed: int, max_epochs: int, runs: Path) -> Non
     help="The file to write. Default: pipeline.yaml beside pipeline.py.",
 )
 @click.option("--image", default=None, metavar="REFERENCE", help="Image for every stage, best with a digest.")
+@click.option(
+    "--target",
+    default="kubeflow",
+    show_default=True,
+    type=click.Choice(get_args(Target)),
+    help="Kubeflow Pipelines, or Vertex AI Pipelines: one document, accelerators by Google's names.",
+)
+@click.option(
+    "--stages",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="File with what differs from launcher/stages.yaml: image, resources, retries, volumes.",
+)
 @click.option("--check", is_flag=True, help="Write nothing; exit with status 1 when the file is not current.")
-def compile_command(output: Path, image: str | None, check: bool) -> None:
-    """Write the pipeline as YAML, the form a Kubeflow cluster takes.
+def compile_command(
+    output: Path, image: str | None, target: Target, stages: tuple[Path, ...], check: bool
+) -> None:
+    """Write the pipeline as YAML, the form a cluster takes.
 
     \b
     Examples:
       python pipeline.py compile
       python pipeline.py compile --image registry.example/tsa-python@sha256:... --output cluster.yaml
+      python pipeline.py compile --target vertex --stages our_cluster.yaml --output vertex.yaml
     """
-    documents = compiled_documents(tsa_pipeline, image)
-    if not check:
-        write_documents(documents, output)
-        click.echo(f"Wrote {output}")
-    elif not output.exists() or read_documents(output) != documents:
-        raise click.ClickException(f"{output} is not current: run 'python pipeline.py compile'")
+    with clear_errors():
+        settings = ClusterSettings.load(*stages)
+        documents = compiled_documents(define(settings, target), image)
+    if check:
+        if not output.exists() or read_documents(output) != documents:
+            raise click.ClickException(f"{output} is not current: run 'python pipeline.py compile'")
+        return
+    write_documents(documents, output)
+    click.echo(f"Wrote {output}")
+    if missing := left_out(settings, target):
+        click.echo(f"Left out, because {target} has no place for them: {', '.join(missing)}", err=True)
 
 
-def _load(config: str) -> RunConfig:
-    try:
-        return RunConfig.load(config)
-    except (ValueError, OSError) as error:
-        raise click.ClickException(f"run description {config!r}: {error}") from None
+main.add_command(submit)
+main.add_command(schedule)
 
 
 if __name__ == "__main__":

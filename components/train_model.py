@@ -16,6 +16,8 @@ def train_model(
 ) -> None:
     """Train and keep the weights of the best validation epoch.
 
+    It trains inside this stage, or on several nodes where the run description has a `train_job` section.
+
     Args:
         store: the sequence store.
         config: run description: a shipped name, a path, or the YAML text itself.
@@ -24,7 +26,7 @@ def train_model(
         model: the model folder: weights, configuration, digests.
         logs: learning curves and resume points.
     """
-    from tsa_model import training
+    from cluster import training
     from tsa_model.progress import metadata
     from tsa_model.run_config import RunConfig
 

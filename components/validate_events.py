@@ -9,30 +9,37 @@ from components.image import IMAGE
 def validate_events(
     events: str,
     config: str,
+    data_interval_end: str,
     validated: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
     result: dsl.Output[dsl.Artifact],
     quarantine: dsl.Output[dsl.Dataset],
-) -> None:
+) -> str:
     """Check the raw orders against the dataset description and write them as typed Parquet.
 
     Args:
         events: file or folder with the raw orders; empty = simulate the demo's.
         config: run description: a shipped name, a path, or the YAML text itself.
+        data_interval_end: moment at which the data end, which moves the split; empty = dates as described.
         validated: the orders that later stages read, a folder with one Parquet file.
         report: the contract report, one page.
         result: the contract result as JSON.
         quarantine: the rows that were set aside, with reasons, as CSV; empty when there are none.
+
+    Returns:
+        The run description with the dates of this run, as JSON, for all later stages.
     """
     from pathlib import Path
 
     from data_contracts import events as contract
+    from tsa_model.data_interval import interval_end
     from tsa_model.progress import metadata
     from tsa_model.run_config import RunConfig
 
+    run = RunConfig.load(config).at(interval_end(data_interval_end))
     metrics = contract.validate_events(
         events,
-        RunConfig.load(config),
+        run,
         f"{validated.path}/events.parquet",
         report.path,
         result.path,
@@ -40,3 +47,4 @@ def validate_events(
     )
     Path(quarantine.path).touch()
     validated.metadata.update(metadata(metrics))
+    return run.model_dump_json(exclude_unset=True)

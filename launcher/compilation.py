@@ -14,10 +14,14 @@ from tsa_model.files import atomic_file
 
 Documents = list[dict[str, Any]]
 
+# The same YAML, written and read by libyaml where PyYAML was built with it: several times faster.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 
 def read_documents(path: str | Path) -> Documents:
     """The YAML documents of a compiled pipeline; comments do not count."""
-    return list(yaml.safe_load_all(Path(path).read_text(encoding="utf-8")))
+    return list(yaml.load_all(Path(path).read_text(encoding="utf-8"), Loader=_LOADER))
 
 
 def compiled_documents(pipeline: BaseComponent, image: str | None = None) -> Documents:
@@ -40,10 +44,13 @@ def compiled_documents(pipeline: BaseComponent, image: str | None = None) -> Doc
 def write_documents(documents: Documents, path: str | Path) -> None:
     """Write YAML documents, whole or not at all."""
     with atomic_file(path) as temporary:
-        text = yaml.safe_dump_all(documents, explicit_start=len(documents) > 1, sort_keys=True)
-        temporary.write_text(
-            "# Written by 'python pipeline.py compile'; do not edit.\n" + text, encoding="utf-8"
-        )
+        temporary.write_text(as_text(documents), encoding="utf-8")
+
+
+def as_text(documents: Documents) -> str:
+    """The YAML of compiled documents."""
+    text = yaml.dump_all(documents, Dumper=_DUMPER, explicit_start=len(documents) > 1, sort_keys=True)
+    return "# Written by 'python pipeline.py compile'; do not edit.\n" + str(text)
 
 
 def stage_names(documents: Documents) -> list[str]:
@@ -57,6 +64,12 @@ def stage_names(documents: Documents) -> list[str]:
             if name not in names and all(before in names for before in tasks[name].get("dependentTasks", ()))
         ]
     return names
+
+
+def display_names(documents: Documents) -> list[str]:
+    """What people read for the stages, in the order of `stage_names`."""
+    tasks = documents[0]["root"]["dag"]["tasks"]
+    return [tasks[name]["taskInfo"]["name"] for name in stage_names(documents)]
 
 
 def output_types(documents: Documents, task: str) -> dict[str, str]:

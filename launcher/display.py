@@ -14,6 +14,9 @@ from tsa_model.progress import Progress
 PLAIN_INTERVAL_S = 10.0
 """Plain lines report progress at most this often, and whenever a stage's counting ends."""
 
+PLAIN_WIDTH = 160
+"""Columns of a table where standard output is no terminal."""
+
 
 class Display(Protocol):
     """What a local run tells the person who watches it."""

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "pipeline": {"components", "launcher", "tsa_model"},
     "launcher": {"launcher", "tsa_model"},
-    "components": {"components", "data_contracts", "tsa_model"},
+    "components": {"cluster", "components", "data_contracts", "tsa_model"},
+    "cluster": {"cluster", "tsa_model"},
     "data_contracts": {"data_contracts", "tsa_model"},
     "tsa_model": {"tsa_model"},
 }
@@ -84,7 +85,7 @@ def test_packaging_takes_every_data_file() -> None:
     kinds = {pattern.removeprefix("*") for pattern in project["tool"]["setuptools"]["package-data"]["*"]}
     data = [
         path
-        for room in ("components", "configs", "data_contracts", "launcher", "tsa_model")
+        for room in ("cluster", "components", "configs", "data_contracts", "launcher", "tsa_model")
         for path in (ROOT / room).rglob("*.*")
         if "__pycache__" not in path.parts and path.suffix != ".py"
     ]
@@ -99,7 +100,7 @@ def test_packaging_lists_every_package() -> None:
     ]
     folders = {
         ".".join(path.parent.relative_to(ROOT).parts)
-        for room in ("components", "data_contracts", "launcher", "tsa_model")
+        for room in ("cluster", "components", "data_contracts", "launcher", "tsa_model")
         for path in (ROOT / room).rglob("*.py")
     }
     assert sorted(listed) == sorted(folders | DATA), "[tool.setuptools] packages in pyproject.toml"

@@ -20,6 +20,8 @@ from launcher.compilation import (
     stage_names,
     write_documents,
 )
+from launcher.schedule import schedule
+from launcher.submit import submit
 
 STAGES = [
     "validate-events",
@@ -28,6 +30,7 @@ STAGES = [
     "check-equivalence",
     "export-onnx",
     "generate-scores",
+    "compare-champion",
 ]
 
 
@@ -92,6 +95,8 @@ def test_every_pipeline_parameter_is_an_option_of_run() -> None:
     parameters = set(inspect.signature(pipeline.tsa_pipeline.pipeline_func).parameters)
     options = {option.name for option in pipeline.run.params}
     assert parameters <= options
+    assert parameters <= {option.name for option in submit.params}
+    assert parameters <= {option.name for option in schedule.commands["create"].params}
 
 
 def test_compile_sets_the_image_of_every_stage(tmp_path: Path) -> None:
@@ -115,11 +120,54 @@ def test_compile_check_tells_when_the_file_is_old(tmp_path: Path, documents: Doc
     assert "is not current" in result.output
 
 
-@pytest.mark.parametrize("arguments", [(), ("run",), ("compile",)])
+def test_compile_for_vertex_writes_one_document_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    target = tmp_path / "vertex.yaml"
+    site = tmp_path / "site.yaml"
+    site.write_text("stages: {train_model: {accelerator: {vertex: NVIDIA_H100_80GB, count: 8}}}\n")
+    result = command("compile", "--target", "vertex", "--stages", str(site), "--output", str(target))
+    assert result.exit_code == 0, result.output
+    assert "vertex has no place for them: timeout_s, labels, shared_memory" in result.output
+    (document,) = read_documents(target)
+    accelerator = document["deploymentSpec"]["executors"]["exec-train-model"]["container"]["resources"][
+        "accelerator"
+    ]
+    assert accelerator["resourceType"] == "NVIDIA_H100_80GB"
+    assert accelerator["resourceCount"] == "8"
+
+
+def test_compile_names_a_mistake_in_the_stage_settings(tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("stages: {train: {}}\n")
+    result = command("compile", "--stages", str(site), "--output", str(tmp_path / "out.yaml"))
+    assert result.exit_code == 1
+    assert "no stages ['train']" in result.output
+    assert not (tmp_path / "out.yaml").exists()
+
+
+def test_later_stages_get_the_run_description_with_its_dates(documents: Documents) -> None:
+    for name, task in documents[0]["root"]["dag"]["tasks"].items():
+        source = task["inputs"]["parameters"]["config"]
+        if name == "validate-events":
+            assert source == {"componentInputParameter": "config"}
+        else:
+            assert source["taskOutputParameter"]["producerTask"] == "validate-events"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("run",),
+        ("compile",),
+        ("submit",),
+        ("schedule",),
+        *(("schedule", action) for action in ("create", "list", "pause", "resume", "delete")),
+    ],
+)
 def test_help_teaches_with_examples(arguments: tuple[str, ...]) -> None:
     result = command(*arguments, "--help")
     assert result.exit_code == 0
-    assert "Examples:" in result.output
+    assert "Example" in result.output
     assert "python pipeline.py" in result.output
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -57,6 +57,10 @@ class Split(Settings):
     def window(self, period: str) -> tuple[datetime, datetime]:
         """Return (start, end) of one of `PERIODS`."""
         return getattr(self, f"{period}_start"), getattr(self, f"{period}_end")
+
+    def moved(self, by: timedelta) -> Split:
+        """The same periods, all of them later by `by`: lengths and gaps stay as they are."""
+        return Split(**{name: getattr(self, name) + by for name in type(self).model_fields})
 
 
 class Window(Settings):

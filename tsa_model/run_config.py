@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 from tsa_model.config import ModelSettings
 from tsa_model.dataset import DatasetDescription, read_description
 from tsa_model.equivalence.config import GateConfig
+from tsa_model.promotion.config import PromotionConfig
 from tsa_model.scoring.config import ScoringConfig
 from tsa_model.settings import Settings
 from tsa_model.simulate import SimulationConfig
 from tsa_model.training.config import TrainConfig
+from tsa_model.training.train_job import TrainJobConfig
 
 
 class RunConfig(Settings):
@@ -22,8 +25,11 @@ class RunConfig(Settings):
     """What sorts the events: DuckDB inside the process, or the Spark that is configured where it runs."""
     model: ModelSettings = ModelSettings()
     training: TrainConfig = TrainConfig()
+    train_job: TrainJobConfig | None = None
+    """Train on several nodes of a Kubernetes cluster; None = inside the stage."""
     equivalence: GateConfig = GateConfig()
     scoring: ScoringConfig = ScoringConfig()
+    promotion: PromotionConfig = PromotionConfig()
     simulation: SimulationConfig | None = None
     """Where no events are given, these make them."""
 
@@ -40,3 +46,25 @@ class RunConfig(Settings):
         if isinstance(source, RunConfig):
             return source
         return cls.model_validate(source if isinstance(source, dict) else read_description(source))
+
+    def at(self, interval_end: datetime | None) -> RunConfig:
+        """The run description for data that end at `interval_end`.
+
+        The split moves as a whole: its periods and the gaps between them keep their lengths, and the test
+        period ends the label delay earlier than the data, so that its labels are known. Simulated orders
+        move along.
+
+        Args:
+            interval_end: the first moment without data, with a time zone; None = the dates as written.
+        """
+        if interval_end is None:
+            return self
+        dataset = self.dataset
+        shift = interval_end - timedelta(days=dataset.label_delay_days) - dataset.split.test_end
+        change: dict[str, Any] = {
+            "dataset": dataset.model_copy(update={"split": dataset.split.moved(shift)}),
+        }
+        if self.simulation is not None:
+            start = self.simulation.start + shift
+            change["simulation"] = self.simulation.model_copy(update={"start": start})
+        return self.model_copy(update=change)

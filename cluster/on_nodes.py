@@ -1,0 +1,156 @@
+"""Training on the nodes of a TrainJob: hand the store over, follow the job, fetch what it made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cluster.connection import Cluster
+from cluster.errors import TrainJobError, UnavailableError
+from cluster.follow import condition, follow
+from cluster.manifest import job_name, train_job
+from cluster.node import StagePod
+from tsa_model.checkpoint import read_description
+from tsa_model.files import atomic_folder, write_json
+from tsa_model.run_config import RunConfig
+from tsa_model.training.train_job import TrainJobConfig
+
+Answer = TypeVar("Answer")
+
+
+def train_on_nodes(
+    store_dir: Path, run: RunConfig, config: TrainJobConfig, model_dir: Path, log_dir: Path
+) -> dict[str, Any]:
+    """Train a model on the nodes of a TrainJob.
+
+    After a failure the shared folder stays: the next attempt of the same run goes on from its resume points.
+
+    Args:
+        store_dir: the sequence store.
+        run: the run description, with the training settings as they are to be.
+        config: its `train_job` section.
+        model_dir: the model folder to write.
+        log_dir: CSV log and resume points, copied from the nodes.
+
+    Returns:
+        What `tsa_model.training.train_model` returned on the first node.
+
+    Raises:
+        TrainJobError: the TrainJob did not give a model.
+    """
+    cluster = Cluster.connect()
+    stage = StagePod.of(_patiently(cluster.own_pod, config))
+    stage.check_shared(config.shared_dir)
+    name = job_name(stage.owner, run)
+    folder = Path(config.shared_dir) / name
+    manifest = train_job(name, run, config, stage, folder)
+    if not (folder / "store").is_dir():
+        with atomic_folder(folder / "store") as temporary:
+            shutil.copytree(store_dir, temporary, dirs_exist_ok=True)
+    write_json(folder / "run.json", run.model_dump(mode="json"))
+    error_file = folder / "log" / "error.json"
+    error_file.unlink(missing_ok=True)
+    try:
+        with _deleted_when_interrupted(cluster, name):
+            _create(cluster, manifest, config, folder)
+            follow(cluster, name, config, lambda line: print(line, flush=True))
+    except TrainJobError as error:
+        _remove(cluster, name, config, succeeded=False)
+        cause = json.loads(error_file.read_text(encoding="utf-8")) if error_file.is_file() else None
+        raise TrainJobError(
+            f"{cause['type']}: {cause['message']}\n{error}" if cause else str(error)
+        ) from None
+    metrics = _fetch(folder, model_dir, log_dir)
+    _remove(cluster, name, config, succeeded=True)
+    shutil.rmtree(folder)
+    return metrics
+
+
+def _fetch(folder: Path, model_dir: Path, log_dir: Path) -> dict[str, Any]:
+    """Copy model and log from the shared volume and return the metrics."""
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    for made, target in ((folder / "model", model_dir), (folder / "log", log_dir)):
+        with atomic_folder(target) as temporary:
+            shutil.copytree(made, temporary, dirs_exist_ok=True)
+    if read_description(model_dir)["weights_sha256"] != metrics["weights_sha256"]:
+        raise TrainJobError(f"{folder}: the model and the metrics are not of the same training")
+    return metrics
+
+
+def _create(cluster: Cluster, manifest: dict[str, Any], config: TrainJobConfig, folder: Path) -> None:
+    """Create the TrainJob, or go on with the one that an earlier attempt of this run left.
+
+    A left one that failed, or whose model was fetched already, is replaced.
+    """
+    name = manifest["metadata"]["name"]
+    deadline = time.monotonic() + config.unreachable_minutes * 60
+    while not _patiently(lambda: cluster.create(manifest), config):
+        left = _patiently(lambda: cluster.train_job(name), config)
+        if left is not None and not left["metadata"].get("deletionTimestamp"):
+            was_fetched = condition(left, "Complete") and not (folder / "metrics.json").is_file()
+            if not (condition(left, "Failed") or was_fetched):
+                print(f"TrainJob {name} is there already: following it", flush=True)
+                return
+            print(f"TrainJob {name} of an earlier attempt has ended: replacing it", flush=True)
+            cluster.delete(name)
+        if time.monotonic() > deadline:
+            raise TrainJobError(f"TrainJob {name} of an earlier attempt does not go away")
+        time.sleep(config.poll_seconds)
+    print(f"TrainJob {name} created in namespace {cluster.namespace!r}", flush=True)
+
+
+def _remove(cluster: Cluster, name: str, config: TrainJobConfig, succeeded: bool) -> None:
+    """Delete the TrainJob unless it is to stay; one that is not final never stays."""
+    with _best_effort(name):
+        job = cluster.train_job(name)
+        is_final = job is not None and (condition(job, "Complete") or condition(job, "Failed"))
+        stays = config.keep == "always" or (config.keep == "failed" and not succeeded)
+        if job is not None and not (is_final and stays):
+            cluster.delete(name)
+
+
+@contextmanager
+def _best_effort(name: str) -> Iterator[None]:
+    """Tidying up must not hide how the training ended."""
+    try:
+        yield
+    except (TrainJobError, UnavailableError) as error:
+        print(f"TrainJob {name} could not be removed: {error}", flush=True)
+
+
+@contextmanager
+def _deleted_when_interrupted(cluster: Cluster, name: str) -> Iterator[None]:
+    """Delete the TrainJob when this process is told to stop: nobody would fetch its model."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        with _best_effort(name):
+            cluster.delete(name)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _patiently(call: Callable[[], Answer], config: TrainJobConfig) -> Answer:
+    """Repeat a request until the API answers, as long as the configuration allows."""
+    deadline = time.monotonic() + config.unreachable_minutes * 60
+    while True:
+        try:
+            return call()
+        except UnavailableError as error:
+            if time.monotonic() > deadline:
+                raise TrainJobError(
+                    f"no answer for {config.unreachable_minutes:g} minutes: {error}"
+                ) from None
+        time.sleep(config.poll_seconds)

@@ -1,0 +1,199 @@
+"""What the launcher does on a cluster: pipelines and versions, experiments, runs, recurring runs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import count, islice
+from typing import Any
+
+from launcher.api import PAGE_SIZE, Api, ApiError, Json
+from launcher.compilation import Documents, as_text
+from launcher.connection import Connection
+
+DUPLICATE = 409
+
+
+class Cluster:
+    """One Kubeflow Pipelines installation, seen from one namespace."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._api = Api(connection)
+        self._namespace = connection.namespace
+
+    def upload(self, documents: Documents, version: str, description: str = "") -> Json:
+        """Upload a compiled pipeline as a new version; the pipeline itself is created when it is absent.
+
+        Args:
+            documents: the compiled pipeline.
+            version: name of the version; where it is taken, a number follows.
+            description: shown beside the version.
+
+        Returns:
+            The version: `pipeline_id`, `pipeline_version_id`, `name`, ...
+        """
+        pipeline_id = self._pipeline(documents[0]["pipelineInfo"])["pipeline_id"]
+        path = f"/pipelines/{pipeline_id}/versions"
+
+        def named(name: str) -> Json | None:
+            return _first(self._api.pages(path, "pipeline_versions"), _name, name)
+
+        taken = {_name(one) for one in self._api.pages(path, "pipeline_versions")}
+        content = as_text(documents).encode()
+        for number in count(1):
+            name = version if number == 1 else f"{version}-{number}"
+            if name in taken:
+                continue
+            try:
+                made = self._api.create(
+                    lambda name=name: named(name),  # type: ignore[misc]
+                    "/pipelines/upload_version",
+                    query={"name": name, "pipelineid": pipeline_id, "description": description},
+                    files={"uploadfile": ("pipeline.yaml", content, "application/yaml")},
+                )
+            except ApiError as error:
+                if error.status != DUPLICATE:
+                    raise
+                continue  # somebody took the name meanwhile
+            return {"pipeline_id": pipeline_id, "name": name} | made
+        raise AssertionError("the numbers have no end")
+
+    def experiment(self, name: str) -> str:
+        """The id of an experiment, which is created when it is absent."""
+
+        def find() -> Json | None:
+            return _first(
+                self._api.pages("/experiments", "experiments", namespace=self._namespace), _name, name
+            )
+
+        body = {"display_name": name} | ({"namespace": self._namespace} if self._namespace else {})
+        found = find() or self._api.create(find, "/experiments", json=body)
+        if found.get("storage_state") == "ARCHIVED":
+            raise ApiError(f"experiment {name!r} is archived: restore it, or name another with --experiment")
+        return str(found["experiment_id"])
+
+    def run(self, version: Json, experiment_id: str, arguments: Json, name: str) -> Json:
+        """Start one run of a version, which no other run may have used."""
+        body = self._what_to_run(version, experiment_id, arguments) | {"display_name": name}
+        reference = body["pipeline_version_reference"]
+
+        def find() -> Json | None:
+            newest = self._api.pages("/runs", "runs", experiment_id=experiment_id, sort_by="created_at desc")
+            runs = islice(newest, PAGE_SIZE)
+            return _first(runs, lambda one: one.get("pipeline_version_reference"), reference)
+
+        return self._api.create(find, "/runs", json=body)
+
+    def get_run(self, run_id: str) -> Json:
+        """A run with its state and the states of its tasks."""
+        return self._api.get(f"/runs/{run_id}")
+
+    def schedules(self, name: str | None = None) -> list[Json]:
+        """The recurring runs, or those of one name."""
+        found = self._api.pages("/recurringruns", "recurringRuns", namespace=self._namespace)
+        return [one for one in found if name is None or _name(one) == name]
+
+    def schedule(self, name: str, cron: str, version: Json, experiment_id: str, arguments: Json) -> Json:
+        """Make `name` the one recurring run of that name.
+
+        A former one is paused, replaced, and only then deleted: at no moment two of them can fire, and when
+        the new one cannot be made, the former goes on. Runs that it has started go on in any case.
+
+        Args:
+            name: name of the recurring run.
+            cron: six fields, seconds first.
+            version: what to run, from `upload`.
+            experiment_id: where its runs appear.
+            arguments: values of the pipeline's parameters.
+
+        Raises:
+            ApiError: a recurring run of that name runs another pipeline, or the server refuses.
+        """
+        former = self.schedules(name)
+        for one in former:
+            owner = (one.get("pipeline_version_reference") or {}).get("pipeline_id", version["pipeline_id"])
+            if owner != version["pipeline_id"]:
+                raise ApiError(f"a recurring run {name!r} of another pipeline exists: choose another --name")
+        known = {one["recurring_run_id"] for one in former}
+        body = self._what_to_run(version, experiment_id, arguments) | {
+            "display_name": name,
+            "trigger": {"cron_schedule": {"cron": cron}},
+            "mode": "ENABLE",
+            "max_concurrency": "1",
+            "no_catchup": True,
+        }
+        active = [one for one in former if is_active(one)]
+
+        def find() -> Json | None:
+            return next((one for one in self.schedules(name) if one["recurring_run_id"] not in known), None)
+
+        for one in active:
+            self.set_active(one, False)
+        try:
+            made = self._api.create(find, "/recurringruns", json=body)
+        except BaseException:
+            for one in active:
+                self.set_active(one, True)
+            raise
+        for one in former:
+            self.delete_schedule(one)
+        return made
+
+    def set_active(self, schedule: Json, active: bool) -> None:
+        """Let a recurring run fire, or not."""
+        self._api.act(f"/recurringruns/{schedule['recurring_run_id']}:{'enable' if active else 'disable'}")
+
+    def delete_schedule(self, schedule: Json) -> None:
+        """Delete a recurring run; runs that it has started go on."""
+        self._api.delete(f"/recurringruns/{schedule['recurring_run_id']}", propagation_policy="ORPHAN")
+
+    def _pipeline(self, info: Json) -> Json:
+        """The pipeline of that name in the namespace, created when it is absent."""
+        name, query = info["name"], {"namespace": self._namespace}
+
+        def find() -> Json | None:
+            try:
+                return self._api.get(f"/pipelines/names/{name}", **query)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                return None
+
+        body = {"name": name, "display_name": name, "description": info.get("description", "")}
+        return find() or self._api.create(
+            find, "/pipelines", json=body | {k: v for k, v in query.items() if v}
+        )
+
+    def _what_to_run(self, version: Json, experiment_id: str, arguments: Json) -> Json:
+        body: Json = {
+            "experiment_id": experiment_id,
+            "pipeline_version_reference": {
+                "pipeline_id": version["pipeline_id"],
+                "pipeline_version_id": version["pipeline_version_id"],
+            },
+            "runtime_config": {"parameters": arguments},
+        }
+        if self.connection.service_account:
+            body["service_account"] = self.connection.service_account
+        return body
+
+
+def is_active(schedule: Json) -> bool:
+    """Whether a recurring run fires; servers tell by `status`, older ones only by `mode`."""
+    status = schedule.get("status") or "STATUS_UNSPECIFIED"
+    return bool(status == "ENABLED" or (status == "STATUS_UNSPECIFIED" and schedule.get("mode") == "ENABLE"))
+
+
+def new_run_name(pipeline: str) -> str:
+    """A name that no other run has."""
+    return f"{pipeline}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _name(resource: Json) -> str:
+    return str(resource.get("name") or resource.get("display_name") or "")
+
+
+def _first(resources: Iterator[Json], key: Callable[[Json], Any], value: Any) -> Json | None:
+    return next((one for one in resources if key(one) == value), None)

@@ -1,0 +1,173 @@
+"""Where the Kubeflow Pipelines server is and how to get in, from options, environment or a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import (
+    BeforeValidator,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    SecretStr,
+    ValidationError,
+)
+
+from tsa_model.settings import Settings
+
+TOKEN_VOLUME = Path("/var/run/secrets/kubeflow/pipelines/token")
+"""Where Kubeflow mounts a pod's token for its own API."""
+FILE_VARIABLE = "KF_PIPELINES_CONNECTION"
+FILE = Path("~/.config/tsa-pipeline/connection.yaml")
+
+VARIABLES = {
+    "host": "KF_PIPELINES_ENDPOINT",
+    "ui_host": "KF_PIPELINES_UI_ENDPOINT",
+    "namespace": "KF_PIPELINES_NAMESPACE",
+    "token": "KF_PIPELINES_TOKEN",
+    "token_file": "KF_PIPELINES_SA_TOKEN_PATH",
+    "ca_file": "KF_PIPELINES_CA_FILE",
+    "proxy": "KF_PIPELINES_PROXY",
+    "service_account": "KF_PIPELINES_SERVICE_ACCOUNT",
+}
+"""Setting → environment variable; those that Kubeflow has a name for keep it."""
+
+
+class ConnectionProblem(ValueError):
+    """The settings of the connection do not fit."""
+
+
+def _address(host: Any) -> Any:
+    if not isinstance(host, str) or not host:
+        return host
+    if "://" not in host:
+        host = f"https://{host}"
+    parts = urlsplit(host)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError("is no address like https://kubeflow.example/pipeline")
+    if parts.username or parts.password:
+        raise ValueError("holds a password: give a token instead")
+    path = parts.path.rstrip("/").removesuffix("/apis/v2beta1")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+Address = Annotated[str, BeforeValidator(_address)]
+
+
+class Connection(Settings):
+    """How to reach the server; secrets show as stars wherever they are printed."""
+
+    host: Address
+    """Address of the API; behind the Kubeflow dashboard it ends in /pipeline. Without scheme: https."""
+    ui_host: Address | None = None
+    """Address that people open in a browser, for links; None = `host`."""
+    namespace: str = ""
+    """Profile namespace of a multi-user installation; empty in a single-user one."""
+    token: SecretStr | None = None
+    """Bearer token."""
+    token_file: Path | None = None
+    """File with the bearer token, read again for every request because Kubernetes renews it."""
+    ca_file: Path | None = None
+    """Certificate authority of the server, PEM; None = the usual ones."""
+    proxy: SecretStr | None = None
+    """Proxy for all requests; None = what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say."""
+    service_account: str = ""
+    """Kubernetes service account of the runs; empty = the installation's."""
+    timeout_s: PositiveFloat = 60.0
+    """Longest wait for one answer."""
+    retries: NonNegativeInt = 4
+    """Further tries after an answer 5xx or a lost connection."""
+    retry_wait_s: NonNegativeFloat = 0.5
+    """Wait before the first of them; it doubles each time."""
+    poll_s: PositiveFloat = 1.0
+    """Wait between the first looks at a run; it grows to 15 s."""
+
+    def bearer(self) -> str:
+        """The token to send now; empty = none.
+
+        Raises:
+            ConnectionProblem: the token file cannot be read.
+        """
+        if self.token is not None:
+            return self.token.get_secret_value()
+        if self.token_file is None:
+            return ""
+        try:
+            return self.token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConnectionProblem(f"token file {self.token_file} cannot be read: {error}") from None
+
+    def run_link(self, run_id: str) -> str:
+        """The page of a run."""
+        return f"{self.ui_host or self.host}/#/runs/details/{run_id}"
+
+    def schedule_link(self, recurring_run_id: str) -> str:
+        """The page of a recurring run."""
+        return f"{self.ui_host or self.host}/#/recurringrun/details/{recurring_run_id}"
+
+    @classmethod
+    def find(
+        cls,
+        options: Mapping[str, Any],
+        file: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Connection:
+        """Collect the settings: an option counts more than the environment, that more than the file.
+
+        Args:
+            options: setting → value of the command line; None = not given.
+            file: the connection file; None = as the environment names it, else the usual one if it exists.
+            environment: environment variables; None = this process's.
+
+        Raises:
+            ConnectionProblem: a file cannot be read, or a setting is missing, unknown or refused.
+        """
+        environment = os.environ if environment is None else environment
+        named = file or (Path(environment[FILE_VARIABLE]) if environment.get(FILE_VARIABLE) else None)
+        sources = [
+            _read(named) if named else _read(FILE.expanduser()) if FILE.expanduser().exists() else {},
+            {
+                name: environment[variable]
+                for name, variable in VARIABLES.items()
+                if environment.get(variable)
+            },
+            {name: value for name, value in options.items() if value is not None},
+        ]
+        content: dict[str, Any] = {}
+        for source in sources:
+            if source.keys() & {"token", "token_file"}:  # a token, however given, replaces one from below
+                content = {name: value for name, value in content.items() if not name.startswith("token")}
+            content |= source
+        if not content.keys() & {"token", "token_file"} and TOKEN_VOLUME.exists():
+            content["token_file"] = TOKEN_VOLUME
+        if not content.get("host"):
+            raise ConnectionProblem(
+                f"no host: give --host or {VARIABLES['host']}, or write it into {FILE} (docs/CONNECTION.md)"
+            )
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise ConnectionProblem(_without_values(error)) from None
+
+
+def _without_values(error: ValidationError) -> str:
+    """What was wrong, without the values: one of them may be a secret."""
+    lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+    return "connection: " + "; ".join(lines)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConnectionProblem(f"connection file {path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ConnectionProblem(f"connection file {path} is not valid YAML") from None
+    if not isinstance(content, dict):
+        raise ConnectionProblem(f"connection file {path} is not a mapping of settings")
+    return content

@@ -1,0 +1,137 @@
+"""Where the settings of a connection come from, and what never shows."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from launcher.api import Api, ApiError
+from launcher.connection import Connection, ConnectionProblem
+
+SECRET = "very-secret"
+HOST = {"host": "https://kfp.example"}
+
+
+def test_an_option_counts_more_than_the_environment_and_that_more_than_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "connection.yaml"
+    file.write_text(
+        "host: https://file.example\nnamespace: from-file\nservice_account: from-file\ntimeout_s: 5\n"
+    )
+    environment = {
+        "KF_PIPELINES_NAMESPACE": "from-environment",
+        "KF_PIPELINES_ENDPOINT": "https://env.example",
+    }
+    options = {"host": "https://option.example", "namespace": None}
+    found = Connection.find(options, file, environment)
+    assert (found.host, found.namespace) == ("https://option.example", "from-environment")
+    assert (found.service_account, found.timeout_s) == ("from-file", 5.0)
+    named = Connection.find({}, None, {"KF_PIPELINES_CONNECTION": str(file)})
+    assert named.host == "https://file.example"
+
+
+def test_the_usual_file_is_read(tmp_path: Path) -> None:
+    file = tmp_path / ".config/tsa-pipeline/connection.yaml"  # HOME is tmp_path
+    file.parent.mkdir(parents=True)
+    file.write_text("host: kfp.example\n")
+    assert Connection.find({}, None, {}).host == "https://kfp.example"
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("kfp.example", "https://kfp.example"),
+        ("http://localhost:8888/", "http://localhost:8888"),
+        ("https://kfp.example/pipeline/", "https://kfp.example/pipeline"),
+        ("https://kfp.example/pipeline/apis/v2beta1", "https://kfp.example/pipeline"),
+        ("https://kfp.example/pipeline/#/runs", "https://kfp.example/pipeline"),
+    ],
+)
+def test_addresses_are_tidied(given: str, used: str) -> None:
+    assert Connection(host=given).host == used
+
+
+def test_links_lead_to_where_people_look() -> None:
+    assert Connection(**HOST).run_link("7") == "https://kfp.example/#/runs/details/7"
+    assert Connection(**HOST, ui_host="ui.example/pipeline").schedule_link("7") == (
+        "https://ui.example/pipeline/#/recurringrun/details/7"
+    )
+
+
+def test_a_token_replaces_one_from_a_weaker_source(tmp_path: Path) -> None:
+    file = tmp_path / "connection.yaml"
+    file.write_text(f"host: kfp.example\ntoken: {SECRET}\n")
+    (tmp_path / "token").write_text("of the file\n")
+    assert Connection.find({}, file, {}).bearer() == SECRET
+    assert Connection.find({"token_file": tmp_path / "token"}, file, {}).bearer() == "of the file"
+    environment = {"KF_PIPELINES_SA_TOKEN_PATH": str(tmp_path / "token")}
+    assert Connection.find({}, file, environment).bearer() == "of the file"
+    assert Connection.find({"token": "given"}, file, environment).bearer() == "given"
+    assert Connection.find(HOST, None, {}).bearer() == ""
+
+
+def test_secrets_never_show() -> None:
+    connection = Connection(**HOST, token=SECRET, proxy=f"http://me:{SECRET}@proxy.example")
+    for text in (repr(connection), str(connection), connection.model_dump_json()):
+        assert SECRET not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"host": f"https://me:{SECRET}@kfp.example"}, "host: .*holds a password"),
+        ({"host": "ftp://kfp.example"}, "host: .*is no address like"),
+        (HOST | {"tokn": SECRET}, "tokn: Extra inputs are not permitted"),
+        (HOST | {"timeout_s": SECRET}, "timeout_s: "),
+        ({}, "no host: give --host or KF_PIPELINES_ENDPOINT"),
+    ],
+)
+def test_mistakes_are_named_without_their_values(content: dict[str, str], message: str) -> None:
+    with pytest.raises(ConnectionProblem, match=message) as caught:
+        Connection.find(content, None, {})
+    assert SECRET not in str(caught.value)
+
+
+def test_unusable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionProblem, match=r"nowhere\.yaml cannot be read"):
+        Connection.find({}, tmp_path / "nowhere.yaml", {})
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(f"token: [{SECRET}")
+    with pytest.raises(ConnectionProblem, match=r"is not valid YAML$"):
+        Connection.find({}, broken, {})
+    with pytest.raises(ConnectionProblem, match=r"token file .*gone cannot be read"):
+        Connection(**HOST, token_file=tmp_path / "gone").bearer()
+
+
+def test_requests_go_through_the_proxy_with_its_password() -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append((self.path, self.headers.get("Proxy-Authorization")))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.handle_request, daemon=True).start()
+        address = f"http://me:word@127.0.0.1:{proxy.server_port}"
+        assert Api(Connection(host="http://kfp.example", proxy=address)).get("/runs/7") == {}
+    assert seen == [("http://kfp.example/apis/v2beta1/runs/7", "Basic bWU6d29yZA==")]
+
+
+def test_a_missing_certificate_authority_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ApiError, match=r"ca\.pem"):
+        Api(Connection(**HOST, ca_file=tmp_path / "ca.pem")).get("/runs/7")
+
+
+def test_a_dead_proxy_is_named_without_its_password() -> None:
+    connection = Connection(**HOST, proxy=f"http://me:{SECRET}@127.0.0.1:1", retries=1, retry_wait_s=0)
+    with pytest.raises(ApiError, match="cannot be reached through the proxy") as caught:
+        Api(connection).get("/runs/7")
+    assert SECRET not in str(caught.value)

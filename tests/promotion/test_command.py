@@ -1,0 +1,150 @@
+"""`python -m tsa_model.promote` and the stage."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl
+from support.small_training import small_run
+
+from components.compare_champion import compare_champion
+from tsa_model.promote import main
+from tsa_model.promotion import Registry
+
+
+def compare(world: Any, challenger: Any, registry: Path, output: Path) -> int:
+    return main(
+        [
+            "compare",
+            *("--challenger", str(challenger.model)),
+            *("--registry", str(registry)),
+            *("--events", str(world.events)),
+            *("--verdict", str(challenger.verdict)),
+            *("--contract", str(world.contract)),
+            *("--resamples", "100"),
+            *("--output", str(output)),
+        ]
+    )
+
+
+def promote(challenger: Any, registry: Path, comparison: Path) -> int:
+    places = ["--registry", str(registry), "--challenger", str(challenger.model)]
+    return main(["promote", *places, "--comparison", str(comparison)])
+
+
+def test_from_the_first_champion_to_a_rollback(
+    world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry, found = tmp_path / "registry", tmp_path / "comparison.json"
+    assert compare(world, world.bad, registry, found) == 0
+    assert not registry.exists(), "comparing changes nothing"
+    assert promote(world.bad, registry, found) == 0
+    assert compare(world, world.good, registry, found) == 0
+    assert "passed  auc: " in capsys.readouterr().out
+    assert promote(world.good, registry, found) == 0
+    assert compare(world, world.bad, registry, found) == 1
+    printed = capsys.readouterr().out
+    assert "FAILED  auc: " in printed
+    assert "must not be promoted" in printed
+    assert promote(world.bad, registry, found) == 1
+    assert "the challenger is not promoted" in capsys.readouterr().err
+    assert main(["rollback", "--registry", str(registry)]) == 0
+    assert main(["history", "--registry", str(registry)]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[4] if line[0] == "*" else line.split()[3] for line in lines] == [
+        "promote",
+        "promote",
+        "rollback",
+    ]
+    assert lines[-1].startswith("* ")
+
+
+def test_promoting_without_a_comparison_is_refused(
+    world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert promote(world.good, tmp_path / "registry", tmp_path / "none.json") == 1
+    assert "compare challenger and champion first" in capsys.readouterr().err
+    assert not (tmp_path / "registry").exists()
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for name in ("compare", "promote", "rollback", "history"):
+        assert f"\n  {name} " in text
+
+
+@pytest.fixture
+def scores(world: Any, tmp_path: Path) -> Path:
+    """The output of the scoring stage, as far as the comparison reads it."""
+    shutil.copytree(world.good.model, tmp_path / "scores" / "model")
+    return tmp_path / "scores"
+
+
+def run_stage(world: Any, scores: Path, champion: Path | str, promote: bool) -> dict[str, dsl.Artifact]:
+    outputs = {
+        name: dsl.Artifact(name=name, uri=str(scores.parent / name)) for name in ("comparison", "report")
+    }
+    compare_champion.python_func(
+        events=dsl.Artifact(uri=str(world.events)),
+        scores=dsl.Artifact(uri=str(scores)),
+        verdict=dsl.Artifact(uri=str(world.good.verdict)),
+        contract=dsl.Artifact(uri=str(world.contract)),
+        config=small_run().model_dump_json(),
+        champion=str(champion),
+        promote=promote,
+        **outputs,
+    )
+    return outputs
+
+
+def test_the_stage_changes_nothing_without_the_flag(world: Any, scores: Path, tmp_path: Path) -> None:
+    outputs = run_stage(world, scores, tmp_path / "registry", promote=False)
+    assert not (tmp_path / "registry").exists()
+    assert outputs["comparison"].metadata["may_be_promoted"] is True
+    assert outputs["comparison"].metadata["promoted"] is False
+
+
+def test_the_stage_promotes_with_the_flag(world: Any, scores: Path, tmp_path: Path) -> None:
+    registry = tmp_path / "registry"
+    assert compare(world, world.bad, registry, tmp_path / "c.json") == 0
+    assert promote(world.bad, registry, tmp_path / "c.json") == 0
+    outputs = run_stage(world, scores, registry, promote=True)
+    metadata = outputs["comparison"].metadata
+    assert metadata["promoted"] is True
+    assert metadata["auc.difference"] > 0
+    assert metadata["key_figure"].endswith("against the champion, promoted")
+    pointer = Registry(registry).pointer()
+    assert pointer is not None
+    assert [entry.action for entry in pointer.history] == ["promote", "promote"]
+    page = Path(outputs["report"].path).read_text()
+    assert "| gate | yes | verdict verdict-good on these weights |" in page
+    assert json.loads(Path(outputs["comparison"].path).read_text())["passed"] is True
+
+
+def test_the_stage_keeps_a_better_champion(world: Any, scores: Path, tmp_path: Path) -> None:
+    registry = tmp_path / "registry"
+    assert compare(world, world.good, registry, tmp_path / "c.json") == 0
+    assert promote(world.good, registry, tmp_path / "c.json") == 0
+    shutil.rmtree(scores / "model")
+    shutil.copytree(world.bad.model, scores / "model")
+    worse = type(world)(world.events, world.contract, world.bad, world.good)
+    outputs = run_stage(worse, scores, registry, promote=True)
+    assert outputs["comparison"].metadata["promoted"] is False
+    assert "| auc | **no** |" in Path(outputs["report"].path).read_text()
+    pointer = Registry(registry).pointer()
+    assert pointer is not None
+    assert len(pointer.history) == 1
+
+
+def test_without_a_champions_place_there_is_only_the_models_own_proof(world: Any, scores: Path) -> None:
+    outputs = run_stage(world, scores, "", promote=False)
+    assert outputs["comparison"].metadata["key_figure"] == "no champion to compare with, may be promoted"
+    with pytest.raises(ValueError, match="promote=True needs the folder of the champion"):
+        run_stage(world, scores, "", promote=True)

@@ -1,0 +1,203 @@
+"""Challenger against champion on the same orders, and the proofs a challenger needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sklearn.metrics import roc_auc_score
+from support.small_training import small_run
+
+from tsa_model.promotion import Comparison, PromotionConfig, compare_models
+from tsa_model.scoring.model import DATASET_FILE, ScoringModel, write_description
+from tsa_model.scoring.rows import score_rows
+from tsa_model.sequences import SequenceStore
+
+CONFIG = PromotionConfig(resamples=200)
+
+
+def compare(world: Any, challenger: Any, champion: Any, **changes: Any) -> Comparison:
+    arguments = {
+        "challenger_dir": challenger.model,
+        "champion_dir": None if champion is None else champion.model,
+        "events": world.events,
+        "verdict_path": challenger.verdict,
+        "contract_paths": [world.contract],
+        "config": CONFIG,
+    }
+    return compare_models(**{**arguments, **changes})
+
+
+def failed(comparison: Comparison) -> dict[str, str]:
+    return {check.name: check.reason for check in comparison.checks if not check.passed}
+
+
+@pytest.fixture(scope="module")
+def better(world: Any) -> Comparison:
+    return compare(world, world.good, world.bad)
+
+
+def test_a_better_challenger_may_be_promoted(better: Comparison) -> None:
+    assert better.passed, better.failures
+    assert [check.name for check in better.checks] == [
+        "gate",
+        "parity",
+        "contracts",
+        "auc",
+        "average_precision",
+    ]
+    assert better.figures["auc"].difference > 0
+
+
+def test_a_worse_challenger_must_not(world: Any) -> None:
+    comparison = compare(world, world.bad, world.good)
+    assert not comparison.passed
+    assert "auc" in failed(comparison)
+    assert "at most 0.005 may be lost" in comparison.failures
+
+
+def test_both_are_scored_on_every_order_of_the_challengers_test_period(
+    world: Any, better: Comparison, tmp_path: Path
+) -> None:
+    model = ScoringModel.load(world.good.model)
+    store = SequenceStore.build(world.events, small_run().dataset, tmp_path / "store")
+    rows, labels = store.targets("test"), store.labels("test")
+    assert (better.rows, better.frauds) == (rows.size, labels.sum())
+    assert better.period == model.dataset.split.window("test")
+    score = score_rows(store, model.session, rows).score
+    assert better.figures["auc"].challenger == pytest.approx(roc_auc_score(labels, score), abs=1e-9)
+
+
+def test_an_equal_challenger_passes_even_without_a_margin(world: Any) -> None:
+    strict = PromotionConfig(resamples=100, auc_margin=0, average_precision_margin=0)
+    comparison = compare(world, world.good, world.good, config=strict)
+    assert comparison.passed
+    assert comparison.figures["auc"].low == 0
+
+
+def test_the_first_champion_needs_its_own_proofs_only(world: Any) -> None:
+    comparison = compare(world, world.good, None)
+    assert comparison.passed
+    assert comparison.champion is None
+    assert [check.name for check in comparison.checks] == ["gate", "parity", "contracts"]
+
+
+def test_a_comparison_is_read_back_as_it_was(better: Comparison, tmp_path: Path) -> None:
+    better.save(tmp_path / "comparison.json")
+    assert Comparison.load(tmp_path / "comparison.json") == better
+    assert json.loads((tmp_path / "comparison.json").read_text())["passed"] is True
+
+
+def test_a_saved_outcome_is_not_believed(world: Any, tmp_path: Path) -> None:
+    compare(world, world.good, None, contract_paths=[]).save(tmp_path / "comparison.json")
+    text = (
+        (tmp_path / "comparison.json")
+        .read_text()
+        .replace('"passed": false,\n  "format"', '"passed": true,\n  "format"')
+    )
+    (tmp_path / "comparison.json").write_text(text)
+    assert json.loads(text)["passed"] is True
+    assert not Comparison.load(tmp_path / "comparison.json").passed
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"passed": False}, "did not pass the gate"),
+        ({"weights_sha256": "0"}, "is about the weights 0"),
+        ({"verdict_id": "another"}, "exported on verdict verdict-good"),
+    ],
+)
+def test_without_the_gates_word_nothing_is_promoted(
+    world: Any, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    verdict = tmp_path / "verdict.json"
+    verdict.write_text(json.dumps(json.loads(world.good.verdict.read_text()) | change))
+    comparison = compare(world, world.good, None, verdict_path=verdict)
+    assert words in failed(comparison)["gate"]
+
+
+def test_a_missing_verdict_is_a_failed_gate(world: Any, tmp_path: Path) -> None:
+    comparison = compare(world, world.good, None, verdict_path=tmp_path / "none.json")
+    assert "is missing" in failed(comparison)["gate"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"passed": False}, "the contract of raw events is broken"),
+        ({"dataset": "other"}, "is about 'other', the model was made from 'demo'"),
+        ({"passed": "yes"}, "is broken"),
+    ],
+)
+def test_without_kept_contracts_nothing_is_promoted(
+    world: Any, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    contract = tmp_path / "contract.json"
+    contract.write_text(json.dumps(json.loads(world.contract.read_text()) | change))
+    comparison = compare(world, world.good, None, contract_paths=[world.contract, contract])
+    assert words in failed(comparison)["contracts"]
+
+
+@pytest.mark.parametrize("content", [None, "[]", "{", '{"passed": true}'])
+def test_a_file_that_is_no_contract_result_is_a_failed_contract(
+    world: Any, tmp_path: Path, content: str | None
+) -> None:
+    path = tmp_path / "contract.json"
+    if content is not None:
+        path.write_text(content)
+    comparison = compare(world, world.good, None, contract_paths=[path])
+    assert "is not the result of a contract" in failed(comparison)["contracts"]
+
+
+def test_no_contract_at_all_is_a_failed_contract(world: Any) -> None:
+    assert failed(compare(world, world.good, None, contract_paths=[])) == {
+        "contracts": "no result of a contract was given"
+    }
+
+
+@pytest.mark.parametrize(("share", "rows"), [(1.01, 256), (float("nan"), 256), (0.1, 0)])
+def test_without_parity_nothing_is_promoted(world: Any, tmp_path: Path, share: float, rows: int) -> None:
+    from tsa_model.promotion.evidence import check_evidence
+
+    model = ScoringModel.load(world.good.model)
+    model.description["parity"] |= {"worst_share_of_tolerance": share, "rows": rows}
+    checks = check_evidence(model, world.good.verdict, [world.contract])
+    assert [check.name for check in checks if not check.passed] == ["parity"]
+
+
+def with_split(world: Any, folder: Path, **moments: str) -> Path:
+    """The trained model's folder, its data description with other windows."""
+    import shutil
+
+    shutil.copytree(world.good.model, folder)
+    description = json.loads((folder / DATASET_FILE).read_text())
+    description["split"] |= moments
+    (folder / DATASET_FILE).write_text(json.dumps(description))
+    about = json.loads((folder / "onnx.json").read_text())
+    write_description({key: value for key, value in about.items() if key != "files"}, folder)
+    return folder
+
+
+def test_a_champion_that_was_trained_on_the_compared_orders_is_refused(world: Any, tmp_path: Path) -> None:
+    late = with_split(
+        world,
+        tmp_path / "late",
+        vali_end="2025-04-12T00:00:00Z",
+        cali_start="2025-04-12T00:00:00Z",
+        cali_end="2025-04-13T00:00:00Z",
+        test_start="2025-04-14T00:00:00Z",
+    )
+    with pytest.raises(ValueError, match="it has seen the answers"):
+        compare(world, world.good, None, champion_dir=late)
+
+
+def test_a_champion_of_an_earlier_period_is_scored_on_the_challengers_orders(
+    world: Any, tmp_path: Path, better: Comparison
+) -> None:
+    early = with_split(world, tmp_path / "early", test_end="2025-04-15T00:00:00Z")
+    comparison = compare(world, world.good, None, champion_dir=early)
+    assert comparison.rows == better.rows
+    assert comparison.figures["auc"].difference == 0

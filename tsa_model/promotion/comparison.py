@@ -1,0 +1,102 @@
+"""What a comparison found: plain values that are written as JSON and read back before a promotion."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from tsa_model.export.session import DESCRIPTION_FILE
+from tsa_model.files import sha256, write_json
+from tsa_model.scoring.model import ScoringModel
+from tsa_model.settings import Settings
+
+
+class ModelIdentity(Settings):
+    """Which model it was."""
+
+    digest: str
+    """SHA-256 of the folder's `onnx.json`, which holds the digest of every other file."""
+    onnx_sha256: str
+    weights_sha256: str
+    verdict_id: str
+
+    @classmethod
+    def of(cls, model: ScoringModel) -> ModelIdentity:
+        """The identity of an opened model folder."""
+        about = model.description
+        return cls(
+            digest=sha256(model.directory / DESCRIPTION_FILE),
+            **{name: str(about[name]) for name in ("onnx_sha256", "weights_sha256", "verdict_id")},
+        )
+
+
+class Difference(Settings):
+    """One figure of both models on the same orders."""
+
+    challenger: float
+    champion: float
+    difference: float
+    """challenger minus champion."""
+    low: float
+    """Bounds of the paired bootstrap interval of the difference."""
+    high: float
+    margin: float
+    """Largest loss that is accepted: `low` must not be below minus the margin."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the challenger is not worse by more than the margin."""
+        return self.low >= -self.margin
+
+
+class Check(Settings):
+    """One condition of a promotion."""
+
+    name: str
+    passed: bool
+    reason: str
+
+
+class Comparison(Settings):
+    """Challenger against champion."""
+
+    format: Literal[1] = 1
+    challenger: ModelIdentity
+    champion: ModelIdentity | None
+    """None: there was none, and the challenger needs only its own proofs."""
+    period: tuple[datetime, datetime] | None = None
+    """The compared orders' window [start, end): the challenger's test period."""
+    rows: int = 0
+    frauds: int = 0
+    figures: dict[str, Difference] = {}
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the challenger may be promoted."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def failures(self) -> str:
+        """The checks that did not pass, in one line."""
+        return "; ".join(f"{check.name}: {check.reason}" for check in self.checks if not check.passed)
+
+    def save(self, path: str | Path) -> None:
+        """Write the comparison as JSON, `passed` included for readers without this code."""
+        write_json(path, {"passed": self.passed, **self.model_dump(mode="json")})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Comparison:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: it is missing or no comparison.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"{path} is missing: compare challenger and champion first")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content.pop("passed", None)  # it is worked out from the checks
+        return cls.model_validate(content)

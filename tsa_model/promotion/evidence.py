@@ -1,0 +1,65 @@
+"""The challenger's own proofs: the gate, parity, and the contracts of its data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tsa_model.export.stage import read_verdict
+from tsa_model.promotion.comparison import Check
+from tsa_model.scoring.model import ScoringModel
+
+
+def check_evidence(
+    model: ScoringModel, verdict_path: str | Path, contract_paths: Sequence[str | Path]
+) -> list[Check]:
+    """Look at what was proven about a model before it was exported.
+
+    Args:
+        model: the challenger.
+        verdict_path: the gate's verdict.
+        contract_paths: results of the data contracts, as JSON; at least one.
+
+    Returns:
+        The checks "gate", "parity" and "contracts".
+    """
+    return [_gate(model, verdict_path), _parity(model), _contracts(model, contract_paths)]
+
+
+def _gate(model: ScoringModel, path: str | Path) -> Check:
+    try:
+        verdict = read_verdict(path, model.description["weights_sha256"])
+    except ValueError as error:
+        return Check(name="gate", passed=False, reason=str(error))
+    verdict_id, expected = str(verdict["verdict_id"]), model.description["verdict_id"]
+    if verdict_id != expected:
+        reason = f"the model was exported on verdict {expected}, {path} is {verdict_id}"
+        return Check(name="gate", passed=False, reason=reason)
+    return Check(name="gate", passed=True, reason=f"verdict {verdict_id} on these weights")
+
+
+def _parity(model: ScoringModel) -> Check:
+    parity = model.description["parity"]
+    share, rows = parity["worst_share_of_tolerance"], parity["rows"]
+    reason = f"worst difference {share:.2g} of the tolerance over {rows} rows"
+    return Check(name="parity", passed=rows > 0 and 0 <= share <= 1, reason=reason)
+
+
+def _contracts(model: ScoringModel, paths: Sequence[str | Path]) -> Check:
+    reasons, failures = [], []
+    for path in map(Path, paths):
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            subject, dataset, passed = (result[key] for key in ("contract", "dataset", "passed"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            failures.append(f"{path} is not the result of a contract ({type(error).__name__}: {error})")
+            continue
+        reasons.append(f"{subject} of {dataset}")
+        if passed is not True:
+            failures.append(f"the contract of {subject} is broken, see {path}")
+        if dataset != model.dataset.name:
+            failures.append(f"{path} is about {dataset!r}, the model was made from {model.dataset.name!r}")
+    if not paths:
+        failures.append("no result of a contract was given")
+    return Check(name="contracts", passed=not failures, reason="; ".join(failures or reasons))

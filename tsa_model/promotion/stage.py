@@ -1,0 +1,106 @@
+"""The comparison as a stage of the pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tsa_model.files import atomic_file
+from tsa_model.promotion.compare import compare_models
+from tsa_model.promotion.comparison import Comparison
+from tsa_model.promotion.registry import Registry
+from tsa_model.run_config import RunConfig
+from tsa_model.scoring.stage import MODEL_FOLDER
+
+
+def compare_champion(
+    events: Any,
+    scores_dir: str | Path,
+    verdict_path: str | Path,
+    contract_path: str | Path,
+    run: RunConfig,
+    champion: str | Path,
+    promote: bool,
+    comparison_path: str | Path,
+    report_path: str | Path,
+) -> dict[str, Any]:
+    """Compare the run's model with the champion; promote it when asked to and when it may be.
+
+    A challenger that is not good enough is a result, not a failure: the run succeeds, the champion stays.
+
+    Args:
+        events: the validated orders.
+        scores_dir: what `generate_scores` wrote.
+        verdict_path: the gate's verdict.
+        contract_path: the contract result of the events.
+        run: the run description; its `promotion` section has the margins.
+        champion: folder of the registry; empty = none, and only the model's own proofs are looked at.
+        promote: without it nothing is ever changed.
+        comparison_path: JSON file to write.
+        report_path: the same for people, Markdown.
+
+    Returns:
+        Metrics of the stage.
+
+    Raises:
+        ValueError: the two cannot be compared, or `promote` is asked for without a registry.
+    """
+    if promote and not champion:
+        raise ValueError("promote=True needs the folder of the champion: set `champion`")
+    registry = Registry(champion) if champion else None
+    challenger_dir = Path(scores_dir) / MODEL_FOLDER
+    comparison = compare_models(
+        challenger_dir,
+        None if registry is None else registry.champion_dir(),
+        events,
+        verdict_path,
+        [contract_path],
+        run.promotion,
+    )
+    comparison.save(comparison_path)
+    promoted = False
+    if registry is not None and promote and comparison.passed:
+        registry.promote(challenger_dir, comparison)
+        promoted = True
+    with atomic_file(report_path) as temporary:
+        temporary.write_text(_report(comparison, promoted), encoding="utf-8")
+    differences = {
+        name: {"difference": one.difference, "low": one.low, "high": one.high}
+        for name, one in comparison.figures.items()
+    }
+    return {
+        "key_figure": _key_figure(comparison, promoted),
+        "may_be_promoted": comparison.passed,
+        "promoted": promoted,
+        **differences,
+    }
+
+
+def _key_figure(comparison: Comparison, promoted: bool) -> str:
+    outcome = "promoted" if promoted else "may be promoted" if comparison.passed else "not promoted"
+    if "auc" not in comparison.figures:
+        return f"no champion to compare with, {outcome}"
+    one = comparison.figures["auc"]
+    return f"AUC {one.difference:+.4f} [{one.low:+.4f}, {one.high:+.4f}] against the champion, {outcome}"
+
+
+def _report(comparison: Comparison, promoted: bool) -> str:
+    lines = [
+        "# Challenger against champion",
+        "",
+        f"**{_key_figure(comparison, promoted)}**",
+        "",
+        f"- challenger: `{comparison.challenger.digest}`",
+        f"- champion: `{comparison.champion.digest if comparison.champion else 'none'}`",
+    ]
+    if comparison.period is not None:
+        start, end = (f"{moment:%Y-%m-%d %H:%M}" for moment in comparison.period)
+        lines.append(
+            f"- {comparison.rows:,} orders, {comparison.frauds:,} of them fraud, {start} to {end} UTC"
+        )
+    lines += ["", "| check | passed | found |", "|---|---|---|"]
+    lines += [
+        f"| {check.name} | {'yes' if check.passed else '**no**'} | {check.reason} |"
+        for check in comparison.checks
+    ]
+    return "\n".join(lines) + "\n"
