@@ -10,7 +10,9 @@ def compare_champion(
     events: dsl.Input[dsl.Dataset],
     scores: dsl.Input[dsl.Dataset],
     verdict: dsl.Input[dsl.Artifact],
-    contract: dsl.Input[dsl.Artifact],
+    events_contract: dsl.Input[dsl.Artifact],
+    sequences_contract: dsl.Input[dsl.Artifact],
+    scores_contract: dsl.Input[dsl.Artifact],
     config: str,
     champion: str,
     promote: bool,
@@ -23,7 +25,9 @@ def compare_champion(
         events: the validated orders.
         scores: the scored run, with its model folder.
         verdict: the gate's verdict on the model.
-        contract: the contract result of the events.
+        events_contract: the contract result of the events.
+        sequences_contract: that of the sequences.
+        scores_contract: that of the scores.
         config: run description: a shipped name, a path, or the YAML text itself.
         champion: folder with the champion's pointer file; empty = there is none.
         promote: put the challenger in use when every check passed.
@@ -38,7 +42,7 @@ def compare_champion(
         events.path,
         scores.path,
         verdict.path,
-        contract.path,
+        [events_contract.path, sequences_contract.path, scores_contract.path],
         RunConfig.load(config),
         champion,
         promote,

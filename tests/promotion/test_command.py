@@ -15,6 +15,8 @@ from components.compare_champion import compare_champion
 from tsa_model.promote import main
 from tsa_model.promotion import Registry
 
+CONTRACTS = ("events", "sequences", "scores")
+
 
 def compare(world: Any, challenger: Any, registry: Path, output: Path) -> int:
     return main(
@@ -95,7 +97,7 @@ def run_stage(world: Any, scores: Path, champion: Path | str, promote: bool) -> 
         events=dsl.Artifact(uri=str(world.events)),
         scores=dsl.Artifact(uri=str(scores)),
         verdict=dsl.Artifact(uri=str(world.good.verdict)),
-        contract=dsl.Artifact(uri=str(world.contract)),
+        **{f"{subject}_contract": dsl.Artifact(uri=str(world.contract)) for subject in CONTRACTS},
         config=small_run().model_dump_json(),
         champion=str(champion),
         promote=promote,

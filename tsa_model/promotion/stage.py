@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ def compare_champion(
     events: Any,
     scores_dir: str | Path,
     verdict_path: str | Path,
-    contract_path: str | Path,
+    contract_paths: Sequence[str | Path],
     run: RunConfig,
     champion: str | Path,
     promote: bool,
@@ -32,7 +33,7 @@ def compare_champion(
         events: the validated orders.
         scores_dir: what `generate_scores` wrote.
         verdict_path: the gate's verdict.
-        contract_path: the contract result of the events.
+        contract_paths: results of the contracts of events, sequences and scores.
         run: the run description; its `promotion` section has the margins.
         champion: folder of the registry; empty = none, and only the model's own proofs are looked at.
         promote: without it nothing is ever changed.
@@ -54,7 +55,7 @@ def compare_champion(
         None if registry is None else registry.champion_dir(),
         events,
         verdict_path,
-        [contract_path],
+        contract_paths,
         run.promotion,
     )
     comparison.save(comparison_path)
