@@ -58,7 +58,9 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SimpleNamespac
         events=validated,
         scores=scores,
         verdict=verdict,
-        contract=made["validate_events"].result,
+        events_contract=made["validate_events"].result,
+        sequences_contract=made["build_sequences"].result,
+        scores_contract=made["generate_scores"].contract_result,
         champion="",
         promote=False,
     )
