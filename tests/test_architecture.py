@@ -106,3 +106,12 @@ def test_packaging_lists_every_package() -> None:
     assert sorted(listed) == sorted(folders | DATA), "[tool.setuptools] packages in pyproject.toml"
     for name in sorted(folders):
         assert (ROOT / name.replace(".", "/") / "__init__.py").exists(), f"{name} has no __init__.py"
+
+
+def test_the_image_is_given_every_package_it_installs() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    moved = settings["package-dir"]
+    folders = {moved.get(name, name.split(".")[0]) for name in settings["packages"]}
+    missing = {each for each in folders if not any(k == each or k.startswith(f"{each}/") for k in kept)}
+    assert missing == set()
