@@ -1,6 +1,6 @@
 """TSA beside the Fraud Detection Handbook's models: the book's protocol, the book's metrics, the same folds.
 
-    python benchmarks/handbook.py --events transactions.parquet --first-training-day 2018-07-25 --folds 4 --json out.json
+    python benchmarks/handbook.py --events PATH --first-training-day 2018-07-25 --folds 4 --json out.json
 
 Fold k trains from `first-training-day` minus 7·k days: seven days of training, seven until their labels are
 known, seven of testing. The book's models learn from its fifteen features, TSA from the sequences that
@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=4, help="number of folds")
     parser.add_argument("--json", required=True, type=Path, help="the result file to write")
     parser.add_argument("--seeds", type=int, default=1, help="trainings per model and fold")
+    parser.add_argument("--curves", type=Path, help="draw TSA's learning curves into this PNG file")
     parser.add_argument("--config", default="handbook", help="run description: a shipped name or a file")
     parser.add_argument("--models", nargs="+", choices=[*TSA, *BASELINES], default=[*TSA, *BASELINES])
     options = parser.parse_args()
@@ -59,6 +60,8 @@ def main() -> None:
             trainings += run_fold(options, run, fold, data, Path(folder))
             write_json(options.json, summary(trainings, folds, options.models))
     print_table(summary(trainings, folds, options.models)["models"])
+    if options.curves is not None:
+        draw_curves(trainings, run.training.primary_metric, options.curves)
 
 
 def check_days(folds: list[Fold], day: Array) -> None:
@@ -127,6 +130,21 @@ def print_table(models: dict[str, Any]) -> None:
     for name, figures in models.items():
         cells = [f"{figures[metric]['mean']:.3f} ± {figures[metric]['sd']:.3f}" for metric in METRICS]
         print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def draw_curves(trainings: list[dict[str, Any]], metric: str, path: Path) -> None:
+    """Draw the validation metric of every TSA training against its epochs."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="epoch", ylabel=f"validation {metric}")
+    for name, colour in zip(TSA, ("C0", "C1"), strict=True):
+        curves = [entry["validation_curve"] for entry in trainings if entry["model"] == name]
+        for number, curve in enumerate(curves):
+            label = name if number == 0 else None
+            axes.plot(range(1, len(curve) + 1), curve, color=colour, alpha=0.5, label=label)
+    axes.legend()
+    figure.savefig(path, dpi=80)
 
 
 if __name__ == "__main__":
