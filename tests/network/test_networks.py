@@ -104,3 +104,14 @@ def test_a_batch_without_a_tensor_is_refused_by_name() -> None:
     del batch["time_seq_ccid"]
     with pytest.raises(ValueError, match="time_seq_ccid"):
         build_network(config)(batch)
+
+
+@pytest.mark.parametrize("sequences", ["single", "dual"])
+def test_embedding_std_scales_the_fresh_tables_and_nothing_else(sequences: str) -> None:
+    torch.manual_seed(0)
+    plain = build_network(tiny_config(sequences)).state_dict()
+    torch.manual_seed(0)
+    scaled = build_network(tiny_config(sequences, embedding_std=0.25)).state_dict()
+    for name, tensor in plain.items():
+        is_table = "embedding" in name and name.endswith(".weight")
+        assert torch.equal(scaled[name], tensor * 0.25 if is_table else tensor), name

@@ -193,6 +193,17 @@ def test_fitting_looks_at_the_training_window_only(tmp_path):
     ).read_bytes()
 
 
+def test_a_quantile_may_take_the_place_of_the_largest_number(tmp_path):
+    data = frame().assign(when=START_S, items=(np.arange(800) % 100 == 0).astype(float))
+    store = SequenceStore.build(data, description(scale_quantile=0.9), tmp_path / "store")
+    amount = data["amount"].to_numpy()
+    fitted = store.preprocessing.numerical["amount"]
+    assert fitted.apply(np.array([amount.min(), np.quantile(amount, 0.9)])) == pytest.approx([0, 1])
+    assert fitted.apply(np.array([amount.max()])) > 1
+    mostly_zeros = store.preprocessing.numerical["items"]
+    assert mostly_zeros.apply(np.array([0.0, 1.0])) == pytest.approx([0, 1])
+
+
 def test_a_later_period_reuses_what_was_fitted(tmp_path):
     data = frame()
     store = SequenceStore.build(data, description(), tmp_path / "store")

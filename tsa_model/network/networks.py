@@ -107,9 +107,9 @@ class SingleSequenceNetwork(Network):
     def __init__(self, config: ModelConfig, implementation: Implementation = "reference") -> None:
         super().__init__(config, implementation)
         D, Fe = config.dim_embedding_table, config.n_engineered_num_features
-        self.embedding = nn.Embedding(config.n_embedding + 2, D, padding_idx=0)
+        self.embedding = _table(config.n_embedding + 2, D, config)
         self.order_attention = _order_attention(config, self.embedding, implementation)
-        self.embedding_engineered = nn.Embedding(Fe + 1, D, padding_idx=0)
+        self.embedding_engineered = _table(Fe + 1, D, config)
         self.feature_attention = _feature_attention(
             config, self.embedding, self.embedding_engineered, implementation
         )
@@ -143,10 +143,10 @@ class DualSequenceNetwork(Network):
         super().__init__(config, implementation)
         D, Fe = config.dim_embedding_table, config.n_engineered_num_features
         self.gate_threshold = config.gate_threshold
-        self.embedding = nn.Embedding(config.n_embedding + 2, D, padding_idx=0)
+        self.embedding = _table(config.n_embedding + 2, D, config)
         self.order_attention_cid = _order_attention(config, self.embedding, implementation)
         self.order_attention_ccid = _order_attention(config, self.embedding, implementation)
-        self.embedding_gate = nn.Embedding(config.n_embedding + 2, config.gate_embedding_dim, padding_idx=0)
+        self.embedding_gate = _table(config.n_embedding + 2, config.gate_embedding_dim, config)
         self.gate_emb = _order_attention(_gate_settings(config), self.embedding_gate, implementation)
         self.gate_score = nn.Sequential(
             nn.Linear(4 * config.gate_embedding_dim, config.gate_hidden_dim),
@@ -154,12 +154,19 @@ class DualSequenceNetwork(Network):
             nn.Dropout(config.dropout),
             nn.Linear(config.gate_hidden_dim, 2),
         )
-        self.embedding_engineered = nn.Embedding(Fe + 1, D, padding_idx=0)
+        self.embedding_engineered = _table(Fe + 1, D, config)
         self.feature_attention = _feature_attention(
             config, self.embedding, self.embedding_engineered, implementation
         )
         self.layer_norm = nn.LayerNorm(2 * D)
         self.clf = self._classifier(3 * D)
+
+
+def _table(n_rows: int, dim: int, config: ModelConfig) -> nn.Embedding:
+    table = nn.Embedding(n_rows, dim, padding_idx=0)
+    with torch.no_grad():
+        table.weight.mul_(config.embedding_std)
+    return table
 
 
 def _feedforward(

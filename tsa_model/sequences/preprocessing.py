@@ -158,11 +158,15 @@ def fit(orders: Orders, description: DatasetDescription) -> Preprocessing:
         indices = {value: next_index + offset for offset, value in enumerate(LABEL_VALUES)}
         vocabularies[KNOWN_LABEL] = Vocabulary(values=indices, unknown=next_index)
         next_index += len(LABEL_VALUES)
+
+    def scaling(name: str) -> Scaling:
+        return _fit_scaling(orders.numerical[name][window], description.scale_quantile)
+
     return Preprocessing(
         n_embedding=next_index - 1 + len(description.numerical),
         categorical=vocabularies,
-        numerical={name: _fit_scaling(orders.numerical[name][window]) for name in description.numerical},
-        engineered={name: _fit_scaling(orders.numerical[name][window]) for name in description.engineered},
+        numerical={name: scaling(name) for name in description.numerical},
+        engineered={name: scaling(name) for name in description.engineered},
     )
 
 
@@ -186,11 +190,15 @@ def _fit_vocabulary(
     )
 
 
-def _fit_scaling(values: np.ndarray) -> Scaling:
-    """Map the training window's smallest value to 0 and its largest to 1; a missing one is its median."""
+def _fit_scaling(values: np.ndarray, quantile: float) -> Scaling:
+    """Map the training window's smallest value to 0 and its quantile to 1; a missing one is its median.
+
+    Where the quantile is the smallest value, as in a column of mostly zeros, the largest becomes 1.
+    """
     known = values[~np.isnan(values)]
     if not len(known):
         return Scaling(scale=1.0, min=0.0)
-    low, high = float(known.min()), float(known.max())
+    low, high = float(known.min()), float(np.quantile(known, quantile))
+    high = high if high > low else float(known.max())
     scale = 1.0 / (high - low) if high > low else 1.0
     return Scaling(scale=scale, min=-low * scale, default=float(np.median(known)))
