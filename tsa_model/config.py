@@ -32,9 +32,9 @@ class ModelSettings(Settings):
     emb_tbl_use_bias: bool = True
     """Add a learned bias to each feature token of feature attention."""
     embedding_std: PositiveFloat = 1.0
-    """Standard deviation of the embedding tables' fresh rows; the legacy has 1. A number's token is its row times
-    the number, plus a bias that begins at 0, then normalised: until the bias has grown to the size of the row,
-    the token hardly shows how large the number is. Smaller rows shorten that time."""
+    """Standard deviation of the embedding tables' fresh rows; the legacy has 1. A number's token is its row
+    times the number, plus a bias that begins at 0, then normalised: until the bias has grown to the size of
+    the row, the token hardly shows how large the number is. Smaller rows shorten that time."""
     use_moe: bool = True
     """Mixture of experts instead of a plain feed-forward block."""
     num_experts: PositiveInt = 5

@@ -154,7 +154,7 @@ class DatasetDescription(Settings):
     max_values: PositiveInt = 100_000
     """Largest vocabulary of one categorical feature; more is an error."""
     scale_quantile: float = Field(default=1.0, gt=0.5, le=1)
-    """Numbers are scaled so that this quantile of the training period becomes 1; with 1 it is the largest value.
+    """Numbers are scaled so that this quantile of the training period becomes 1; with 1 the largest does.
     Below 1, a few huge values no longer squeeze all others together near 0: they lie beyond 1 instead."""
     target_positive_rate: float | None = Field(default=None, gt=0, lt=1)
     """Negatives of the training targets are downsampled to this rate; None keeps all."""
