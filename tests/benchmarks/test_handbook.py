@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import json
+import subprocess
 import sys
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+
+from tsa_model.run_config import RunConfig
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -100,3 +105,55 @@ def test_metrics_of_a_perfect_and_of_a_constant_score(protocol):
     constant = protocol.measure(day, customer, label, np.zeros(4))
     assert constant["auc_roc"] == 0.5
     assert constant["average_precision"] == 0.25
+
+
+def transactions(n: int = 6000, n_days: int = 70) -> pd.DataFrame:
+    """Frauds come as amounts above 100; enough of them for a model to be selected on two days."""
+    rng = np.random.default_rng(0)
+    amount = rng.exponential(30, n).round(2)
+    return pd.DataFrame(
+        {
+            "transaction_id": np.arange(n),
+            "tx_datetime": pd.Timestamp("2018-04-01")
+            + pd.to_timedelta(np.sort(rng.integers(0, n_days * 86_400, n)), unit="s"),
+            "customer_id": rng.integers(0, 60, n),
+            "terminal_id": rng.integers(0, 80, n),
+            "tx_amount": amount,
+            "tx_fraud": (amount > 100).astype(int),
+        }
+    )
+
+
+@pytest.mark.slow
+def test_the_command_compares_all_models_on_the_same_folds(tmp_path):
+    pytest.importorskip("lightgbm")
+    transactions().to_parquet(tmp_path / "events.parquet")
+    run = RunConfig.load("handbook").model_dump(mode="json")
+    run["training"] |= {"max_epochs": 1}
+    (tmp_path / "run.yaml").write_text(json.dumps(run))
+    command = [sys.executable, str(BENCHMARKS / "handbook.py"), "--events", str(tmp_path / "events.parquet")]
+    command += ["--first-training-day", "2018-05-19", "--folds", "2", "--json", str(tmp_path / "out.json")]
+    command += ["--config", str(tmp_path / "run.yaml"), "--curves", str(tmp_path / "curves.png")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=BENCHMARKS.parent)
+    assert done.returncode == 0, done.stderr
+    models = json.loads((tmp_path / "out.json").read_text())["models"]
+    assert set(models) == {"tsa_dual", "tsa_single", "lightgbm", "random_forest", "logistic_regression"}
+    for figures in models.values():
+        for metric in ("auc_roc", "average_precision", "card_precision_at_100"):
+            folds = figures[metric]["folds"]
+            assert len(folds) == 2
+            assert figures[metric]["mean"] == pytest.approx(sum(folds) / 2)
+            assert figures[metric]["sd"] == pytest.approx(abs(folds[0] - folds[1]) / 2**0.5)
+    assert models["lightgbm"]["auc_roc"]["mean"] > 0.99
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_folds_outside_the_transactions_are_refused(tmp_path):
+    transactions(300).to_parquet(tmp_path / "events.parquet")
+    command = [sys.executable, str(BENCHMARKS / "handbook.py"), "--events", str(tmp_path / "events.parquet")]
+    command += ["--first-training-day", "2018-05-30", "--folds", "1", "--json", str(tmp_path / "out.json")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=BENCHMARKS.parent)
+    assert done.returncode != 0
+    assert "the fold that trains from 2018-05-30 needs the 21 days from then on" in done.stderr
+    assert not (tmp_path / "out.json").exists()
