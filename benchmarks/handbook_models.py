@@ -69,6 +69,7 @@ def read_transactions(events: str | Path, run: RunConfig, fold: Fold, folder: Pa
     book = {
         "calendar": ("weekend", "night"),
         "categorical": (),
+        "numerical": ("tx_amount",),
         "windows": BOOK_WINDOWS,
         "engineered": ("tx_amount", "weekend", "night", *columns),
     }
