@@ -7,7 +7,7 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from tsa_model.training import train_model
 
 TREES = "lightgbm"
 BASELINES = ("logistic_regression", "random_forest", TREES)
-TSA = {"tsa_dual": "dual", "tsa_single": "single"}
+TSA: dict[str, Literal["single", "dual"]] = {"tsa_dual": "dual", "tsa_single": "single"}
 
 TSA_TRAIN_DAYS = 28
 """TSA's training period, which ends with the book's training week; its last days select the epoch."""
