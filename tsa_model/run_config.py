@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from tsa_model.config import ModelSettings
 from tsa_model.dataset import DatasetDescription, read_description
 from tsa_model.equivalence.config import GateConfig
 from tsa_model.promotion.config import PromotionConfig
 from tsa_model.scoring.config import ScoringConfig
-from tsa_model.settings import Settings
+from tsa_model.settings import Settings, in_words
 from tsa_model.simulate import SimulationConfig
 from tsa_model.training.config import TrainConfig
 from tsa_model.training.train_job import TrainJobConfig
@@ -45,7 +47,10 @@ class RunConfig(Settings):
         """
         if isinstance(source, RunConfig):
             return source
-        return cls.model_validate(source if isinstance(source, dict) else read_description(source))
+        try:
+            return cls.model_validate(source if isinstance(source, dict) else read_description(source))
+        except ValidationError as error:
+            raise ValueError(in_words(error, cls)) from None
 
     def at(self, interval_end: datetime | None) -> RunConfig:
         """The run description for data that end at `interval_end`.

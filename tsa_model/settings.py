@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import difflib
+import typing
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Settings(BaseModel):
@@ -11,3 +15,44 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
     )
+
+
+def in_words(error: ValidationError, model: type[BaseModel]) -> str:
+    """What is wrong with some settings, a line per setting: its place, the value, and what would fit.
+
+    Args:
+        error: what Pydantic found.
+        model: what the settings were read as.
+    """
+    return "\n".join(_line(found, model) for found in error.errors(include_url=False))
+
+
+def _line(found: Any, model: type[BaseModel]) -> str:
+    place = ".".join(str(step) for step in found["loc"])
+    if found["type"] == "missing":
+        return f"{place}: missing"
+    if found["type"] == "extra_forbidden":
+        known = sorted(_section(model, found["loc"][:-1]).model_fields)
+        close = difflib.get_close_matches(str(found["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+        return f"{place}: there is no such setting; {hint}"
+    message = found["msg"].removeprefix("Value error, ")
+    given = found["input"]
+    return f"{place or model.__name__}: {message}" + (
+        "" if isinstance(given, dict) else f" (given: {given!r})"
+    )
+
+
+def _section(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    """The settings class at a path of field names and list places."""
+    for step in path:
+        field = model.model_fields.get(str(step))
+        for each in _classes(field.annotation) if field else ():
+            model = each
+    return model
+
+
+def _classes(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in typing.get_args(annotation) for found in _classes(part)]

@@ -1,0 +1,43 @@
+"""Refused settings are named by their place, with what would fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tsa_model.run_config import RunConfig
+
+
+def demo(**changes: dict[str, Any]) -> dict[str, Any]:
+    content = RunConfig.load("demo").model_dump(mode="json", exclude_unset=True)
+    return content | {section: content.get(section, {}) | values for section, values in changes.items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"training": {"bach_size": 3}},
+            "training.bach_size: there is no such setting; did you mean 'batch_size'",
+        ),
+        ({"simulation": {"zzz": 3}}, "simulation.zzz: there is no such setting; known are .*orders"),
+        ({"model": {"num_heads": 3}}, r"model: num_heads=3 does not divide"),
+        ({"training": {"batch_size": "many"}}, r"training.batch_size: .*integer.* \(given: 'many'\)"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words) as refused:
+        RunConfig.load(demo(**changes))
+    assert "pydantic" not in str(refused.value)
+
+
+def test_every_missing_setting_is_named() -> None:
+    content = demo()
+    del content["dataset"]["label"], content["dataset"]["split"]["test_end"]
+    with pytest.raises(ValueError, match="missing") as refused:
+        RunConfig.load(content)
+    assert set(str(refused.value).splitlines()) == {
+        "dataset.label: missing",
+        "dataset.split.test_end: missing",
+    }
