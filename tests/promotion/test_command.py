@@ -15,6 +15,8 @@ from components.compare_champion import compare_champion
 from tsa_model.promote import main
 from tsa_model.promotion import Registry
 
+pytestmark = pytest.mark.slow
+
 CONTRACTS = ("events", "sequences", "scores")
 
 

@@ -15,6 +15,8 @@ from tsa_model.scoring.model import DATASET_FILE, ScoringModel, write_descriptio
 from tsa_model.scoring.rows import score_rows
 from tsa_model.sequences import SequenceStore
 
+pytestmark = pytest.mark.slow
+
 CONFIG = PromotionConfig(resamples=200)
 
 
