@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from support.batches import tiny_config, tiny_evidence, tiny_network
 from support.small_training import small_run
 
-from tsa_model import ModelConfig
 from tsa_model.checkpoint import read_description, save_model
 from tsa_model.equivalence import EquivalenceError, Verdict
 from tsa_model.equivalence.__main__ import main
@@ -27,6 +26,7 @@ from tsa_model.files import sha256
 from tsa_model.progress import metadata
 from tsa_model.sequences import SequenceStore
 from tsa_model.simulate import simulate_orders
+from tsa_model.training.runner import model_config
 
 IDENTITY = Identity("weights", "store")
 SCHEMA = Path(__file__).parents[2] / "docs" / "verdict.schema.json"
@@ -39,15 +39,7 @@ def stage(tmp_path_factory) -> tuple[Path, Path]:
     run = small_run()
     events = pa.Table.from_pandas(simulate_orders(run.simulation), preserve_index=False)
     store = SequenceStore.build(events, run.dataset, folder / "store")
-    config = ModelConfig(
-        **run.model.model_dump(),
-        n_cat_features=store.n_cat_features,
-        n_num_features=store.n_num_features,
-        n_embedding=store.n_embedding,
-        n_engineered_num_features=store.n_engineered,
-        seq_len=store.seq_len,
-    )
-    save_model(tiny_network(config), folder / "model")
+    save_model(tiny_network(model_config(run, store)), folder / "model")
     return folder / "store", folder / "model"
 
 

@@ -10,7 +10,6 @@ import pytest
 from support.batches import tiny_network
 from support.small_training import small_run
 
-from tsa_model import ModelConfig
 from tsa_model.checkpoint import read_description, save_model
 from tsa_model.export.stage import export_onnx
 from tsa_model.files import write_json
@@ -18,6 +17,7 @@ from tsa_model.run_config import RunConfig
 from tsa_model.scoring import generate_scores
 from tsa_model.sequences import SequenceStore
 from tsa_model.simulate import simulate_orders
+from tsa_model.training.runner import model_config
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
     assert run.simulation is not None
     events = simulate_orders(run.simulation)
     store = SequenceStore.build(events, run.dataset, folder / "store")
-    config = ModelConfig(
-        **run.model.model_dump(),
-        n_cat_features=store.n_cat_features,
-        n_num_features=store.n_num_features,
-        n_embedding=store.n_embedding,
-        n_engineered_num_features=store.n_engineered,
-        seq_len=store.seq_len,
-    )
-    save_model(tiny_network(config), folder / "model")
+    save_model(tiny_network(model_config(run, store)), folder / "model")
     weights = read_description(folder / "model")["weights_sha256"]
     write_json(folder / "verdict.json", {"passed": True, "verdict_id": "v1", "weights_sha256": weights})
     export_onnx(folder / "store", folder / "model", folder / "verdict.json", run, folder / "onnx")
