@@ -21,6 +21,9 @@ from tsa_model.progress import Progress
 
 TESTS = Path(__file__).parents[1]
 START_TINY = """
+import signal
+# A shell starts what it puts into the background, this test run perhaps, deaf to SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from rich.console import Console
 from support.tiny_pipeline import tiny
@@ -123,7 +126,10 @@ def test_nothing_outlives_the_command(tmp_path: Path, ending: signal.Signals) ->
     log = tmp_path / "runs" / "latest" / "logs" / "2-read-words.log"
     stage = _wait_for(lambda: _hanging_process(log))
     command.send_signal(ending)
-    command.wait(30)
+    try:
+        command.wait(30)
+    finally:
+        command.kill()
     assert command.returncode != 0
     _wait_for(lambda: not Path(f"/proc/{stage}").exists() or _is_zombie(stage))
 

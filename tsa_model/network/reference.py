@@ -1,7 +1,7 @@
 """The TSA network as the specification writes it: the plain computation everything else is measured by.
 
 Each function takes the block that owns the parameters (see `blocks.py`) and tensors. `fast.py` has the
-same functions; the two share no helper.
+same functions; the two share no helper but the choice of precision.
 
 Shape letters, here and in the whole package:
     B batch            L orders of a history        T = L + 1 tokens (the dummy token is the last)
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tsa_model.network.precision import computed_in, token_dtype
 from tsa_model.network.trace import SILENT, Trace
 
 if TYPE_CHECKING:
@@ -169,18 +170,20 @@ def order_attention(
     rows_F = numerical_rows(block.n_embedding, block.n_num_features, x_cat_BLF.device)
     cat_BLFD = embedding(x_cat_BLF)
     num_BLFD = embedding(rows_F) * x_num_BLF.unsqueeze(-1)
+    dtype = token_dtype(block, x_cat_BLF.device)
     x_BLE = torch.cat(
         [
-            block.feature_aggregation_cat(cat_BLFD.transpose(-1, -2)).squeeze(-1),
-            block.feature_aggregation_num(num_BLFD.transpose(-1, -2)).squeeze(-1),
+            computed_in(dtype, block.feature_aggregation_cat, cat_BLFD.transpose(-1, -2)).squeeze(-1),
+            computed_in(dtype, block.feature_aggregation_num, num_BLFD.transpose(-1, -2)).squeeze(-1),
         ],
         dim=-1,
     )
-    x_LBE = block.layer_norm_feature(x_BLE.transpose(0, 1))
+    x_LBE = computed_in(dtype, block.layer_norm_feature, x_BLE.transpose(0, 1))
     if block.time_encoder is not None:
         x_LBE = x_LBE + block.time_encoder(time_seq_BL1)
     dummy_1BE = block.dummy_order.expand(x_LBE.shape[1], -1).unsqueeze(0)
-    x_TBE = block.layer_norm(torch.cat([x_LBE, dummy_1BE], dim=0))
+    tokens_TBE = torch.cat([x_LBE, dummy_1BE], dim=0)
+    x_TBE = computed_in(dtype, block.layer_norm, tokens_TBE).to(cat_BLFD.dtype)
     trace.record("tokens", x_TBE)
     time_TB1 = functional.pad(time_seq_BL1, (0, 0, 0, 1)).transpose(0, 1) if block.use_time_seq else None
     for i, layer in enumerate(block.layer_stack):

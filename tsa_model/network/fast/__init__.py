@@ -20,6 +20,7 @@ from tsa_model.network.fast import aggregation, experts, layers
 from tsa_model.network.fast.attention import Scaling, attention_over
 from tsa_model.network.fast.padding import queueing_layers
 from tsa_model.network.fast.pieces import Rows, rows_per_piece, split_by_length, split_rows
+from tsa_model.network.precision import computed_in, token_dtype
 from tsa_model.network.trace import SILENT, Trace
 
 if TYPE_CHECKING:
@@ -83,14 +84,18 @@ def order_attention(
     trace: Trace = SILENT,
 ) -> Tensor:
     """A history → [B, E], or [B, T, E] with `return_seq`; see `reference.order_attention`."""
-    vectors_BLE, blank_BL = _order_vectors(block, x_cat_BLF, x_num_BLF)
-    x_BLE = block.layer_norm_feature(vectors_BLE)
+    dtype = token_dtype(block, x_cat_BLF.device)
+    vectors_BLE, blank_BL = _order_vectors(block, x_cat_BLF, x_num_BLF, dtype)
+    x_BLE = computed_in(dtype, block.layer_norm_feature, vectors_BLE)
     if block.time_encoder is not None:
         x_BLE = x_BLE + block.time_encoder(time_seq_BL1).transpose(0, 1)
     B, L, E = x_BLE.shape
-    x_BTE = block.layer_norm(torch.cat([x_BLE, block.dummy_order.expand(B, 1, E)], dim=1))
+    tokens_BTE = torch.cat([x_BLE, block.dummy_order.expand(B, 1, E)], dim=1)
+    x_BTE = computed_in(dtype, block.layer_norm, tokens_BTE)
+    if dtype is not None:
+        x_BTE = x_BTE.to(block.dummy_order.dtype)
     trace.record("tokens", x_BTE.transpose(0, 1))
-    del vectors_BLE, x_BLE
+    del vectors_BLE, x_BLE, tokens_BTE
 
     *body, last = cast(list[blocks.AttentionLayer], list(block.layer_stack))
     size = rows_per_piece((L + 1) * E, x_BTE)
@@ -147,7 +152,7 @@ def _record_pieces(trace: Trace, name: str, pieces: list[Tensor]) -> None:
 
 
 def _order_vectors(
-    block: blocks.OrderAttentionModule, x_cat_BLF: Tensor, x_num_BLF: Tensor
+    block: blocks.OrderAttentionModule, x_cat_BLF: Tensor, x_num_BLF: Tensor, dtype: torch.dtype | None
 ) -> tuple[Tensor, Tensor]:
     """Aggregate each order's features, [B, L, E]; those without a feature, bool [B, L], are one vector."""
     B, L, _ = x_cat_BLF.shape
@@ -159,8 +164,8 @@ def _order_vectors(
     # One all-padding order rides at the end, its vector is then copied to every other one.
     x_cat = torch.cat([x_cat_nF.index_select(0, filled), x_cat_nF.new_zeros(1, x_cat_nF.shape[1])])
     x_num = torch.cat([x_num_nF.index_select(0, filled), x_num_nF.new_zeros(1, x_num_nF.shape[1])])
-    cat_mD = aggregation.aggregate_categorical(block.feature_aggregation_cat, block.embedding, x_cat)
-    num_mD = aggregation.aggregate_numerical(block.feature_aggregation_num, rows_FD, x_num)
+    cat_mD = aggregation.aggregate_categorical(block.feature_aggregation_cat, block.embedding, x_cat, dtype)
+    num_mD = aggregation.aggregate_numerical(block.feature_aggregation_num, rows_FD, x_num, dtype)
     x_mE = torch.cat([cat_mD, num_mD], dim=1)
     x_nE = x_mE[-1:].expand(B * L, -1).index_copy(0, filled, x_mE[:-1])
     return x_nE.view(B, L, x_nE.shape[1]), empty_n.view(B, L)

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from tsa_model.network import blocks
 from tsa_model.network.fast.autocast import lowered
+from tsa_model.network.precision import computed_in
 
 NEGATIVE_SLOPE = 0.01
 PIECE_ELEMENTS = 1 << 19
@@ -28,19 +29,31 @@ def encoder_parameters(encoder: nn.Sequential) -> list[Tensor]:
     return [p for layer in encoder if isinstance(layer, nn.Linear) for p in (layer.weight, layer.bias)]
 
 
-def aggregate_categorical(block: nn.Module, embedding: nn.Embedding, ids_nF: Tensor) -> Tensor:
-    """Aggregate the embeddings of `ids_nF` [n, Fc] → [n, D]; row 0 of the table is not trained."""
+def aggregate_categorical(
+    block: nn.Module, embedding: nn.Embedding, ids_nF: Tensor, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Aggregate the embeddings of `ids_nF` [n, Fc] → [n, D]; row 0 of the table is not trained.
+
+    With a `dtype`, all layers but the first one are computed in it, and so is the result.
+    """
     if not isinstance(block, blocks.FeatureAggregation):
-        return block(embedding(ids_nF).transpose(1, 2)).squeeze(-1)
+        return computed_in(dtype, block, embedding(ids_nF).transpose(1, 2)).squeeze(-1)
     table, *parameters = lowered(embedding.weight, *encoder_parameters(block.encoder))
+    parameters[1:] = [p if dtype is None else p.to(dtype) for p in parameters[1:]]
     return _AggregateCategorical.apply(table, ids_nF, *parameters)
 
 
-def aggregate_numerical(block: nn.Module, rows_FD: Tensor, x_nF: Tensor) -> Tensor:
-    """Aggregate value × embedding for `x_nF` [n, Fn] and the features' embeddings [Fn, D] → [n, D]."""
+def aggregate_numerical(
+    block: nn.Module, rows_FD: Tensor, x_nF: Tensor, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Aggregate value × embedding for `x_nF` [n, Fn] and the features' embeddings [Fn, D] → [n, D].
+
+    With a `dtype`, all layers but the first one are computed in it, and so is the result.
+    """
     if not isinstance(block, blocks.FeatureAggregation):
-        return block((rows_FD * x_nF[:, :, None]).transpose(1, 2)).squeeze(-1)
+        return computed_in(dtype, block, (rows_FD * x_nF[:, :, None]).transpose(1, 2)).squeeze(-1)
     rows_FD, x_nF, *parameters = lowered(rows_FD, x_nF, *encoder_parameters(block.encoder))
+    parameters[1:] = [p if dtype is None else p.to(dtype) for p in parameters[1:]]
     return _AggregateNumerical.apply(rows_FD, x_nF, *parameters)
 
 
@@ -76,12 +89,12 @@ class _AggregateCategorical(torch.autograd.Function):
     def forward(ctx: Any, table: Tensor, ids_nF: Tensor, *parameters: Tensor) -> Tensor:
         n, F = ids_nF.shape
         D = table.shape[1]
-        out_nD = table.new_empty(n, D)
+        out_nD = parameters[-1].new_empty(n, D)
         step = _piece_length(F, D)
         for start in range(0, n, step):
             ids = ids_nF[start : start + step]
             x = table.index_select(0, ids.t().reshape(-1)).view(F, -1)
-            h = torch.addmm(parameters[1][:, None], parameters[0], x)
+            h = _first_layer(parameters[0], x, parameters[1])
             out_nD[start : start + step] = _forward_tail(h, parameters[2:])[-1].view(-1, D)
         ctx.save_for_backward(table, ids_nF, *parameters)
         return out_nD
@@ -99,12 +112,12 @@ class _AggregateCategorical(torch.autograd.Function):
         for start in range(0, n, step):
             ids = ids_nF[start : start + step].t().reshape(-1)
             x = table.index_select(0, ids).view(F, -1)
-            h = torch.addmm(parameters[1][:, None], parameters[0], x)
-            activations = _forward_tail(h, parameters[2:])
+            activations = _forward_tail(_first_layer(parameters[0], x, parameters[1]), parameters[2:])
             grad = grad_nD[start : start + step].reshape(1, -1)
             grad = _backward_tail(grad, activations, parameters[2:], grads[2:])
-            grads[0].addmm_(grad, x.t())
             grads[1].add_(grad.sum(dim=1))
+            grad = grad.to(x.dtype)
+            grads[0].addmm_(grad, x.t())
             grad_x = (parameters[0].t() @ grad).view(-1, D)
             grad_table += torch.ops.aten.embedding_dense_backward(grad_x, ids, len(table), 0, False)
         return grad_table, None, *grads
@@ -120,11 +133,11 @@ class _AggregateNumerical(torch.autograd.Function):
     def forward(ctx: Any, rows_FD: Tensor, x_nF: Tensor, *parameters: Tensor) -> Tensor:
         n, D = len(x_nF), rows_FD.shape[1]
         product = _numerical_product(parameters[0], rows_FD)
-        out_nD = x_nF.new_empty(n, D)
+        out_nD = parameters[-1].new_empty(n, D)
         step = _piece_length(len(parameters[0]), D)
         for start in range(0, n, step):
             x = x_nF[start : start + step]
-            h = _first_layer(product, x, parameters[1])
+            h = _first_layer(product, x.t(), parameters[1])
             out_nD[start : start + step] = _forward_tail(h, parameters[2:])[-1].view(D, -1).t()
         ctx.save_for_backward(rows_FD, x_nF, *parameters)
         return out_nD
@@ -143,11 +156,11 @@ class _AggregateNumerical(torch.autograd.Function):
         step = _piece_length(len(weight), D)
         for start in range(0, n, step):
             x = x_nF[start : start + step]
-            activations = _forward_tail(_first_layer(product, x, parameters[1]), parameters[2:])
+            activations = _forward_tail(_first_layer(product, x.t(), parameters[1]), parameters[2:])
             grad = grad_nD[start : start + step].t().reshape(1, -1)
             grad = _backward_tail(grad, activations, parameters[2:], grads[2:])
             grads[1].add_(grad.sum(dim=1))
-            grad = grad.reshape(-1, len(x))
+            grad = grad.reshape(-1, len(x)).to(x.dtype)
             grad_product.addmm_(grad, x)
             if grad_x_nF is not None:
                 grad_x_nF[start : start + step] = grad.t() @ product
@@ -157,6 +170,6 @@ class _AggregateNumerical(torch.autograd.Function):
         return grad_rows_FD, grad_x_nF, *grads
 
 
-def _first_layer(product: Tensor, x_nF: Tensor, bias: Tensor) -> Tensor:
-    h = product @ x_nF.t()
-    return h.view(len(bias), -1).add_(bias[:, None])
+def _first_layer(weight: Tensor, x: Tensor, bias: Tensor) -> Tensor:
+    """Return weight @ x + bias as [F1, columns], in the dtype of `bias`: that of all layers after it."""
+    return (weight @ x).view(len(bias), -1).to(bias.dtype).add_(bias[:, None])
