@@ -199,5 +199,5 @@ def test_padding_shared_by_a_piece_is_left_out_and_rows_come_back_in_their_order
 
 
 def test_pieces_are_smaller_where_rows_are_wider():
-    assert rows_per_piece(tiny_config()) == 32
+    assert rows_per_piece(tiny_config()) == 64
     assert rows_per_piece(tiny_config(seq_len=51, n_cat_features=53, dim_embedding_table=128)) == 18

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 24 << 20
 """Size of a piece's widest activation, the embedded features of its orders; found by trying."""
-MIN_ROWS, MAX_ROWS = 8, 32
+MIN_ROWS, MAX_ROWS = 8, 64
 MASK = "key_padding_mask"
 BAND = 12
 """Rows are sorted by the first history's length in steps of this many orders, then by the second's: pieces

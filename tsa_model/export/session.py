@@ -34,7 +34,7 @@ class SessionSettings(Settings):
     intra_op_num_threads: PositiveInt = 1
     """Threads of one operator. Several calls at once use several processors better than one call does."""
     inter_op_num_threads: PositiveInt = 1
-    rows_per_call: PositiveInt = 32
+    rows_per_call: PositiveInt = 64
     """A larger batch is split into calls of this size, whatever the machine, so that scores do not depend
     on how many calls run at once. Rows of similar history length share a call, longest first."""
     calls_at_once: NonNegativeInt = 0
