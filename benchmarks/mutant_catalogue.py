@@ -59,8 +59,9 @@ def _m(name: str, file: str, old: str, new: str, subject: str = "dual", nth: int
 
 
 MASK = 'padding_B1T.masked_fill(key_padding_mask_BT, float("-inf"))'
-NORM = "x_BLE = block.layer_norm_feature(vectors_BLE)"
+NORM = "x_BLE = computed_in(dtype, block.layer_norm_feature, vectors_BLE)"
 NORM_EPS = """norm = block.layer_norm_feature
+    vectors_BLE = vectors_BLE.to(norm.weight.dtype)
     x_BLE = functional.layer_norm(vectors_BLE, norm.normalized_shape, norm.weight, norm.bias, 1e-6)"""
 GATES = "(x_BTE.reshape(-1, E) @ block.gate.w_gating).t()"
 GATES_BF16 = """(

@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from kfp.dsl.base_component import BaseComponent
 from support.kfp_server import KfpServer, serve
 
 import pipeline
 from launcher.connection import VARIABLES
+from launcher.stages import ClusterSettings, Target
 
 TOKEN = "very-secret-token"
 Command = Callable[..., Result]
+
+DEFINED: dict[tuple[str, str], BaseComponent] = {}
+"""Pipelines by settings and target: kfp takes seconds to define one, and many tests use the same."""
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +45,17 @@ def server() -> Iterator[KfpServer]:
 
 
 @pytest.fixture
-def command(server: KfpServer, tmp_path: Path) -> Command:
+def command(server: KfpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run `pipeline.py` against the server; the token must never show."""
+    define = pipeline.define
+
+    def define_once(settings: ClusterSettings, target: Target) -> BaseComponent:
+        key = (settings.model_dump_json(), target)
+        if key not in DEFINED:
+            DEFINED[key] = define(settings, target)
+        return DEFINED[key]
+
+    monkeypatch.setattr(pipeline, "define", define_once)
     (tmp_path / "token").write_text(TOKEN + "\n")
     file = tmp_path / "connection.yaml"
     file.write_text(
