@@ -40,19 +40,20 @@ def atomic_file(target: str | Path) -> Iterator[Path]:
 def atomic_folder(target: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target`; rename it to `target` on success, delete it on error.
 
-    A folder that already lies at `target` is replaced.
+    A folder that already lies at `target` is replaced; at no moment does half of one lie there.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_name(target)
+    temporary, former = _temporary_name(target), _temporary_name(target)
     temporary.mkdir()
     try:
         yield temporary
         if target.exists():
-            shutil.rmtree(target)
+            os.replace(target, former)
         os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
 
 
 def write_json(target: str | Path, content: Any) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -60,6 +64,34 @@ def test_orders_never_seen_are_scored_from_their_histories(scored, tmp_path) -> 
     assert set(table["order_id"]) == set(new["order_id"])
     assert table["label"].isna().all()
     assert not (tmp_path / "out" / "tag_file.csv").exists()  # a tag would have to be made up
+
+
+@pytest.mark.slow
+def test_killed_and_started_again_it_writes_the_same_bytes(scored, events, tmp_path) -> None:
+    command = [
+        *(sys.executable, "-m", "tsa_model.score", "--model", str(scored.scores / "model")),
+        *("--events", str(events), "--orders", "all", "--output"),
+    ]
+    repository = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    subprocess.run([*command, tmp_path / "undisturbed"], check=True, env=environment)
+    for stage in ("reading", "scoring"):
+        output = tmp_path / stage / "scores"
+        process = subprocess.Popen(
+            [*command, output], env=environment, stderr=subprocess.PIPE, text=True, bufsize=1
+        )
+        if stage == "reading":
+            while not any(output.parent.glob(".store-*")):
+                assert process.poll() is None
+        else:
+            assert process.stderr.read(7) == "scoring"
+        process.kill()
+        process.communicate()
+        assert process.returncode == -9
+        assert not output.exists()
+        subprocess.run([*command, output], check=True, env=environment)
+        for name in ("score_file.csv", "scores.parquet", "manifest.json"):
+            assert (output / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes(), name
 
 
 def test_nothing_to_score_is_said(scored, events, tmp_path, capsys) -> None:
