@@ -68,6 +68,22 @@ def test_inspect_shows_gate_attention_and_experts(implementation: str) -> None:
 
 
 @pytest.mark.parametrize("implementation", ["reference", "fast"])
+@pytest.mark.parametrize("policy", ["all", "none", "random", "threshold"])
+def test_a_gate_of_one_leaves_nothing_for_a_second_expert(implementation: str, policy: str) -> None:
+    # exp(-200) is 0 in float32: the second choice then falls on an expert whose gate is 0, or on the first.
+    moe = MixtureOfExperts(2, 3, 4, policy, policy, implementation=implementation)
+    moe = randomised(moe).eval()
+    x_GND = torch.tensor([[[1.0, 0.3], [-1.0, 0.7]]])
+    with torch.no_grad():
+        moe.gate.w_gating.copy_(torch.tensor([[200.0, 0.0, -200.0], [0.0, 0.0, 0.0]]))
+        expected = [
+            torch.relu(x @ moe.experts.w1[i]) @ moe.experts.w2[i]
+            for x, i in zip(x_GND[0], (0, 2), strict=True)
+        ]
+        torch.testing.assert_close(moe(x_GND)[0], torch.stack(expected))
+
+
+@pytest.mark.parametrize("implementation", ["reference", "fast"])
 def test_capacity_takes_first_choices_in_order_and_second_choices_behind_them(implementation: str) -> None:
     # Two experts, every token prefers expert 0 and has expert 1 second: 0 takes the first C tokens, and 1 the
     # first C as second choices; the last tokens lose both.

@@ -86,10 +86,11 @@ def mixture_of_experts(block: blocks.MixtureOfExperts, x_GND: Tensor, trace: Tra
     gates_GNX = torch.softmax(x_GND @ block.gate.w_gating, dim=-1)
     first_GN = gates_GNX.argmax(dim=-1)
     first_GNX = functional.one_hot(first_GN, X).to(gates_GNX)
-    second_GN = (gates_GNX * (1.0 - first_GNX)).argmax(dim=-1)
+    others_GNX = gates_GNX * (1.0 - first_GNX)
+    second_GN = others_GNX.argmax(dim=-1)
     second_GNX = functional.one_hot(second_GN, X).to(gates_GNX)
     g1_GN = (gates_GNX * first_GNX).sum(-1)
-    g2_GN = (gates_GNX * second_GNX).sum(-1)
+    g2_GN = (others_GNX * second_GNX).sum(-1)
     total_GN = g1_GN + g2_GN + 1e-9
     g1_GN, g2_GN = g1_GN / total_GN, g2_GN / total_GN
 

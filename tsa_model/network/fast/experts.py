@@ -102,6 +102,9 @@ def choose(block: blocks.MixtureOfExperts, gates_XBT: Tensor, n_positions: int) 
     device = gates_XBT.device
     expert_2BT = _top2(gates_XBT.detach())
     gate_2BT = gates_XBT.gather(0, expert_2BT)
+    # Where all other gates are 0, the first expert can stand in both places; what is left for it then is 0.
+    repeated_BT = expert_2BT[0] == expert_2BT[1]
+    gate_2BT = torch.stack([gate_2BT[0], gate_2BT[1].masked_fill(repeated_BT, 0.0)])
     gate_2BT = gate_2BT / (gate_2BT.sum(dim=0) + 1e-9)
 
     policy = block.second_policy
