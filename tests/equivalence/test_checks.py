@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from support.batches import tiny_config, tiny_evidence
 
 from tsa_model.equivalence.algebra import check_algebra
@@ -14,11 +16,11 @@ from tsa_model.equivalence.contract import check_contract
 from tsa_model.equivalence.controls import check_controls
 from tsa_model.equivalence.decisions import check_decisions, rank_correlation
 from tsa_model.equivalence.divergence import check_divergence
-from tsa_model.equivalence.dropout import measure_dropout
+from tsa_model.equivalence.dropout import distance, measure_dropout
 from tsa_model.equivalence.evidence import Evidence
 from tsa_model.equivalence.metamorphic import check_metamorphic
 from tsa_model.equivalence.networks import Networks
-from tsa_model.equivalence.rounding import check_rounding
+from tsa_model.equivalence.rounding import N_RUNS, check_rounding, compare_rounding
 from tsa_model.equivalence.training import check_training, compare_gradients
 from tsa_model.network.fast import layers
 from tsa_model.network.networks import DualSequenceNetwork
@@ -86,6 +88,56 @@ def test_rounding_passes_and_rejects_half_precision(evidence):
     assert "error / the reference's" in result.reason
 
 
+@pytest.mark.parametrize(("unlucky_runs", "passes"), [({0}, True), (set(range(N_RUNS + 1)), False)])
+def test_two_rows_far_off_once_are_chance_and_far_off_in_every_run_are_not(evidence, unlucky_runs, passes):
+    truth, own, found = evidence.truth["ensemble"], evidence.rounded["ensemble"], evidence.rounded["ensemble"]
+    wrong = found.clone()
+    wrong[[3, 7]] *= 1 + 1e-4
+    asked = []
+
+    def again(rows):
+        asked.extend(rows.tolist())
+        runs = [(wrong if run in unlucky_runs else found)[rows] for run in range(1, N_RUNS + 1)]
+        return runs, [own[rows]] * N_RUNS
+
+    largest = compare_rounding("ensemble", wrong, own, truth, again=again)[0]
+    assert asked == [3, 7]
+    assert largest.passed == passes
+
+
+def test_rounding_notices_two_wrong_rows(evidence):
+    """Wrong in float32 alone, in the rows with the largest amounts alone."""
+
+    def scale_two_rows(network):
+        def spoil(_, args):
+            x = args[0]
+            is_extreme = (x.abs().amax(1) >= limit)[:, None] if x.dtype == torch.float32 else False
+            return (torch.where(torch.as_tensor(is_extreme), x * (1 + 1e-4), x),)
+
+        network.clf.register_forward_pre_hook(spoil)
+
+    limit = evidence.rounded["ensemble"].abs().amax(1).topk(2).values[-1].item() * (1 - 1e-5)
+    result = check_rounding(spoiled(evidence, scale_two_rows))
+    assert not result.passed
+
+
+def test_rounding_sees_a_block_below_the_noise_of_the_whole(evidence):
+    """An ill-conditioned network's own rounding covers a fault of its last block; alone it shows."""
+    noise = torch.Generator().manual_seed(0)
+    noisy = dataclasses.replace(evidence)
+    for name in ("truth", "rounded"):
+        noisy.__dict__[name] = dict(getattr(evidence, name))
+    for name, x in evidence.rounded.items():
+        noisy.rounded[name] = x + 0.1 * torch.randn(x.shape, generator=noise) * x.abs().max()
+
+    def half(network):
+        network.clf.register_forward_pre_hook(lambda _, args: (args[0].half().to(args[0].dtype),))
+
+    result = check_rounding(spoiled(noisy, half))
+    assert not result.passed
+    assert all("block by block" in m.name and m.where == "clf" for m in result.measurements if not m.passed)
+
+
 def test_divergence_names_the_first_block_and_the_orders(evidence):
     assert check_divergence({"trained weights": evidence}).passed
     name = "feature_attention.layer_stack_feature.1.multi_attn"
@@ -127,6 +179,14 @@ def test_dropout_that_is_left_out_is_noticed(monkeypatch):
     monkeypatch.setattr(layers, "attend_last", without_dropout)
     failed = [m.name for m in measure_dropout(config) if not m.passed]
     assert any("multi_attn" in name for name in failed)
+
+
+def test_a_certain_value_with_another_rounding_is_the_same_value():
+    certain = torch.full((100,), 1.5e-4)  # rounding it to four places would fall to either side
+    assert distance(certain, certain - 1e-6) == 0
+    assert distance(certain, certain - 1e-3) == 1
+    draws = torch.arange(100.0)
+    assert distance(draws, torch.cat([draws[:50], draws[:50]])) == pytest.approx(0.5)
 
 
 def test_metamorphic_relations_hold_and_a_batch_mean_breaks_them(evidence):

@@ -40,6 +40,11 @@ class Call(NamedTuple):
     """Which rows of the batch went through, in the order of the row axis."""
 
     @property
+    def is_innermost(self) -> bool:
+        """Whether no other call is part of this one."""
+        return isinstance(self.block, LEAVES) or not isinstance(self.block, Block)
+
+    @property
     def row_axis(self) -> int:
         """Axis of the output along which the rows lie."""
         batch_first = not isinstance(self.block, Block) or isinstance(self.block, FeatureAggregation)

@@ -130,7 +130,8 @@ def tied_tokens(block: MixtureOfExperts, x_GND: Tensor, dtype: torch.dtype) -> T
     if score_GNX.shape[-1] < 3:
         return torch.zeros(score_GNX.shape[:2], dtype=torch.bool)
     best = score_GNX.topk(3, dim=-1).values
-    scale_GN = score_GNX.abs().amax(-1)
+    # The products' sizes, not the scores': what cancels in a sum still rounds.
+    scale_GN = (x_GND.abs() @ block.gate.w_gating.abs()).amax(-1)
     return best[..., 1] - best[..., 2] <= tolerance.TIE_FLOOR_ULP * tolerance.unit(dtype) * scale_GN
 
 

@@ -74,3 +74,7 @@ GRADIENT_NEGLIGIBLE = 1e-6
 DROPOUT_DISTANCE = 0.16
 """Kolmogorov-Smirnov distance between the outputs of two networks under dropout, 768 draws each. By chance it
 exceeds this once in ten million comparisons; half the rate gives more."""
+
+DROPOUT_ROUNDING = 5e-5
+"""Outputs closer than this count as one value there. Two correct float32 computations of a small network differ
+by some 1e-6 in outputs of order 1; what a draw drops moves them by 0.01 and more."""
