@@ -1,7 +1,7 @@
 """Check 2, block by block: the float32 blocks on the float64 reference's own inputs.
 
-This shows what the outputs of the whole network cannot: an ill-conditioned network's own rounding can be larger
-than a fault in its last block, and a row whose decision rounding can turn is not compared free-running at all.
+This shows what the outputs of the whole network cannot: the rounding of an ill-conditioned network can exceed
+a fault in its last block, and a row whose decision rounding can turn is not compared free-running at all.
 """
 
 from __future__ import annotations

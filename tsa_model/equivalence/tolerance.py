@@ -47,7 +47,7 @@ TIE_FACTOR = 8.0
 the decision's own scores ..."""
 
 TIE_FLOOR_ULP = 16.0
-"""... or below this many units in the last place of the largest of them."""
+"""... or below this many units in the last place of the largest of them, or of what was summed to get them."""
 
 
 def unit(dtype: torch.dtype) -> float:
@@ -76,5 +76,5 @@ DROPOUT_DISTANCE = 0.16
 exceeds this once in ten million comparisons; half the rate gives more."""
 
 DROPOUT_ROUNDING = 5e-5
-"""Outputs closer than this count as one value there. Two correct float32 computations of a small network differ
-by some 1e-6 in outputs of order 1; what a draw drops moves them by 0.01 and more."""
+"""Outputs closer than this count as one value there. Two correct float32 computations of a small network
+differ by some 1e-6 in outputs of order 1; what a draw drops moves them by 0.01 and more."""
