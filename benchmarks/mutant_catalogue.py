@@ -71,6 +71,10 @@ GATES_BF16 = """(
     ).t()"""
 FIRST_QUEUE = "queue_XBT = (first_1BT == expert_X11).cumsum(dim=1, dtype=torch.int32)"
 HEADS = "(y.view(B, T, H, E // H).transpose(1, 2) for y in qkv.chunk(3, dim=-1))"
+FOLDED_ONCE = """folded = None if torch.is_grad_enabled() else block.__dict__.get("_folded")
+    folded = folded or _Folded.of(block)
+    if not torch.is_grad_enabled():
+        block.__dict__["_folded"] = folded"""
 PADDED = "has_card_history_B = n_padded_B != ccid[3].shape[1] - 2"
 GATE = "raw_B2[:, 1] * has_card_history_B], dim=1)"
 
@@ -120,6 +124,13 @@ MUTANTS = [
         "(x_cat_nF == 0).all(dim=1)",
     ),
     _m(
+        "orders without a feature taken for padding",
+        FAST,
+        "blank_BL = blank_BL & key_padding_mask_BT[:, :-1] & (",
+        "blank_BL = blank_BL & (",
+    ),
+    _m("times under the mask forgotten", FAST, " & (time_seq_BL1[..., 0] == 0)", ""),
+    _m(
         "table not shared",
         NETWORKS,
         "self.order_attention_ccid = _order_attention(config, self.embedding,",
@@ -144,6 +155,24 @@ MUTANTS = [
     _m("time unit", ATTENTION, "TIME_SCALE_S = 1e6", "TIME_SCALE_S = 1e3"),
     _m("time factor added", ATTENTION, "torch.addcmul(bias, logits, factor)", "bias + logits + factor"),
     _m("time ignored", FAST, "if block.use_time_seq else None", "if False else None"),
+    _m(
+        "time factor in float32",
+        ATTENTION,
+        "factor = torch.exp((time_BT1 - time_BT1.transpose(1, 2)) / TIME_SCALE_S)",
+        "factor = torch.exp(((time_BT1 - time_BT1.transpose(1, 2)) / TIME_SCALE_S).float()).to(dtype)",
+    ),
+    _m(
+        "times above 9 million seconds capped",
+        FAST,
+        "functional.pad(time_seq_BL1,",
+        "functional.pad(time_seq_BL1.clamp(max=9e6),",
+    ),
+    _m(
+        "card's orders with the customer's times",
+        FAST,
+        "for x in ccid), attn_mask",
+        "for x in (*ccid[:2], cid[2], ccid[3])), attn_mask",
+    ),
     # Attention
     _m("scale dropped", ATTENTION, "(q * (E // H) ** -0.5) @", "q @"),
     _m(
@@ -173,6 +202,13 @@ MUTANTS = [
         ATTENTION,
         "w_key_bias=(b_k @ w_q) * scale",
         "w_key_bias=(b_k @ w_q) * 0",
+        "one_head",
+    ),
+    _m(
+        "folded projections remembered between calls",
+        ATTENTION,
+        "folded = _Folded.of(block)",
+        FOLDED_ONCE,
         "one_head",
     ),
     # Layers
@@ -206,6 +242,12 @@ MUTANTS = [
         BLOCKS,
         "self.layer_norm1 = nn.LayerNorm(dim)",
         "self.layer_norm1 = nn.LayerNorm(dim, eps=1e-6)",
+    ),
+    _m(
+        "last layer's second norm is its first",
+        LAYERS,
+        "layer.layer_norm2(x_BE + layer.dropout2(y_BE))",
+        "layer.layer_norm1(x_BE + layer.dropout2(y_BE))",
     ),
     _m("a layer skipped", FAST, "for i, layer in enumerate(body):", "for i, layer in enumerate(body[1:]):"),
     _m("LeakyReLU slope", AGGREGATION, "NEGATIVE_SLOPE = 0.01", "NEGATIVE_SLOPE = 0.02"),
@@ -264,9 +306,27 @@ MUTANTS = [
         "return self.deterministic_eval and not self.training",
         "return self.deterministic_eval",
     ),
+    _m(
+        "each piece has a queue of its own",
+        EXPERTS,
+        "if block.unlimited:\n        choices",
+        "if True:\n        choices",
+    ),
     # The dual network
     _m("gate columns swapped", FAST, "order_BE = gate_B2[:, :1] *", "order_BE = gate_B2[:, 1:] *"),
     _m("gate renormalised", FAST, GATE, GATE + "\n    gate_B2 = gate_B2 / gate_B2.sum(dim=1, keepdim=True)"),
+    _m(
+        "card gate read before the empty-card rule",
+        FAST,
+        "torch.where(gate_B2[:, 1] > network.gate_threshold)",
+        "torch.where(raw_B2[:, 1] > network.gate_threshold)",
+    ),
+    _m(
+        "customer's gate 1 where there is no card history",
+        FAST,
+        "torch.stack([raw_B2[:, 0], raw",
+        "torch.stack([raw_B2[:, 0].where(has_card_history_B, 1.0), raw",
+    ),
     _m("empty-card rule off by one", FAST, PADDED, PADDED.replace("- 2", "- 1")),
     _m("empty-card rule as an inequality", FAST, PADDED, PADDED.replace("!=", "<")),
     _m("empty-card rule ignored", FAST, "raw_B2[:, 1] * has_card_history_B", "raw_B2[:, 1]"),
@@ -321,6 +381,18 @@ MUTANTS = [
         "torch.cat(attended)",
     ),
     _m("rows cut to the shortest", PIECES, "first_B[index[0]]", "first_B[index[-1]]"),
+    _m(
+        "full histories lose their oldest order",
+        PIECES,
+        "Rows(index, start) for",
+        "Rows(index, max(start, 1)) for",
+    ),
+    _m(
+        "wrong in batches of more than 300",
+        FAST,
+        "network.layer_norm(order_BE)",
+        "network.layer_norm(order_BE) * (1 + 1e-5 * (len(order_BE) > 300))",
+    ),
     # Precision and randomness
     _m(
         "float16 somewhere",
@@ -336,10 +408,23 @@ MUTANTS = [
     ),
     _m("bfloat16 in the gate, in float32 only", EXPERTS, GATES, GATES_BF16),
     _m(
+        "amounts limited to float16's range, in float32 only",
+        FAST,
+        "rows_FD * x_num_BLF[:, -1, :, None]",
+        "rows_FD * (x_num_BLF.clamp(-65504, 65504) if x_num_BLF.dtype == torch.float32 else x_num_BLF)"
+        "[:, -1, :, None]",
+    ),
+    _m(
         "dropout left on",
         ATTENTION,
         "functional.dropout(weights_BHT, block.dropout, block.training)",
         "functional.dropout(weights_BHT, block.dropout, True)",
+    ),
+    _m(
+        "all rows lose the same",
+        ATTENTION,
+        "functional.dropout(weights_BHT, block.dropout, block.training)",
+        "weights_BHT * functional.dropout(torch.ones_like(weights_BHT[:1]), block.dropout, block.training)",
     ),
     _m("dropout left out", LAYERS, "layer.dropout2(y)) for", "y) for"),
     _m(
@@ -361,6 +446,20 @@ MUTANTS = [
         "gate_2BT = gates_XBT.gather(0, expert_2BT)",
         "gate_2BT = gates_XBT.detach().gather(0, expert_2BT)",
     ),
+    _m(
+        "gate's normalisation without gradient",
+        EXPERTS,
+        "gate_2BT / (gate_2BT.sum(dim=0) + 1e-9)",
+        "gate_2BT / (gate_2BT.sum(dim=0).detach() + 1e-9)",
+    ),
+    _m(
+        "bfloat16 in the experts' gradient, in float32 only",
+        EXPERTS,
+        "grad_y = grad_nE.index_select(0, token)",
+        "grad_y = grad_nE.index_select(0, token)\n"
+        "            grad_y = grad_y.bfloat16().float() if grad_y.dtype == torch.float32 else grad_y",
+    ),
+    _m("table's gradient of the last piece alone", AGGREGATION, "grad_table += torch", "grad_table = torch"),
     _m("encoder bias without gradient", AGGREGATION, "grads[2 * i + 1].add_(grad.sum(dim=1))", "pass"),
     _m("padding row trained", AGGREGATION, "len(table), 0, False)", "len(table), -1, False)"),
     _m(
@@ -382,6 +481,19 @@ MUTANTS = [
         LOSSES,
         "alpha: float = 0.25, gamma: float = 2.0",
         "alpha: float = 0.75, gamma: float = 2.0",
+    ),
+    _m(
+        "focal weight without gradient",
+        FUNCTIONAL,
+        "torch.exp(gamma * log_not_p_BC) * log_p_BC",
+        "torch.exp(gamma * log_not_p_BC).detach() * log_p_BC",
+    ),
+    _m("asymmetric weight with gradient", FUNCTIONAL, "if constant_weight:", "if not constant_weight:"),
+    _m(
+        "loss limits the logits",
+        FUNCTIONAL,
+        "log_p_BC, log_not_p_BC = log_probabilities(logits_BC)",
+        "log_p_BC, log_not_p_BC = log_probabilities(logits_BC.clamp(-20, 20))",
     ),
     _m("focal smoothing", FUNCTIONAL, "ONE_HOT_SMOOTHING = 1e-6", "ONE_HOT_SMOOTHING = 0.0"),
     _m("label smoothing", FUNCTIONAL, "(1 - eps) + eps / logits_BC.shape[-1]", "(1 - eps)"),

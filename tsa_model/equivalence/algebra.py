@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.compare import difference
 from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.networks import POLICIES, align, has_capacity, outputs, rows_of
+from tsa_model.equivalence.networks import POLICIES, align, has_capacity, outputs, rows_of, small_pieces
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
 
 TRAINED = "trained weights"
@@ -44,7 +45,8 @@ def check_algebra(evidences: dict[str, Evidence], seed: int = 0) -> CheckResult:
             measurements.append(_measure(title, x, align(expected, x), rows, alarms))
         configured = evidence.networks.shipped.config.moe_second_policy_eval
         policies = {TRAINED: (configured,), PROBE: POLICIES}.get(label, ())
-        measurements += _legacy_evaluation(label, evidence, policies, alarms, seed)
+        with small_pieces() if label == PROBE else nullcontext():
+            measurements += _legacy_evaluation(label, evidence, policies, alarms, seed)
     worst = max(m.value or 0.0 for m in measurements)
     measurements.append(at_least("intermediate tensors compared", n_layers, 1))
     return conclude(

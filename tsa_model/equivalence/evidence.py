@@ -80,6 +80,11 @@ class Evidence:
         """What went into and came out of the float64 reference's blocks on `traced_rows`."""
         return self._calls_and_layers[0]
 
+    def release(self) -> None:
+        """Forget `calls`, the largest part of what is kept; they are computed again when asked for."""
+        for name in ("calls", "_calls_and_layers"):
+            self.__dict__.pop(name, None)
+
     @cached_property
     def _calls_and_layers(self) -> tuple[list[Call], dict[str, Tensor]]:
         return calls_of(self.networks.reference64, self.traced_batch)

@@ -112,7 +112,9 @@ def _cases(config: ModelConfig) -> list[tuple[str, tuple[int, int], Change | Non
         ("unknown categories", (some, some), _categories(lambda config: 0)),
         ("last category", (some, some), _categories(lambda c: c.n_embedding - c.n_num_features)),
         ("last row of the table", (some, some), _categories(lambda config: config.n_embedding + 1)),
+        ("orders without a feature", (some, some), _blank),
         ("garbage under the mask", (some, some), _garbage),
+        ("times under the mask", (some, some), _masked_times),
         ("extreme engineered features", (some, some), _engineered),
     ]
 
@@ -148,6 +150,18 @@ def _categories(index: Callable[[ModelConfig], int]) -> Change:
 
 def _garbage(batch: Batch, row: int, config: ModelConfig) -> None:
     fill_masked(batch, config, torch.arange(n := len(batch["label"])) == row, seed=n)
+
+
+def _blank(batch: Batch, row: int, config: ModelConfig) -> None:
+    """Unknown categories, zeros and one moment: orders that only the mask tells from padding."""
+    for change in (_categories(lambda config: 0), _amounts(0.0), _times(0.0)):
+        change(batch, row, config)
+
+
+def _masked_times(batch: Batch, row: int, config: ModelConfig) -> None:
+    """Padding that holds nothing but a time."""
+    for _, _, time, mask in sequence_names(config):
+        batch[time][row, ~_real(batch, row, mask)] = 0.5 * MAX_TIME_S
 
 
 def _engineered(batch: Batch, row: int, config: ModelConfig) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tsa_model.config import ModelConfig
+from tsa_model.network.fast import aggregation, pieces
 from tsa_model.network.networks import Network
 from tsa_model.network.trace import Trace
 
@@ -76,6 +77,21 @@ def outputs(network: Network, batch: Batch, rows_per_call: int | None = None) ->
     calls = [network(part) for part in chunks(batch, rows_per_call or n_rows(batch))]
     logits, ensemble = (torch.cat(parts) for parts in zip(*calls, strict=True))
     return {"logits": logits, "ensemble": ensemble}
+
+
+SMALL_PIECE_BYTES = 1 << 12
+SMALL_PIECE_ELEMENTS = 1 << 10
+
+
+@contextmanager
+def small_pieces() -> Iterator[None]:
+    """Let the fast computation cut a few rows into several pieces, as it cuts a large batch."""
+    before = pieces.PIECE_BYTES, aggregation.PIECE_ELEMENTS
+    pieces.PIECE_BYTES, aggregation.PIECE_ELEMENTS = SMALL_PIECE_BYTES, SMALL_PIECE_ELEMENTS
+    try:
+        yield
+    finally:
+        pieces.PIECE_BYTES, aggregation.PIECE_ELEMENTS = before
 
 
 POLICIES = ("random", "all", "none", "threshold")

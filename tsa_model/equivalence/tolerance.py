@@ -47,7 +47,7 @@ TIE_FACTOR = 8.0
 the decision's own scores ..."""
 
 TIE_FLOOR_ULP = 16.0
-"""... or below this many units in the last place of the largest of them, or of what was summed to get them."""
+"""... or below this many units in the last place of the largest of them, or of what was summed for them."""
 
 
 def unit(dtype: torch.dtype) -> float:
