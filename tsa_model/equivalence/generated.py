@@ -161,7 +161,9 @@ def _blank(batch: Batch, row: int, config: ModelConfig) -> None:
 def _masked_times(batch: Batch, row: int, config: ModelConfig) -> None:
     """Padding that holds nothing but a time."""
     for _, _, time, mask in sequence_names(config):
-        batch[time][row, ~_real(batch, row, mask)] = 0.5 * MAX_TIME_S
+        is_padding_L = ~_real(batch, row, mask)
+        times_n = torch.linspace(MAX_TIME_S, 0, int(is_padding_L.sum()))
+        batch[time][row, is_padding_L, 0] = times_n.to(batch[time])
 
 
 def _engineered(batch: Batch, row: int, config: ModelConfig) -> None:
