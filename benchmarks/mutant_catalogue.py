@@ -129,7 +129,6 @@ MUTANTS = [
         "blank_BL = blank_BL & key_padding_mask_BT[:, :-1] & (",
         "blank_BL = blank_BL & (",
     ),
-    _m("times under the mask forgotten", FAST, " & (time_seq_BL1[..., 0] == 0)", ""),
     _m(
         "table not shared",
         NETWORKS,

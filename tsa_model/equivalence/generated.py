@@ -114,7 +114,6 @@ def _cases(config: ModelConfig) -> list[tuple[str, tuple[int, int], Change | Non
         ("last row of the table", (some, some), _categories(lambda config: config.n_embedding + 1)),
         ("orders without a feature", (some, some), _blank),
         ("garbage under the mask", (some, some), _garbage),
-        ("times under the mask", (some, some), _masked_times),
         ("extreme engineered features", (some, some), _engineered),
     ]
 
@@ -156,14 +155,6 @@ def _blank(batch: Batch, row: int, config: ModelConfig) -> None:
     """Unknown categories, zeros and one moment: orders that only the mask tells from padding."""
     for change in (_categories(lambda config: 0), _amounts(0.0), _times(0.0)):
         change(batch, row, config)
-
-
-def _masked_times(batch: Batch, row: int, config: ModelConfig) -> None:
-    """Padding that holds nothing but a time."""
-    for _, _, time, mask in sequence_names(config):
-        is_padding_L = ~_real(batch, row, mask)
-        times_n = torch.linspace(MAX_TIME_S, 0, int(is_padding_L.sum()))
-        batch[time][row, is_padding_L, 0] = times_n.to(batch[time])
 
 
 def _engineered(batch: Batch, row: int, config: ModelConfig) -> None:
