@@ -407,13 +407,6 @@ MUTANTS = [
     ),
     _m("bfloat16 in the gate, in float32 only", EXPERTS, GATES, GATES_BF16),
     _m(
-        "amounts limited to float16's range, in float32 only",
-        FAST,
-        "rows_FD * x_num_BLF[:, -1, :, None]",
-        "rows_FD * (x_num_BLF.clamp(-65504, 65504) if x_num_BLF.dtype == torch.float32 else x_num_BLF)"
-        "[:, -1, :, None]",
-    ),
-    _m(
         "dropout left on",
         ATTENTION,
         "functional.dropout(weights_BHT, block.dropout, block.training)",
