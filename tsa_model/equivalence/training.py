@@ -112,8 +112,9 @@ def for_training(network: Network, policy: str | None = None) -> Network:
 
 
 def _batch(evidence: Evidence) -> Batch:
-    every = max(1, len(evidence.traced_rows) // evidence.effort.training_rows)
-    return rows_of(evidence.traced_batch, slice(0, None, every))
+    n = len(evidence.traced_rows)
+    rows = torch.linspace(0, n - 1, min(n, evidence.effort.training_rows)).round().long()
+    return rows_of(evidence.traced_batch, rows)
 
 
 def loss_and_gradients(
