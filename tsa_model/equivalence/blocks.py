@@ -40,9 +40,9 @@ class Call(NamedTuple):
     """Which rows of the batch went through, in the order of the row axis."""
 
     @property
-    def is_innermost(self) -> bool:
-        """Whether no other call is part of this one."""
-        return isinstance(self.block, LEAVES) or not isinstance(self.block, Block)
+    def is_head(self) -> bool:
+        """Whether this is one of the plain networks at the end: classifier, card gate, MLP branch."""
+        return not isinstance(self.block, Block)
 
     @property
     def row_axis(self) -> int:
