@@ -485,7 +485,7 @@ MUTANTS = [
         "loss limits the logits",
         FUNCTIONAL,
         "log_p_BC, log_not_p_BC = log_probabilities(logits_BC)",
-        "log_p_BC, log_not_p_BC = log_probabilities(logits_BC.clamp(-20, 20))",
+        "log_p_BC, log_not_p_BC = log_probabilities(logits_BC.clamp(-4.5, 4.5))",
     ),
     _m("focal smoothing", FUNCTIONAL, "ONE_HOT_SMOOTHING = 1e-6", "ONE_HOT_SMOOTHING = 0.0"),
     _m("label smoothing", FUNCTIONAL, "(1 - eps) + eps / logits_BC.shape[-1]", "(1 - eps)"),
