@@ -46,7 +46,8 @@ def check_algebra(evidences: dict[str, Evidence], seed: int = 0) -> CheckResult:
             measurements.append(_measure(title, x, align(expected, x), rows, alarms))
         configured = evidence.networks.shipped.config.moe_second_policy_eval
         policies = {TRAINED: (configured,), PROBE: POLICIES}.get(label, ())
-        with small_pieces() if label == PROBE else nullcontext():
+        config = evidence.networks.shipped.config
+        with small_pieces(config, N_QUEUEING) if label == PROBE else nullcontext():
             measurements += _legacy_evaluation(label, evidence, policies, alarms, seed)
     worst = max(m.value or 0.0 for m in measurements)
     measurements.append(at_least("intermediate tensors compared", n_layers, 1))

@@ -79,15 +79,17 @@ def outputs(network: Network, batch: Batch, rows_per_call: int | None = None) ->
     return {"logits": logits, "ensemble": ensemble}
 
 
-SMALL_PIECE_BYTES = 1 << 12
-SMALL_PIECE_ELEMENTS = 1 << 10
+N_PIECES = 4
 
 
 @contextmanager
-def small_pieces() -> Iterator[None]:
-    """Let the fast computation cut a few rows into several pieces, as it cuts a large batch."""
+def small_pieces(config: ModelConfig, rows: int) -> Iterator[None]:
+    """Let the fast computation cut a float64 batch of `rows` into some pieces, as it cuts a large batch."""
     before = pieces.PIECE_BYTES, aggregation.PIECE_ELEMENTS
-    pieces.PIECE_BYTES, aggregation.PIECE_ELEMENTS = SMALL_PIECE_BYTES, SMALL_PIECE_ELEMENTS
+    rows_each, D = max(1, rows // N_PIECES), config.dim_embedding_table
+    n_features = min(config.n_cat_features, max(1, config.n_num_features // 2))
+    pieces.PIECE_BYTES = rows_each * (config.seq_len + 1) * 2 * D * 8
+    aggregation.PIECE_ELEMENTS = max(1, rows_each * config.seq_len // 2) * n_features * D
     try:
         yield
     finally:

@@ -18,6 +18,7 @@ from tsa_model.equivalence.networks import (
     Batch,
     as_dtype,
     has_capacity,
+    n_rows,
     outputs,
     rows_of,
     small_pieces,
@@ -53,7 +54,7 @@ def check_training(evidences: dict[str, Evidence], config: TrainConfig, seed: in
     for label in others:
         policies = POLICIES if has_capacity(evidences[label].networks.shipped.config) else (None,)
         for policy in policies:
-            with small_pieces():
+            with small_pieces(evidences[label].networks.shipped.config, n_rows(_batch(evidences[label]))):
                 measurements += compare_gradients(label, evidences[label], config, policy, seed)
     measurements += _trajectory(trained, evidences[trained], config, seed)
     measurements += _float32_gradients(trained, evidences[trained], config)
