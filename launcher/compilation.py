@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
-from kfp import compiler
+from google.protobuf import json_format
 from kfp.dsl.base_component import BaseComponent
 
 from tsa_model.files import atomic_file
@@ -25,16 +24,16 @@ def read_documents(path: str | Path) -> Documents:
 
 
 def compiled_documents(pipeline: BaseComponent, image: str | None = None) -> Documents:
-    """Compile `pipeline` in memory.
+    """Compile `pipeline` as `kfp dsl compile` does, but in memory: there may be no place for a file.
 
     Args:
         pipeline: the decorated pipeline function.
         image: image reference for every stage; None = the components' own.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(pipeline, str(path))
-        documents = read_documents(path)
+    specifications = [pipeline.pipeline_spec]
+    if pipeline.platform_spec.platforms:
+        specifications.append(pipeline.platform_spec)
+    documents: Documents = [json_format.MessageToDict(one) for one in specifications]
     if image is not None:
         for executor in documents[0]["deploymentSpec"]["executors"].values():
             executor["container"]["image"] = image

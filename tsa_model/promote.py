@@ -16,6 +16,14 @@ The model in use (the champion) and the one that may replace it (the challenger)
   rollback   go back to the champion before
   history    every change so far
 """
+COMPARE_EXAMPLE = """
+example, after a run of the pipeline:
+  R=runs/latest/stages
+  python -m tsa_model.promote compare --challenger $R/generate-scores/scores/model --registry champion \\
+      --events $R/validate-events/validated/events.parquet --verdict $R/check-equivalence/verdict \\
+      --contract $R/validate-events/result --contract $R/build-sequences/result \\
+      --contract $R/generate-scores/contract_result
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,8 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: object, words: str, description: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=words, description=description)
+    def command(
+        name: str, run: object, words: str, description: str, example: str = ""
+    ) -> argparse.ArgumentParser:
+        raw = argparse.RawDescriptionHelpFormatter
+        one = commands.add_parser(
+            name, help=words, description=description, epilog=example, formatter_class=raw
+        )
         one.set_defaults(run=run)
         return one
 
@@ -92,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         _compare,
         "score both on the same orders; changes nothing",
         "Exit status: 0 when the challenger may be promoted, 1 when not or when they cannot be compared.",
+        COMPARE_EXAMPLE,
     )
     compare.add_argument(
         "--challenger", required=True, metavar="DIR", help="its model folder (scores/model of a run)"
@@ -102,7 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--events", required=True, metavar="FILE", help="raw orders with the histories")
     compare.add_argument("--verdict", required=True, metavar="FILE", help="the gate's verdict (JSON)")
     compare.add_argument(
-        "--contract", required=True, action="append", metavar="FILE", help="a contract's result (JSON)"
+        "--contract",
+        required=True,
+        action="append",
+        metavar="FILE",
+        help="a contract's result (JSON); three times: of the raw events, the sequences and the scores",
     )
     compare.add_argument(
         "--output", default="comparison.json", metavar="FILE", help="default: comparison.json"

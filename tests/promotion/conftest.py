@@ -34,7 +34,7 @@ class World:
     """Orders, a trained model and an untrained one."""
 
     events: Path
-    contract: Path
+    contracts: list[Path]
     good: Candidate
     bad: Candidate
 
@@ -69,6 +69,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         write_model_folder(model, percentiles, None, folder / f"{name}-model")
         return Candidate(folder / f"{name}-model", verdict)
 
-    contract = folder / "contract.json"
-    contract.write_text(json.dumps({"contract": "raw events", "dataset": "demo", "passed": True}))
-    return World(folder / "events.parquet", contract, candidate("good"), candidate("bad"))
+    contracts = []
+    for subject in ("raw events", "sequences", "scores"):
+        contracts.append(folder / f"{subject} contract.json")
+        contracts[-1].write_text(json.dumps({"contract": subject, "dataset": "demo", "passed": True}))
+    return World(folder / "events.parquet", contracts, candidate("good"), candidate("bad"))

@@ -28,7 +28,7 @@ def compare(world: Any, challenger: Any, registry: Path, output: Path) -> int:
             *("--registry", str(registry)),
             *("--events", str(world.events)),
             *("--verdict", str(challenger.verdict)),
-            *("--contract", str(world.contract)),
+            *(word for path in world.contracts for word in ("--contract", str(path))),
             *("--resamples", "100"),
             *("--output", str(output)),
         ]
@@ -75,6 +75,18 @@ def test_promoting_without_a_comparison_is_refused(
     assert not (tmp_path / "registry").exists()
 
 
+def test_promoting_on_one_contract_is_refused(
+    world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry, found = tmp_path / "registry", tmp_path / "comparison.json"
+    one = type(world)(world.events, world.contracts[:1], world.good, world.bad)
+    assert compare(one, world.good, registry, found) == 1
+    assert "FAILED  contracts: the contract's result of sequences is missing" in capsys.readouterr().out
+    assert promote(world.good, registry, found) == 1
+    assert "scores is missing" in capsys.readouterr().err
+    assert not (registry / "champion.json").exists()
+
+
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
@@ -99,7 +111,10 @@ def run_stage(world: Any, scores: Path, champion: Path | str, promote: bool) -> 
         events=dsl.Artifact(uri=str(world.events)),
         scores=dsl.Artifact(uri=str(scores)),
         verdict=dsl.Artifact(uri=str(world.good.verdict)),
-        **{f"{subject}_contract": dsl.Artifact(uri=str(world.contract)) for subject in CONTRACTS},
+        **{
+            f"{subject}_contract": dsl.Artifact(uri=str(path))
+            for subject, path in zip(CONTRACTS, world.contracts, strict=True)
+        },
         config=small_run().model_dump_json(),
         champion=str(champion),
         promote=promote,
@@ -138,7 +153,7 @@ def test_the_stage_keeps_a_better_champion(world: Any, scores: Path, tmp_path: P
     assert promote(world.good, registry, tmp_path / "c.json") == 0
     shutil.rmtree(scores / "model")
     shutil.copytree(world.bad.model, scores / "model")
-    worse = type(world)(world.events, world.contract, world.bad, world.good)
+    worse = type(world)(world.events, world.contracts, world.bad, world.good)
     outputs = run_stage(worse, scores, registry, promote=True)
     assert outputs["comparison"].metadata["promoted"] is False
     assert "| auc | **no** |" in Path(outputs["report"].path).read_text()

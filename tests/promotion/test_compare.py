@@ -26,7 +26,7 @@ def compare(world: Any, challenger: Any, champion: Any, **changes: Any) -> Compa
         "champion_dir": None if champion is None else champion.model,
         "events": world.events,
         "verdict_path": challenger.verdict,
-        "contract_paths": [world.contract],
+        "contract_paths": world.contracts,
         "config": CONFIG,
     }
     return compare_models(**{**arguments, **changes})
@@ -138,8 +138,8 @@ def test_without_kept_contracts_nothing_is_promoted(
     world: Any, tmp_path: Path, change: dict[str, Any], words: str
 ) -> None:
     contract = tmp_path / "contract.json"
-    contract.write_text(json.dumps(json.loads(world.contract.read_text()) | change))
-    comparison = compare(world, world.good, None, contract_paths=[world.contract, contract])
+    contract.write_text(json.dumps(json.loads(world.contracts[0].read_text()) | change))
+    comparison = compare(world, world.good, None, contract_paths=[*world.contracts, contract])
     assert words in failed(comparison)["contracts"]
 
 
@@ -154,10 +154,20 @@ def test_a_file_that_is_no_contract_result_is_a_failed_contract(
     assert "is not the result of a contract" in failed(comparison)["contracts"]
 
 
-def test_no_contract_at_all_is_a_failed_contract(world: Any) -> None:
-    assert failed(compare(world, world.good, None, contract_paths=[])) == {
-        "contracts": "no result of a contract was given"
+@pytest.mark.parametrize("missing", ["raw events", "sequences", "scores"])
+def test_all_three_contracts_are_needed(world: Any, missing: str) -> None:
+    given = [path for path in world.contracts if missing not in path.name]
+    assert len(given) == 2
+    assert failed(compare(world, world.good, None, contract_paths=given)) == {
+        "contracts": f"the contract's result of {missing} is missing"
     }
+
+
+def test_one_contract_three_times_is_not_three_contracts(world: Any) -> None:
+    found = failed(compare(world, world.good, None, contract_paths=world.contracts[:1] * 3))["contracts"]
+    assert "of sequences is missing" in found
+    assert "of scores is missing" in found
+    assert "raw events" not in found
 
 
 @pytest.mark.parametrize(("share", "rows"), [(1.01, 256), (float("nan"), 256), (0.1, 0)])
@@ -166,7 +176,7 @@ def test_without_parity_nothing_is_promoted(world: Any, tmp_path: Path, share: f
 
     model = ScoringModel.load(world.good.model)
     model.description["parity"] |= {"worst_share_of_tolerance": share, "rows": rows}
-    checks = check_evidence(model, world.good.verdict, [world.contract])
+    checks = check_evidence(model, world.good.verdict, world.contracts)
     assert [check.name for check in checks if not check.passed] == ["parity"]
 
 

@@ -10,6 +10,9 @@ from tsa_model.export.stage import read_verdict
 from tsa_model.promotion.comparison import Check
 from tsa_model.scoring.model import ScoringModel
 
+CONTRACTS = ("raw events", "sequences", "scores")
+"""What must have been kept, as the contracts call themselves."""
+
 
 def check_evidence(
     model: ScoringModel, verdict_path: str | Path, contract_paths: Sequence[str | Path]
@@ -19,7 +22,7 @@ def check_evidence(
     Args:
         model: the challenger.
         verdict_path: the gate's verdict.
-        contract_paths: results of the data contracts, as JSON; at least one.
+        contract_paths: results of the data contracts, as JSON; one of each of `CONTRACTS`.
 
     Returns:
         The checks "gate", "parity" and "contracts".
@@ -47,11 +50,12 @@ def _parity(model: ScoringModel) -> Check:
 
 
 def _contracts(model: ScoringModel, paths: Sequence[str | Path]) -> Check:
-    reasons, failures = [], []
+    found, reasons, failures = set(), [], []
     for path in map(Path, paths):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
             subject, dataset, passed = (result[key] for key in ("contract", "dataset", "passed"))
+            found.add(subject)
         except (OSError, ValueError, KeyError, TypeError) as error:
             failures.append(f"{path} is not the result of a contract ({type(error).__name__}: {error})")
             continue
@@ -60,6 +64,5 @@ def _contracts(model: ScoringModel, paths: Sequence[str | Path]) -> Check:
             failures.append(f"the contract of {subject} is broken, see {path}")
         if dataset != model.dataset.name:
             failures.append(f"{path} is about {dataset!r}, the model was made from {model.dataset.name!r}")
-    if not paths:
-        failures.append("no result of a contract was given")
+    failures += [f"the contract's result of {name} is missing" for name in CONTRACTS if name not in found]
     return Check(name="contracts", passed=not failures, reason="; ".join(failures or reasons))
