@@ -12,12 +12,14 @@ FROM ${BASE}
 RUN useradd --uid 1000 --create-home tsa
 WORKDIR /app
 
-# The packages first: by far the largest layer.
+# The packages first: by far the largest layer. Their own tests, 300 MB, stay out of it.
 ARG PIP_EXTRA_INDEX_URL
 COPY --from=requirements /requirements.txt /tmp/build/
 COPY constraints.txt /tmp/build/
 RUN python -m pip install --no-cache-dir --disable-pip-version-check \
         -c /tmp/build/constraints.txt -r /tmp/build/requirements.txt setuptools \
+    && find "$(python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')" -depth -type d \
+        '(' -name test -o -name tests ')' -exec rm -r {} + \
     && rm -rf /tmp/build
 
 # Then the project: a small layer.

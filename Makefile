@@ -15,7 +15,7 @@ IMAGE ?= localhost/tsa-python:dev
 TEST_ENV := OMP_NUM_THREADS=1
 PYTEST := $(TEST_ENV) $(PY) -m pytest -n logical --maxprocesses 4
 
-.PHONY: help setup run test test-slow check compile image clean
+.PHONY: help setup run test test-slow test-image check compile image clean
 
 help:  ## Show this list
 	@echo "TSA Pipeline. On a bare clone: 'make run', then 'make test'."
@@ -47,7 +47,7 @@ test: $(STAMP)  ## Run the unit tests (some minutes)
 	@$(PYTEST) --cov --cov-report=term $(OPTIONS)
 
 test-slow: $(STAMP)  ## Run the slow tests too: whole local pipeline runs, short trainings
-	@$(PYTEST) -m 'not gpu' $(OPTIONS)
+	@$(PYTEST) -m 'not gpu and not image' $(OPTIONS)
 
 check: $(STAMP)  ## Check format, style and types, and that pipeline.yaml is current
 	$(VENV)/bin/ruff format --check .
@@ -61,6 +61,12 @@ compile: $(STAMP)  ## Write pipeline.yaml, the form a cluster takes
 image:  ## Build the container image every stage runs in: IMAGE=<reference>, ENGINE=docker|podman
 	@[ -n "$(ENGINE)" ] || { echo "Neither docker nor podman was found." >&2; exit 1; }
 	$(ENGINE) build $(BUILD_OPTIONS) -t $(IMAGE) .
+
+test-image: $(STAMP)  ## Build the image and test it, whole runs included; IMAGE=<reference> tests that one
+	@if [ "$(origin IMAGE)" = file ] && [ -n "$(ENGINE)" ] && "$(ENGINE)" info > /dev/null 2>&1; then
+	    $(MAKE) image
+	fi
+	TSA_IMAGE='$(IMAGE)' TSA_ENGINE='$(ENGINE)' $(PY) -m pytest -m image -rs tests/image $(OPTIONS)
 
 clean:  ## Delete everything that was made here, .venv and runs included
 	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
