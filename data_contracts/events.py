@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from data_contracts import casting
 from data_contracts.columns import Column, event_columns
 from data_contracts.drift import check_drift, measure_features, measure_periods
+from data_contracts.fetching import local_copy
 from data_contracts.findings import Example, Finding, merge
 from data_contracts.parts import check_part
 from data_contracts.sources import Source, open_sources
@@ -52,7 +53,8 @@ def validate_events(
     The report and the result are written whatever the verdict; the events only when the contract holds.
 
     Args:
-        events: CSV, gzipped CSV or Parquet file, or a folder of them; empty = simulate (`run.simulation`).
+        events: CSV, gzipped CSV or Parquet file, or a folder of them, here or in an object store
+            (s3://bucket/orders); empty = simulate (`run.simulation`).
         run: the run description.
         events_path: Parquet file to write: ids int64 or text, order time as timestamp (µs, UTC), label
             int8 or null, categories text, numbers float64; input order is kept.
@@ -74,7 +76,8 @@ def validate_events(
         RowsAside(run.dataset, Path(quarantine_path or f"{result_path}.quarantine.csv")) as aside,
     ):
         try:
-            _read(open_sources(events, run), run.dataset, reading, temporary, aside)
+            with local_copy(events, temporary.parent) as path:
+                _read(open_sources(path, run), run.dataset, reading, temporary, aside)
         except BadEvents as error:
             reading.about_input.append(Finding("the events can be read", detail=str(error)))
         findings = _judge(reading, run.dataset)

@@ -69,7 +69,7 @@ class Cluster:
             )
 
         body = {"display_name": name} | ({"namespace": self._namespace} if self._namespace else {})
-        found = find() or self._api.create(find, "/experiments", json=body)
+        found = self._found_or_made(find, "/experiments", body)
         if found.get("storage_state") == "ARCHIVED":
             raise ApiError(f"experiment {name!r} is archived: restore it, or name another with --experiment")
         return str(found["experiment_id"])
@@ -162,9 +162,19 @@ class Cluster:
                 return None
 
         body = {"name": name, "display_name": name, "description": info.get("description", "")}
-        return find() or self._api.create(
-            find, "/pipelines", json=body | {k: v for k, v in query.items() if v}
-        )
+        return self._found_or_made(find, "/pipelines", body | {k: v for k, v in query.items() if v})
+
+    def _found_or_made(self, find: Callable[[], Json | None], path: str, body: Json) -> Json:
+        """What `find` finds, else a new one; also when somebody else makes it at the same moment."""
+        found = find()
+        if found is not None:
+            return found
+        try:
+            return self._api.create(find, path, json=body)
+        except ApiError as error:
+            if error.status != DUPLICATE or (found := find()) is None:
+                raise
+            return found
 
     def _what_to_run(self, version: Json, experiment_id: str, arguments: Json) -> Json:
         body: Json = {

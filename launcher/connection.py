@@ -170,4 +170,4 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConnectionProblem(f"connection file {path} is not valid YAML") from None
     if not isinstance(content, dict):
         raise ConnectionProblem(f"connection file {path} is not a mapping of settings")
-    return content
+    return {name: value for name, value in content.items() if value is not None}  # "namespace:" is not set

@@ -53,6 +53,13 @@ def test_addresses_are_tidied(given: str, used: str) -> None:
     assert Connection(host=given).host == used
 
 
+def test_a_setting_without_a_value_is_not_set(tmp_path: Path) -> None:
+    file = tmp_path / "connection.yaml"
+    file.write_text("host: kubeflow.example\nnamespace:\ntoken:\n")
+    connection = Connection.find({}, file, {})
+    assert (connection.namespace, connection.bearer()) == ("", "")
+
+
 def test_links_lead_to_where_people_look() -> None:
     assert Connection(**HOST).run_link("7") == "https://kfp.example/#/runs/details/7"
     assert Connection(**HOST, ui_host="ui.example/pipeline").schedule_link("7") == (

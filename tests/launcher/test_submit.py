@@ -115,6 +115,22 @@ def test_an_answer_5xx_is_tried_again_and_nothing_is_made_twice(
     )
 
 
+@pytest.mark.parametrize("path", ["/pipelines", "/experiments"])
+def test_what_somebody_else_makes_at_the_same_moment_is_used(server: KfpServer, command, path: str) -> None:
+    server.faults = [Fault(409, path=path, end=True, method="POST", done=True)]  # there, but not by this one
+    result = command("submit")
+    assert result.exit_code == 0, result.output
+    assert server.faults == []
+    assert (len(server.pipelines), len(server.experiments), len(server.runs)) == (1, 1, 1)
+
+
+def test_a_conflict_without_a_cause_is_told(server: KfpServer, command) -> None:
+    server.faults = [Fault(409, path="/pipelines", end=True, method="POST")]
+    result = command("submit")
+    assert result.exit_code == 1
+    assert "refuses POST /pipelines (409: out of order)" in result.output
+
+
 def test_runs_of_the_same_name_are_not_mixed_up(server: KfpServer, command) -> None:
     command("submit", "--run-name", "mine")
     for done in (False, True):

@@ -1,0 +1,43 @@
+"""Raw events from an object store, as a local copy that is gone afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+from pyarrow.fs import FileSystem, FileType, copy_files
+
+from tsa_model.sequences.reading import BadEvents
+
+
+@contextmanager
+def local_copy(events: str, folder: Path) -> Iterator[str]:
+    """Give a path on this machine for events that may lie elsewhere.
+
+    Credentials and the store's address come from where its own tools take them, for S3 from
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ..., or from the pod's service account.
+
+    Args:
+        events: a path, or a location with a scheme: s3://, gs://, abfs://, file://.
+        folder: where the copy lies while the context lasts.
+
+    Raises:
+        BadEvents: the location cannot be read.
+    """
+    if "://" not in events:
+        yield events
+        return
+    name = events.partition("?")[0].rstrip("/").rpartition("/")[2]
+    with TemporaryDirectory(dir=folder, prefix=".fetched-") as scratch:
+        copy = Path(scratch) / name
+        try:
+            store, place = FileSystem.from_uri(events)
+            if store.get_file_info(place).type == FileType.Directory:
+                copy.mkdir()
+            copy_files(place, str(copy), source_filesystem=store)
+        except (pa.ArrowException, OSError) as error:
+            raise BadEvents(f"{events} cannot be read: {error}") from error
+        yield str(copy)
