@@ -17,8 +17,8 @@ from tsa_model.sequences.reading import BadEvents
 def local_copy(events: str, folder: Path) -> Iterator[str]:
     """Give a path on this machine for events that may lie elsewhere.
 
-    Credentials and the store's address come from where its own tools take them, for S3 from
-    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ..., or from the pod's service account.
+    Credentials and the store's address come from the environment, for S3 AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY, AWS_REGION, and AWS_ENDPOINT_URL where it is not Amazon's.
 
     Args:
         events: a path, or a location with a scheme: s3://, gs://, abfs://, file://.

@@ -9,4 +9,5 @@ python pipeline.py schedule create \
     --events s3://bucket/orders \
     --image registry.example/tsa-python@sha256:0000000000000000000000000000000000000000000000000000000000000000 \
     --stages deploy/stages.example.yaml \
-    --service-account tsa-pipeline
+    --service-account tsa-pipeline \
+    --champion /champion

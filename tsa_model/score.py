@@ -26,6 +26,13 @@ same customers and cards, with the columns the model was made from (null label =
 Writes into the output folder: score_file.csv (one score a line, no header), tag_file.csv (labels, when all
 are known), scores.parquet (order id, time, score, percentile, probability, label, provenance), manifest.json.
 """
+EXAMPLES = """
+examples, after a run of the pipeline:
+  python -m tsa_model.score --model runs/latest/stages/generate-scores/scores/model \\
+      --events runs/latest/stages/validate-events/validated/events.parquet
+  python -m tsa_model.score --model runs/latest/stages/generate-scores/scores/model \\
+      --events orders.parquet --orders all --since 2025-05-01 --output today
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tsa_model.score",
         description=DESCRIPTION,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", required=True, metavar="DIR", help="model folder (scores/model of a run)")

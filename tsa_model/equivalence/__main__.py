@@ -14,8 +14,9 @@ from tsa_model.equivalence.results import EquivalenceError, Verdict
 
 DESCRIPTION = "Prove that a TSA model, as it will be exported, computes what the reference computes."
 EXAMPLES = """
-examples:
-  python -m tsa_model.equivalence check --store runs/store --model runs/model
+examples, the first after a run of the pipeline:
+  python -m tsa_model.equivalence check --store runs/latest/stages/build-sequences/store \\
+      --model runs/latest/stages/train-model/model
   python -m tsa_model.equivalence capture --legacy my_package.models:load --config model.yaml --out baseline
   python -m tsa_model.equivalence schema
 """
