@@ -18,7 +18,7 @@ from pydantic import (
     ValidationError,
 )
 
-from tsa_model.settings import Settings
+from tsa_model.settings import Settings, load_yaml
 
 TOKEN_VOLUME = Path("/var/run/secrets/kubeflow/pipelines/token")
 """Where Kubeflow mounts a pod's token for its own API."""
@@ -163,7 +163,7 @@ def _without_values(error: ValidationError) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConnectionProblem(f"connection file {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError):

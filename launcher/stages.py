@@ -11,7 +11,7 @@ from kfp import kubernetes
 from kfp.dsl.pipeline_task import PipelineTask
 from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
-from tsa_model.settings import Settings
+from tsa_model.settings import Settings, load_yaml
 
 Target = Literal["kubeflow", "vertex"]
 
@@ -262,7 +262,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from tsa_model.run_config import RunConfig
+from tsa_model.settings import load_yaml
 
 
 def demo(**changes: dict[str, Any]) -> dict[str, Any]:
@@ -41,3 +43,15 @@ def test_every_missing_setting_is_named() -> None:
         "dataset.label: missing",
         "dataset.split.test_end: missing",
     }
+
+
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3\n", "b: {a: 1, a: 1}", '{"a": 1, "a": 2}'])
+def test_a_section_that_stands_twice_is_refused(text: str) -> None:
+    with pytest.raises(yaml.YAMLError, match="'a' stands twice"):
+        load_yaml(text)
+    with pytest.raises(ValueError, match="'a' stands twice"):
+        RunConfig.load(text + "\n")
+
+
+def test_an_anchor_may_be_overridden() -> None:
+    assert load_yaml("x: &x {a: 1, b: 2}\ny: {<<: *x, a: 3}")["y"] == {"a": 3, "b": 2}

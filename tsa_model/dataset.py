@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from tsa_model.settings import Settings
+from tsa_model.settings import Settings, load_yaml
 
 PERIODS = ("train", "vali", "cali", "test")
 KNOWN_LABEL = "known_label"
@@ -271,7 +271,7 @@ def read_description(source: str | Path) -> dict[str, Any]:
             )
         origin, text = str(path), path.read_text(encoding="utf-8")
     try:
-        content = yaml.safe_load(text)
+        content = load_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{origin} is not valid YAML: {error}") from error
     if not isinstance(content, dict):

@@ -64,9 +64,7 @@ def test_events_of_a_store_are_those_of_a_file(
     assert not list(outputs.folder.glob(".fetched*"))
 
 
-def test_what_a_store_does_not_have_stops_the_run(
-    run: RunConfig, outputs, bucket: dict[str, bytes]
-) -> None:
+def test_what_a_store_does_not_have_stops_the_run(run: RunConfig, outputs, bucket: dict[str, bytes]) -> None:
     with pytest.raises(ContractViolation, match="s3://bucket/none cannot be read"):
         validate_events("s3://bucket/none", run, outputs.events, outputs.report, outputs.result)
     assert not outputs.events.exists()
@@ -79,7 +77,7 @@ def test_a_store_that_refuses_the_key_is_named(
     bucket["orders.csv"] = b"order\n1\n"
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another-key")
     with (
-        pytest.raises(BadEvents, match="s3://bucket/orders.csv cannot be read"),
+        pytest.raises(BadEvents, match=r"s3://bucket/orders\.csv cannot be read"),
         local_copy("s3://bucket/orders.csv", tmp_path),
     ):
         pass
@@ -98,7 +96,7 @@ def test_a_path_is_left_alone_and_a_file_location_read(tmp_path: Path) -> None:
 
 def test_an_unknown_scheme_is_named(tmp_path: Path) -> None:
     with (
-        pytest.raises(BadEvents, match="nope://bucket/orders cannot be read: .*nope"),
+        pytest.raises(BadEvents, match=r"nope://bucket/orders cannot be read: .*nope"),
         local_copy("nope://bucket/orders", tmp_path),
     ):
         pass

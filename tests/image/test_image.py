@@ -20,8 +20,8 @@ LOOK_AROUND = """
 import importlib.metadata, json, os, shutil, sysconfig
 from pathlib import Path
 packages = Path(sysconfig.get_path("platlib"))
-compilers = [name for name in ("cc", "gcc", "g++", "clang", "ld", "as", "make", "cmake") if shutil.which(name)]
-found = {"compilers": compilers, "caches": [], "tests": [], "writable": []}
+compilers = ("cc", "gcc", "g++", "clang", "ld", "as", "make", "cmake")
+found = {"compilers": [name for name in compilers if shutil.which(name)], "caches": [], "tests": [], "writable": []}
 for place, folders, files in os.walk("/"):
     folders[:] = [name for name in folders if not os.path.ismount(os.path.join(place, name))]
     here = Path(place)
@@ -108,7 +108,11 @@ def test_a_stage_starts_as_a_cluster_starts_it(engine: Any, volume: str) -> None
     types = documents[0]["components"]["comp-validate-events"]["outputDefinitions"]["artifacts"]
     request = {
         "inputs": {
-            "parameterValues": {"events": "", "config": small_run().model_dump_json(), "data_interval_end": ""}
+            "parameterValues": {
+                "events": "",
+                "config": small_run().model_dump_json(),
+                "data_interval_end": "",
+            }
         },
         "outputs": {
             "parameters": {"Output": {"outputFile": "/tmp/out/Output"}},
