@@ -8,7 +8,8 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-ENGINE ?= $(shell command -v docker || command -v podman)
+# The first that answers; asked only where it is needed.
+ENGINE ?= $(shell for name in docker podman; do "$$name" info > /dev/null 2>&1 && echo "$$name" && break; done)
 IMAGE ?= localhost/tsa-python:dev
 
 # A single thread per test process: the networks of the tests are too small to gain from more.
@@ -59,14 +60,13 @@ compile: $(STAMP)  ## Write pipeline.yaml, the form a cluster takes
 	@$(PY) pipeline.py compile
 
 image:  ## Build the container image every stage runs in: IMAGE=<reference>, ENGINE=docker|podman
-	@[ -n "$(ENGINE)" ] || { echo "Neither docker nor podman was found." >&2; exit 1; }
+	@[ -n "$(ENGINE)" ] || { echo "Neither docker nor podman answers." >&2; exit 1; }
 	$(ENGINE) build $(BUILD_OPTIONS) -t $(IMAGE) .
 
 test-image: $(STAMP)  ## Build the image and test it, whole runs included; IMAGE=<reference> tests that one
-	@if [ "$(origin IMAGE)" = file ] && [ -n "$(ENGINE)" ] && "$(ENGINE)" info > /dev/null 2>&1; then
-	    $(MAKE) image
-	fi
-	TSA_IMAGE='$(IMAGE)' TSA_ENGINE='$(ENGINE)' $(PY) -m pytest -m image -rs tests/image $(OPTIONS)
+	@engine='$(ENGINE)'
+	if [ "$(origin IMAGE)" = file ] && [ -n "$$engine" ]; then $(MAKE) image ENGINE="$$engine"; fi
+	TSA_IMAGE='$(IMAGE)' TSA_ENGINE="$$engine" $(PY) -m pytest -m image -rs tests/image $(OPTIONS)
 
 clean:  ## Delete everything that was made here, .venv and runs included
 	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
