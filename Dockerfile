@@ -33,6 +33,7 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --no-deps -
 ENV HOME=/tmp \
     GOMP_SPINCOUNT=20000 \
     GX_ANALYTICS_ENABLED=false \
+    ORT_DISABLE_TELEMETRY=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 USER 1000:1000

@@ -57,6 +57,7 @@ print(json.dumps({
     "in range": bool(scores["score"].between(0, 1).all()),
     "passed": {place: json.loads((stages / place).read_text())["passed"] for place in places},
     "left over": sorted(path.name for path in Path("/tmp").iterdir()),
+    "cached": sorted(path.name for path in Path("/tmp/.cache").glob("*")),
 }))
 """
 
@@ -145,6 +146,7 @@ def test_the_whole_demo_runs_with_one_place_to_write(engine: Any, volume: str) -
     assert found["in range"]
     assert set(found["passed"].values()) == {True}
     assert set(found["left over"]) <= {"runs", ".cache", ".config"}, "something was written beside the run"
+    assert set(found["cached"]) <= {"matplotlib", "fontconfig"}, "who else keeps something?"
 
 
 def test_a_failed_stage_fails_the_container(engine: Any, volume: str) -> None:

@@ -60,6 +60,7 @@ class ScoringSession:
     """
 
     def __init__(self, path: str | Path, settings: SessionSettings) -> None:
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read at import; it would send usage data to its maker
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
