@@ -68,7 +68,13 @@ def validate_scores(
     findings = merge(findings)
     bad_rows = max((finding.bad_rows for finding in findings), default=0)
     table = {"title": "Scores", "columns": SUMMARY, "rows": summary}
-    facts = {"dataset": run.dataset.name, "rows": rows, "bad_rows": bad_rows, "tables": [table]}
+    facts = {
+        "dataset": run.dataset.name,
+        "store_sha256": store.digest,
+        "rows": rows,
+        "bad_rows": bad_rows,
+        "tables": [table],
+    }
     result = conclude("scores", str(scores_dir), facts, findings, report_path, result_path)
     checks = len(result["findings"])
     return {"rows": rows, "checks": checks, "summary": f"{rows:,} scores keep {checks} rules"}

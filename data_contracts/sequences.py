@@ -52,6 +52,7 @@ def validate_sequences(
     rows = len(frame)
     facts = {
         "dataset": run.dataset.name,
+        "store_sha256": store.digest,
         "rows": rows,
         "bad_rows": _bad_rows(findings),
         "tables": [_summary(frame)] if rows else [],

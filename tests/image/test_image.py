@@ -21,7 +21,8 @@ import importlib.metadata, json, os, shutil, sysconfig
 from pathlib import Path
 packages = Path(sysconfig.get_path("platlib"))
 compilers = ("cc", "gcc", "g++", "clang", "ld", "as", "make", "cmake")
-found = {"compilers": [name for name in compilers if shutil.which(name)], "caches": [], "tests": [], "writable": []}
+found = {name: [] for name in ("caches", "tests", "writable")}
+found["compilers"] = [name for name in compilers if shutil.which(name)]
 for place, folders, files in os.walk("/"):
     folders[:] = [name for name in folders if not os.path.ismount(os.path.join(place, name))]
     here = Path(place)

@@ -70,7 +70,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         return Candidate(folder / f"{name}-model", verdict)
 
     contracts = []
+    store = SequenceStore.open(folder / "store").digest
     for subject in ("raw events", "sequences", "scores"):
         contracts.append(folder / f"{subject} contract.json")
-        contracts[-1].write_text(json.dumps({"contract": subject, "dataset": "demo", "passed": True}))
+        about = {} if subject == "raw events" else {"store_sha256": store}
+        result = {"contract": subject, "dataset": "demo", "passed": True, **about}
+        contracts[-1].write_text(json.dumps(result))
     return World(folder / "events.parquet", contracts, candidate("good"), candidate("bad"))

@@ -163,6 +163,19 @@ def test_all_three_contracts_are_needed(world: Any, missing: str) -> None:
     }
 
 
+@pytest.mark.parametrize("subject", ["sequences", "scores"])
+@pytest.mark.parametrize("store", ["another", None])
+def test_a_contract_of_another_run_is_refused(
+    world: Any, tmp_path: Path, subject: str, store: str | None
+) -> None:
+    (path,) = (path for path in world.contracts if subject in path.name)
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(json.loads(path.read_text()) | {"store_sha256": store}))
+    given = [*(one for one in world.contracts if one != path), other]
+    reason = failed(compare(world, world.good, None, contract_paths=given))["contracts"]
+    assert f"{other} is about the sequence store {store}, the model was made from" in reason
+
+
 def test_one_contract_three_times_is_not_three_contracts(world: Any) -> None:
     found = failed(compare(world, world.good, None, contract_paths=world.contracts[:1] * 3))["contracts"]
     assert "of sequences is missing" in found

@@ -12,6 +12,8 @@ from tsa_model.scoring.model import ScoringModel
 
 CONTRACTS = ("raw events", "sequences", "scores")
 """What must have been kept, as the contracts call themselves."""
+WITHOUT_STORE = "raw events"
+"""This contract comes before there is a sequence store, so its result names the data set only."""
 
 
 def check_evidence(
@@ -64,5 +66,8 @@ def _contracts(model: ScoringModel, paths: Sequence[str | Path]) -> Check:
             failures.append(f"the contract of {subject} is broken, see {path}")
         if dataset != model.dataset.name:
             failures.append(f"{path} is about {dataset!r}, the model was made from {model.dataset.name!r}")
+        store, expected = result.get("store_sha256"), model.description["store_sha256"]
+        if subject != WITHOUT_STORE and store != expected:
+            failures.append(f"{path} is about the sequence store {store}, the model was made from {expected}")
     failures += [f"the contract's result of {name} is missing" for name in CONTRACTS if name not in found]
     return Check(name="contracts", passed=not failures, reason="; ".join(failures or reasons))
