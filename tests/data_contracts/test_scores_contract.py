@@ -130,6 +130,7 @@ def test_written_scores_keep_the_contract(scored: Path, run: RunConfig) -> None:
     assert validate(scored, run)["rows"] == sum(len(store.targets(period)) for period in FOLDERS)
     content = json.loads((scored / "result.json").read_text())
     assert content["passed"] is True
+    assert content["store_sha256"] == store.digest
     rates = [row[2] for row in content["tables"][0]["rows"]]
     assert rates == [f"{store.labels(period).mean():.2%}" for period in FOLDERS]
 

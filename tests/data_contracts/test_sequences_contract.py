@@ -133,6 +133,7 @@ def test_a_built_store_keeps_the_contract(events: pd.DataFrame, run: RunConfig, 
         "none at all",
     ]
     store = SequenceStore.open(tmp_path / "store")
+    assert content["store_sha256"] == store.digest
     batch = store.batch(store.order_ids("test"))
     earlier = 50 - batch["key_padding_mask_ccid"].sum(dim=1).numpy()
     assert table["rows"][3][5:] == [f"{earlier.mean():.1f}", f"{(earlier == 0).mean():.1%}"]
