@@ -12,6 +12,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -62,19 +63,20 @@ def benchmark_bytes(store: SequenceStore) -> None:
 
 def benchmark_batches(store: SequenceStore, rounds: int) -> None:
     rows = np.random.default_rng(0).choice(store.targets("train"), 4 * BATCH, replace=False)
-    dense = PerRowDataset(store.batch_rows(rows))
-    loader = DataLoader(dense, batch_size=BATCH, shuffle=True)
+    whole = store.batch_rows(rows)
 
     def ours() -> None:
         for first in range(0, len(rows), BATCH):
             store.batch_rows(rows[first : first + BATCH])
 
-    def per_row() -> None:
-        for _ in loader:
-            pass
-
-    fast, slow = alternate(ours, per_row, rounds, time.perf_counter)
-    report("batches", "samples/s", len(rows), fast, slow, f"a per-row dataset, B = {BATCH}, both sequences")
+    for dataset, kind in ((DenseDataset(whole), "padded arrays"), (RaggedDataset(whole), "ragged arrays")):
+        in_order = next(iter(DataLoader(dataset, batch_size=len(rows))))
+        for name, tensor in whole.items():
+            torch.testing.assert_close(in_order[name], tensor, rtol=0, atol=0)
+        loader = DataLoader(dataset, batch_size=BATCH, shuffle=True)
+        fast, slow = alternate(ours, partial(deque, loader, maxlen=0), rounds, time.perf_counter)
+        against = f"a dataset of single orders from {kind} and its loader, B = {BATCH}, both sequences"
+        report("batches", "samples/s", len(rows), fast, slow, against)
 
 
 def benchmark_wide(n: int, rounds: int) -> None:
@@ -119,17 +121,17 @@ def report(what: str, unit: str, n: int, fast: float, slow: float, against: str)
     print(f"{what:<10} {n / fast:,.0f} {unit} against {n / slow:,.0f} of {against}: {ratio:.1f} times")
 
 
-class PerRowDataset(Dataset):
-    """Dense arrays in memory, indexed order by order and collated afterwards, as the legacy does."""
+class DenseDataset(Dataset):
+    """Orders one by one from padded arrays, as the legacy keeps them: time and not_padded as last columns."""
 
     def __init__(self, batch: dict[str, torch.Tensor]) -> None:
         self.y = batch["label"].numpy()
-        self.cat, self.num = {}, {}
+        self.x_seq_cat, self.x_seq_num = {}, {}
         for key in ("cid", "ccid"):
-            flag = ~batch[f"key_padding_mask_{key}"][:, :-1, None]
-            parts = (batch[f"x_seq_num_{key}"], batch[f"time_seq_{key}"], flag)
-            self.cat[key] = batch[f"x_seq_cat_{key}"].numpy()
-            self.num[key] = torch.cat(parts, dim=2).double().numpy()
+            not_padded = ~batch[f"key_padding_mask_{key}"][:, :-1, None]
+            parts = (batch[f"x_seq_num_{key}"], batch[f"time_seq_{key}"], not_padded)
+            self.x_seq_cat[key] = batch[f"x_seq_cat_{key}"].numpy()
+            self.x_seq_num[key] = torch.cat(parts, dim=2).double().numpy()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -137,12 +139,51 @@ class PerRowDataset(Dataset):
     def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
         sample = {"label": torch.tensor(self.y[row])}
         for key in ("cid", "ccid"):
-            num = self.num[key][row]
-            mask = torch.cat([torch.from_numpy(num[:, -1] == 0), torch.zeros(1, dtype=torch.bool)])
+            num = self.x_seq_num[key][row]
+            is_padding = torch.from_numpy(num[:, -1] == 0)
             sample |= {
-                f"x_seq_cat_{key}": torch.tensor(self.cat[key][row], dtype=torch.long),
+                f"x_seq_cat_{key}": torch.tensor(self.x_seq_cat[key][row], dtype=torch.long),
                 f"x_seq_num_{key}": torch.tensor(num[:, :-2], dtype=torch.float32),
                 f"time_seq_{key}": torch.tensor(num[:, -2:-1], dtype=torch.float32),
+                f"key_padding_mask_{key}": torch.cat([is_padding, torch.zeros(1, dtype=torch.bool)]),
+            }
+        return sample
+
+
+class RaggedDataset(Dataset):
+    """Orders one by one from arrays without padding, one pair per order and key; padded when asked for."""
+
+    def __init__(self, batch: dict[str, torch.Tensor]) -> None:
+        self.y = batch["label"].numpy()
+        self.sequences: dict[str, list[tuple[np.ndarray, ...]]] = {}
+        for key in ("cid", "ccid"):
+            names = [f"{name}_{key}" for name in ("x_seq_cat", "x_seq_num", "time_seq")]
+            padded = zip(*(batch[name].numpy() for name in names), strict=True)
+            length = (~batch[f"key_padding_mask_{key}"][:, :-1]).sum(dim=1).tolist()
+            self.sequences[key] = [
+                tuple(array[SEQ_LEN - n :].copy() for array in arrays)
+                for arrays, n in zip(padded, length, strict=True)
+            ]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        sample = {"label": torch.tensor(self.y[row])}
+        for key in ("cid", "ccid"):
+            cat, num, time_s = self.sequences[key][row]
+            x_cat = torch.zeros(SEQ_LEN, N_CAT, dtype=torch.long)
+            x_num = torch.zeros(SEQ_LEN, N_NUM)
+            time_seq = torch.zeros(SEQ_LEN, 1)
+            mask = torch.ones(SEQ_LEN + 1, dtype=torch.bool)
+            x_cat[-len(cat) :] = torch.from_numpy(cat)
+            x_num[-len(num) :] = torch.from_numpy(num)
+            time_seq[-len(time_s) :] = torch.from_numpy(time_s)
+            mask[SEQ_LEN - len(cat) :] = False
+            sample |= {
+                f"x_seq_cat_{key}": x_cat,
+                f"x_seq_num_{key}": x_num,
+                f"time_seq_{key}": time_seq,
                 f"key_padding_mask_{key}": mask,
             }
         return sample

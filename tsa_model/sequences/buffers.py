@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-SMALL_BYTES = 2**20
-MOST_BUFFERS = 16
+SMALL_BYTES = 2**17
+"""The system's allocator itself keeps what is smaller."""
+KEPT_BYTES = 2**29
+"""All that is kept, the latest buffers first; one array may take a quarter of it."""
 
 
 class BufferPool:
@@ -27,7 +29,7 @@ class BufferPool:
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return an uninitialised array."""
         n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        if n_bytes < SMALL_BYTES:
+        if not SMALL_BYTES <= n_bytes <= KEPT_BYTES // 4:
             return np.empty(shape, dtype)
         with self._lock:
             buffer = self._free(n_bytes)
@@ -38,7 +40,9 @@ class BufferPool:
             # Two references: the list's and the one that getrefcount itself holds.
             if sys.getrefcount(self._buffers[place]) == 2 and self._fits(place, n_bytes):
                 return self._buffers[place]
-        self._buffers = [*self._buffers[1 - MOST_BUFFERS :], np.empty(n_bytes, np.uint8)]
+        self._buffers.append(np.empty(n_bytes, np.uint8))
+        while sum(buffer.nbytes for buffer in self._buffers) > KEPT_BYTES:
+            self._buffers.pop(0)
         return self._buffers[-1]
 
     def _fits(self, place: int, n_bytes: int) -> bool:

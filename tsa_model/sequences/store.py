@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tsa_model.dataset import KNOWN_LABEL, PERIODS, DatasetDescription
-from tsa_model.sequences.buffers import BufferPool
-from tsa_model.sequences.columns import DAY_US, MICROSECONDS, UNKNOWN_LABEL
-from tsa_model.sequences.preprocessing import LABEL_VALUES, Preprocessing
+from tsa_model.dataset import PERIODS, DatasetDescription
+from tsa_model.sequences.gather import SequenceGather, SortedEvents
+from tsa_model.sequences.preprocessing import Preprocessing
 from tsa_model.sequences.storage import read_manifest, read_npy
 
 if TYPE_CHECKING:
@@ -22,32 +19,10 @@ if TYPE_CHECKING:
 
     from tsa_model.sequences.engine import EngineName
 
-MAX_TIME_S = 1e7
-BLOCK = 1 << 16
-"""Orders gathered at a time."""
 
-
-@dataclass(frozen=True)
-class _Sequences:
-    """The files of one ordering; the matrices' last row is the padding, all zeros."""
-
-    categorical: np.ndarray
-    numerical: np.ndarray
-    time_us: np.ndarray
-    label: np.ndarray
-    position: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-
-    @cached_property
-    def categorical_rows(self) -> torch.Tensor:
-        """The categorical matrix as a tensor over the same memory; only read."""
-        return _tensor_over(self.categorical)
-
-    @cached_property
-    def numerical_rows(self) -> torch.Tensor:
-        """The numerical matrix as a tensor over the same memory; only read."""
-        return _tensor_over(self.numerical)
+SINGLE_NAMES = ("x_cat", "x_num", "time_seq", "key_padding_mask")
+DUAL_NAMES = ("x_seq_cat", "x_seq_num", "time_seq", "key_padding_mask")
+"""With the key behind each."""
 
 
 class SequenceStore:
@@ -65,9 +40,7 @@ class SequenceStore:
         self.preprocessing = Preprocessing.load(directory / "preprocessing.json")
         self.keys: tuple[str, ...] = tuple(manifest["keys"])
         self._sequences = {
-            key: _Sequences(
-                **{name: self._array(f"{key}_{name}") for name in _Sequences.__dataclass_fields__}
-            )
+            key: SortedEvents(**{part.name: self._array(f"{key}_{part.name}") for part in fields(SortedEvents)})
             for key in self.keys
         }
         self._order_id = self._array("order_id")
@@ -76,18 +49,10 @@ class SequenceStore:
         self._label = self._array("label")
         self._engineered = self._array("engineered")
         self._targets = {period: self._array(f"targets_{period}") for period in PERIODS}
-        self._label_index = self._known_label_indices()
-        self._memory = BufferPool()
+        self._gather = SequenceGather(self.description, self.preprocessing)
 
     def _array(self, name: str) -> np.ndarray:
         return read_npy(self.directory / f"{name}.npy")
-
-    def _known_label_indices(self) -> np.ndarray | None:
-        """Vocabulary index of label -1, 0, 1 at places 0, 1, 2."""
-        if not self.description.known_label:
-            return None
-        values = self.preprocessing.categorical[KNOWN_LABEL].values
-        return np.array([values[name] for name in LABEL_VALUES], dtype=np.int64)
 
     @classmethod
     def build(
@@ -240,70 +205,12 @@ class SequenceStore:
         if dual and len(self.keys) < 2:
             raise ValueError(f"{self.directory} has one key, {self.description.customer_id!r}: no dual batch")
         rows = np.asarray(rows, dtype=np.int64)
+        now_us = self._time_us[rows]
         batch: dict[str, np.ndarray] = {}
-        if dual:
-            for key in self.keys:
-                cat, num, time_s, mask = self._gather(self._sequences[key], rows)
-                batch[f"x_seq_cat_{key}"], batch[f"x_seq_num_{key}"] = cat, num
-                batch[f"time_seq_{key}"], batch[f"key_padding_mask_{key}"] = time_s, mask
-        else:
-            cat, num, time_s, mask = self._gather(self._sequences[self.keys[0]], rows)
-            batch = {"x_cat": cat, "x_num": num, "time_seq": time_s, "key_padding_mask": mask}
+        for key in self.keys if dual else self.keys[:1]:
+            names = [f"{name}_{key}" for name in DUAL_NAMES] if dual else SINGLE_NAMES
+            batch |= zip(names, self._gather(self._sequences[key], rows, now_us), strict=True)
         if self.n_engineered:
             batch["x_engineered"] = np.take(self._engineered, rows, axis=0)
         batch["label"] = self._label[rows].astype(np.int64)
         return {name: torch.from_numpy(array) for name, array in batch.items()}
-
-    def _gather(self, source: _Sequences, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Slices → padded arrays: categorical, numerical, time, mask."""
-        import torch
-
-        padding = len(source.time_us) - 1
-        index = source.end[rows].astype(np.int64)[:, None] + np.arange(1 - self.seq_len, 1)
-        index[index < source.start[rows][:, None]] = padding
-        index[:, -1] = source.position[rows]
-        is_padding = index == padding
-        delta_us = self._time_us[rows][:, None] - np.take(source.time_us, index)
-        delta_us[is_padding] = 0
-
-        x_cat = self._memory.empty((*index.shape, self.n_cat_features), np.int64)
-        x_num = self._memory.empty((*index.shape, self.n_num_features), np.float32)
-        # torch's gather uses every core; a block stays in the cache until it is widened to int64.
-        flat = torch.from_numpy(index).view(-1)
-        n_stored = source.categorical.shape[1]
-        wide = torch.from_numpy(x_cat).view(-1, self.n_cat_features)[:, :n_stored]
-        for part, into in zip(flat.split(BLOCK), wide.split(BLOCK), strict=True):
-            into.copy_(torch.index_select(source.categorical_rows, 0, part))
-        torch.index_select(source.numerical_rows, 0, flat, out=torch.from_numpy(x_num).view(flat.numel(), -1))
-        if self._label_index is not None:
-            x_cat[..., -1] = self._known_labels(source, index, delta_us, is_padding)
-        mask = np.zeros((len(rows), self.seq_len + 1), dtype=bool)
-        mask[:, :-1] = is_padding
-        return x_cat, x_num, self._capped_seconds(delta_us)[..., None], mask
-
-    def _known_labels(
-        self, source: _Sequences, index: np.ndarray, delta_us: np.ndarray, is_padding: np.ndarray
-    ) -> np.ndarray:
-        """What was known of each order's label at the target's moment, as vocabulary indices."""
-        assert self._label_index is not None
-        known = delta_us >= round(self.description.label_delay_days * DAY_US)
-        known[:, -1] = False  # the target's own label is never known, whatever the delay
-        label = np.where(known, np.take(source.label, index), UNKNOWN_LABEL)
-        return np.where(is_padding, 0, self._label_index[label - UNKNOWN_LABEL])
-
-    def _capped_seconds(self, delta_us: np.ndarray) -> np.ndarray:
-        time_s = delta_us / MICROSECONDS  # exact: subtracted as integers, far below 2**53
-        if self.description.time_cap == "legacy":
-            time_s[(time_s > MAX_TIME_S).any(axis=1)] = MAX_TIME_S
-        else:
-            np.minimum(time_s, MAX_TIME_S, out=time_s)
-        return time_s.astype(np.float32)
-
-
-def _tensor_over(array: np.ndarray) -> torch.Tensor:
-    import torch
-
-    with warnings.catch_warnings():
-        # The file is mapped read-only, which torch cannot express; nothing here writes.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)
