@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tsa_model.dataset import DatasetDescription
-from tsa_model.sequences.wide import WideLayout
+from tsa_model.sequences.wide_histories import WideLayout
 
 Kind = Literal["id", "time", "label", "category", "number", "raw"]
 

@@ -23,6 +23,8 @@ from tsa_model.files import atomic_file
 from tsa_model.run_config import RunConfig
 from tsa_model.sequences.reading import BadEvents, is_text
 
+SHOWN_COLUMNS = 30
+
 
 @dataclass
 class _Reading:
@@ -123,21 +125,29 @@ def _read(
 def _check_columns(source: Source, columns: tuple[Column, ...], layout: str) -> list[Finding]:
     """Check that every described column is there, in a type that can hold its kind of value."""
     findings = []
+    names = source.schema.names
     for column in columns:
         name = column.name
-        if source.schema.names.count(name) > 1:
+        is_missing = name not in names
+        if names.count(name) > 1:
             raise BadEvents(f"{source} has more than one column named {name}")
-        if name not in source.schema.names:
-            detail = f"{source} has no column {name}, only {', '.join(source.schema.names)}"
+        if is_missing:
+            sentence = f"there is a column {name}"
+            detail = f"the column {name!r} is missing; {source} has: {_listed(names)}"
         elif not _suits(source, column, layout):
+            sentence = casting.sentence(column.kind, name)
             detail = f"the column's type in {source} is {source.schema.field(name).type}"
         else:
             continue
         rows = source.count_rows()
-        sentence = casting.sentence(column.kind, name)
         example = _first_row(source, name, columns[0].name)
-        findings.append(Finding(sentence, name, rows, rows, example, detail=detail))
+        findings.append(Finding(sentence, name, rows, rows, example, detail=detail, is_missing=is_missing))
     return findings
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
+    return ", ".join(names[:SHOWN_COLUMNS]) + more
 
 
 def _suits(source: Source, column: Column, layout: str) -> bool:

@@ -52,6 +52,8 @@ class Finding:
     severity: Severity = "stop"
     detail: str = ""
     """What was found instead; the only sign of a broken rule that is not about rows."""
+    is_missing: bool = False
+    """The column is not there at all, so that no single row is to blame."""
     positions: tuple[int, ...] = field(default=(), repr=False, compare=False)
     """All bad rows of one part, by their index in the frame or table that was checked."""
 
@@ -66,6 +68,8 @@ class Finding:
         return not self.passed and self.severity == "stop"
 
     def __str__(self) -> str:
+        if self.is_missing:
+            return f"{self.detail} ({self.rows:,} rows)"
         text = self.sentence if self.passed else f'broken: "{self.sentence}"'
         if self.bad_rows:
             text = f'{self.bad_rows:,} of {self.rows:,} rows break "{self.sentence}"'
@@ -114,20 +118,23 @@ def merge(findings: Iterable[Finding]) -> list[Finding]:
     return list(merged.values())
 
 
-def raise_if_stopped(findings: Iterable[Finding], subject: str, result: str) -> None:
+def raise_if_stopped(findings: Iterable[Finding], subject: str, result: str, report: str) -> None:
     """Raise `ContractViolation` when a finding stops the run.
 
     Args:
         findings: everything that was checked.
         subject: what was checked, as the message begins.
         result: where the complete result lies.
+        report: where the page made from it lies.
     """
     broken = [finding for finding in findings if finding.stops]
     if not broken:
         return
     shown = "\n".join(f"  {finding}" for finding in broken[:10])
     more = f"\n  and {len(broken) - 10} more" if len(broken) > 10 else ""
-    raise ContractViolation(f"{subject}: contract broken\n{shown}{more}\nAll checks: {result}")
+    raise ContractViolation(
+        f"{subject}: contract broken\n{shown}{more}\nAll checks: {result}\nReport: {report}"
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -44,5 +44,5 @@ def conclude(
     }
     write_json(result_path, result)
     write_report(report_path, result)
-    raise_if_stopped(findings, subject, str(result_path))
+    raise_if_stopped(findings, subject, str(result_path), str(report_path))
     return result

@@ -44,8 +44,12 @@ def names_culprit(message: str, column: str, rows: str, example: str) -> None:
 
 def test_missing_column(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
     message = refused(save(events.drop(columns="amount")), run, outputs)
-    names_culprit(message, "amount", "400 of 400", "missing (order 1)")
-    assert "has no column amount, only order, customer" in message
+    assert "the column 'amount' is missing; " in message
+    assert re.search(r"events\.parquet has: order, customer, .* \(400 rows\)", message), message
+    assert "rows break" not in message
+    assert f"Report: {outputs.report}" in message
+    finding = next(f for f in json.loads(outputs.result.read_text())["findings"] if f["column"] == "amount")
+    assert (finding["rows"], finding["bad_rows"], finding["offending_order_ids"]) == (400, 400, [1])
 
 
 def test_duplicated_order_id(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:

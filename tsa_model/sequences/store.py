@@ -40,7 +40,9 @@ class SequenceStore:
         self.preprocessing = Preprocessing.load(directory / "preprocessing.json")
         self.keys: tuple[str, ...] = tuple(manifest["keys"])
         self._sequences = {
-            key: SortedEvents(**{part.name: self._array(f"{key}_{part.name}") for part in fields(SortedEvents)})
+            key: SortedEvents(
+                **{part.name: self._array(f"{key}_{part.name}") for part in fields(SortedEvents)}
+            )
             for key in self.keys
         }
         self._order_id = self._array("order_id")

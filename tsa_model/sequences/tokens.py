@@ -27,7 +27,7 @@ class TextRows:
     def __init__(self, rows: Any, columns: Sequence[str], origin: str) -> None:
         """Take an Arrow or pandas table, or dictionaries; a missing value is the empty text."""
         self._arrays: dict[str, pa.Array] = {}
-        self._texts: dict[str, list[str]] = {}
+        self._texts: dict[str, Sequence[str]] = {}
         self.n_rows = len(rows)
         if isinstance(rows, (list, tuple)):
             self._texts = _columns_of(rows, columns, origin)
@@ -64,17 +64,21 @@ class TextRows:
         return np.frombuffer(both.buffers()[2], np.uint8)[: offsets[-1]], offsets[1:].astype(np.int64)
 
 
-def _columns_of(rows: Sequence[dict[str, str]], columns: Sequence[str], origin: str) -> dict[str, list[str]]:
+def _columns_of(
+    rows: Sequence[dict[str, str]], columns: Sequence[str], origin: str
+) -> dict[str, Sequence[str]]:
     try:
         values = list(zip(*map(itemgetter(*columns), rows), strict=True))
     except KeyError:
         for row in rows:
             check_columns(origin, list(row), columns)
         raise
-    return {name: list(texts) for name, texts in zip(columns, values, strict=True)}
+    return dict(zip(columns, values, strict=True))
 
 
-def _join(first: list[str], second: list[str], blank: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _join(
+    first: Sequence[str], second: Sequence[str], blank: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """As `TextRows.joined`, without a detour over Arrow, which takes longer than all the rest."""
     if blank is not None:
         first = ["" if is_blank else text for text, is_blank in zip(first, blank, strict=True)]

@@ -17,7 +17,8 @@ from tsa_model.sequences.quarantine import REPEATED, BadRows
 from tsa_model.sequences.reading import BadEvents, are_text_files, one_array, read_parts
 from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
 from tsa_model.sequences.tokens import TextRows
-from tsa_model.sequences.wide import KEYS, UnusableRows, WideLayout, WideSequences, read_sequences
+from tsa_model.sequences.wide import KEYS
+from tsa_model.sequences.wide_histories import UnusableRows, WideLayout, WideSequences, read_sequences
 
 PART_CELLS = 250_000
 """Values read at a time; one is a whole history."""
