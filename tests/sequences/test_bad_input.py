@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -168,22 +167,35 @@ def test_a_missing_number_stands_for_the_median_only_where_it_may(tmp_path):
     assert got == np.float32(scaling.default * scaling.scale + scaling.min)
 
 
+def flipped(data, place):
+    damaged = bytearray(data)
+    damaged[place] ^= 1
+    return bytes(damaged)
+
+
 def test_every_file_of_a_store_is_vouched_for(tmp_path):
-    store = SequenceStore.build(frame(), description(), tmp_path / "store")
+    settings = description(known_label=True, on_bad_rows="quarantine", max_bad_share=0.1)
+    store = SequenceStore.build(with_value("amount", np.inf), settings, tmp_path / "store")
     names = sorted(path.name for path in store.directory.iterdir())
-    assert len(names) > 15
+    assert len(names) > 25
+    assert "quarantine.csv" in names
     for name in names:
-        broken = tmp_path / "broken"
-        shutil.copytree(store.directory, broken)
-        data = bytearray((broken / name).read_bytes())
-        data[len(data) // 2] ^= 0x20
-        (broken / name).write_bytes(data)
-        with pytest.raises(ValueError, match="manifest" if name.startswith("manifest") else name):
-            SequenceStore.open(broken)
-        (broken / name).write_bytes(data[:-1])
-        with pytest.raises(ValueError, match="manifest" if name.startswith("manifest") else name):
-            SequenceStore.open(broken)
-        (broken / name).unlink()
+        file = store.directory / name
+        data = file.read_bytes()
+        damages = {
+            "first byte": flipped(data, 0),
+            "middle byte": flipped(data, len(data) // 2),
+            "last byte": flipped(data, -1),
+            "cut short": data[:-1],
+            "too long": data + b"\0",
+        }
+        for damage, content in damages.items():
+            file.write_bytes(content)
+            with pytest.raises(ValueError, match="build the store again") as error:
+                SequenceStore.open(store.directory)
+            assert name in str(error.value), damage
+        file.unlink()
         with pytest.raises(ValueError, match=name):
-            SequenceStore.open(broken)
-        shutil.rmtree(broken)
+            SequenceStore.open(store.directory)
+        file.write_bytes(data)
+    assert SequenceStore.open(store.directory).digest == store.digest
