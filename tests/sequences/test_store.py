@@ -90,6 +90,8 @@ def test_fractions_of_a_second_order_events(tmp_path):
     store = SequenceStore.build(data, description(), tmp_path / "store")
     batch = store.batch([2])
     assert batch["time_seq_cid"][0, -2:, 0].tolist() == [0.25, 0.0]
+    as_text = SequenceStore.build(data.assign(when=data["when"].map(repr)), description(), tmp_path / "text")
+    assert as_text.digest == store.digest
 
 
 def test_text_order_ids_are_ordered_as_text_and_numbers_as_numbers(tmp_path):

@@ -23,7 +23,7 @@ EARLIEST_S = datetime(1900, 1, 1, tzinfo=UTC).timestamp()
 LATEST_S = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
 EXACT_WHOLE = 2.0**53
 
-_WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?")
+_SECONDS = re.compile(r"[+-]?\d{1,18}(\.\d*)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,9 @@ def _parse_number(text: str) -> float | None:
 
 
 def _parse_moment(text: str) -> int | None:
-    if _WHOLE.fullmatch(text):
-        return int(float(text)) * MICROSECONDS if abs(float(text)) < LATEST_S else None
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+        return round(seconds * MICROSECONDS) if abs(seconds) < LATEST_S else None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -1,7 +1,7 @@
 """One key's histories of many targets → padded arrays.
 
 A history is a slice of the sorted events. Its positions and the target's own become one row of an index,
-filled up with the position of the padding, a row of zeros; each matrix is then gathered by that index at once:
+filled up with the position of the padding, a row of zeros; each matrix is gathered by that index at once:
 
     history [7, 10), target at 11, padding at 99, L = 6   →   99  99   7   8   9  11
 """
