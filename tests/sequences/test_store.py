@@ -124,6 +124,8 @@ def test_splits_take_labelled_orders_whose_label_is_known_in_time(tmp_path):
         store.targets("tests")
     with pytest.raises(ValueError, match="order id 123456 is not in"):
         store.batch([data["id"][0], 123456])
+    with pytest.raises(ValueError, match=r"order id 7\.5 is not in"):
+        store.batch([7.5])
 
 
 def test_training_negatives_are_downsampled_and_the_prior_kept(tmp_path):
@@ -268,6 +270,14 @@ def test_batches_have_the_promised_types_and_the_order_asked_for(tmp_path):
     assert {name: (t.dtype, tuple(t.shape)) for name, t in batch.items()} == expected
     for name, tensor in store.batch(store.order_ids("test")).items():
         assert torch.equal(tensor.flip(0), batch[name])
+
+
+def test_a_batch_of_no_orders_has_no_rows(tmp_path):
+    store = SequenceStore.build(frame(60), description(known_label=True), tmp_path / "store")
+    some, none = store.batch(store.order_ids("train")[:2]), store.batch([])
+    assert {name: (t.dtype, (0, *t.shape[1:])) for name, t in some.items()} == {
+        name: (t.dtype, tuple(t.shape)) for name, t in none.items()
+    }
 
 
 def test_an_order_without_card_has_only_itself_in_the_card_sequence(tmp_path):

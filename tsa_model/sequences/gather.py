@@ -109,13 +109,13 @@ class SequenceGather:
         import torch
 
         x_cat = self._memory.empty((*index.shape, self._n_cat), np.int64)
-        x_num = self._memory.empty((*index.shape, events.numerical.shape[1]), np.float32)
+        n_stored, n_num = events.categorical.shape[1], events.numerical.shape[1]
+        x_num = self._memory.empty((*index.shape, n_num), np.float32)
         flat = torch.from_numpy(index).view(-1)
-        torch.index_select(events.numerical_rows, 0, flat, out=torch.from_numpy(x_num).view(flat.numel(), -1))
+        torch.index_select(events.numerical_rows, 0, flat, out=torch.from_numpy(x_num).view(-1, n_num))
 
-        n_stored = events.categorical.shape[1]
         narrow = torch.from_numpy(self._memory.empty((BLOCK, n_stored), events.categorical.dtype))
-        wide = torch.from_numpy(x_cat).view(flat.numel(), self._n_cat)[:, :n_stored]
+        wide = torch.from_numpy(x_cat).view(-1, self._n_cat)[:, :n_stored]
         for part, into in zip(flat.split(BLOCK), wide.split(BLOCK), strict=True):
             gathered = narrow[: len(part)]
             torch.index_select(events.categorical_rows, 0, part, out=gathered)

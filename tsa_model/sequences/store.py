@@ -171,15 +171,18 @@ class SequenceStore:
         Raises:
             ValueError: an order id is not in the store.
         """
+        given = np.asarray(order_ids)
         if self._order_id.dtype.kind == "S":
-            wanted = np.char.encode(np.asarray(order_ids).astype(np.str_), "utf-8")
+            wanted = np.char.encode(given.astype(np.str_), "utf-8")
         else:
-            wanted = np.asarray(order_ids).astype(np.int64)
+            wanted = given.astype(np.int64)
         place = np.searchsorted(self._order_id, wanted, sorter=self._by_order_id)
         rows = self._by_order_id[np.minimum(place, len(self) - 1)].astype(np.int64)
         absent = self._order_id[rows] != wanted
+        if given.dtype.kind == "f":
+            absent |= given != wanted
         if absent.any():
-            missing = np.asarray(order_ids)[absent][0].item()
+            missing = given[absent][0].item()
             raise ValueError(f"order id {missing!r} is not in {self.directory}")
         return rows
 
