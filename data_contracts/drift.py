@@ -18,12 +18,13 @@ from data_contracts.findings import Finding
 from data_contracts.whole import MICROSECONDS, connect, quoted, time_column
 from tsa_model.dataset import PERIODS, DatasetDescription
 from tsa_model.sequences.casting import MISSING_TEXTS
-from tsa_model.sequences.reading import is_text, one_array
+from tsa_model.sequences.reading import is_text
 
 N_BINS = 10
 """Bins of a number: quantiles of the training period."""
 N_VALUES = 50
 """Most frequent training values of a category that are counted one by one."""
+BLOCK_ROWS = 2**20
 LATER = PERIODS[1:]
 Bins = Callable[[np.ndarray], tuple[np.ndarray, float]]
 """From a period's values to the count of every bin, and the share of values unknown to training."""
@@ -144,13 +145,17 @@ def _keys(dataset: DatasetDescription) -> Iterator[str]:
 
 def _inside_periods(events: Path, dataset: DatasetDescription) -> dict[str, np.ndarray]:
     """Period → [rows] bool."""
-    column = one_array(pq.read_table(events, columns=[dataset.order_time])[dataset.order_time])
-    unit = 1 if pa.types.is_timestamp(column.type) else MICROSECONDS
-    time_us = column.cast(pa.int64()).to_numpy() * unit
-    inside = {}
-    for period in PERIODS:
-        start, end = (int(m.timestamp()) * MICROSECONDS for m in dataset.split.window(period))
-        inside[period] = (time_us >= start) & (time_us < end)
+    with pq.ParquetFile(events, pre_buffer=False) as file:
+        inside = {period: np.empty(file.metadata.num_rows, dtype=bool) for period in PERIODS}
+        n_read = 0
+        for batch in file.iter_batches(columns=[dataset.order_time]):
+            column = batch[dataset.order_time]
+            unit = 1 if pa.types.is_timestamp(column.type) else MICROSECONDS
+            time_us = column.cast(pa.int64()).to_numpy() * unit
+            for period in PERIODS:
+                start, end = (int(m.timestamp()) * MICROSECONDS for m in dataset.split.window(period))
+                inside[period][n_read : n_read + len(batch)] = (time_us >= start) & (time_us < end)
+            n_read += len(batch)
     return inside
 
 
@@ -183,12 +188,19 @@ def _bins_of(train: np.ndarray, name: str, dataset: DatasetDescription) -> Bins:
     if name in dataset.raw_numerical:
         present = train[~np.isnan(train)]
         quantiles = np.linspace(0, 1, N_BINS + 1)[1:-1]
-        edges: np.ndarray = np.unique(np.quantile(present, quantiles)) if len(present) else np.empty(0)
+        edges: np.ndarray = np.empty(0)
+        if len(present):
+            edges = np.unique(np.quantile(present, quantiles, overwrite_input=True))
+        del present  # of tens of millions of events a copy is a hundred megabytes
 
         def count_numbers(values: np.ndarray) -> tuple[np.ndarray, float]:
-            known = values[~np.isnan(values)]
-            counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
-            return np.append(counts, len(values) - len(known)), 0.0  # missing numbers have a bin of their own
+            counts = np.zeros(len(edges) + 2, dtype=np.int64)  # missing numbers have a bin of their own
+            for first in range(0, len(values), BLOCK_ROWS):
+                part = values[first : first + BLOCK_ROWS]
+                bins = np.searchsorted(edges, part, side="right")
+                bins[np.isnan(part)] = len(edges) + 1
+                counts += np.bincount(bins, minlength=len(counts))
+            return counts, 0.0
 
         return count_numbers
     frequency = np.bincount(train)
