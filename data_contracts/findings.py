@@ -69,7 +69,9 @@ class Finding:
 
     def __str__(self) -> str:
         if self.is_missing:
-            return f"{self.detail} ({self.rows:,} rows)"
+            orders = [example.order_id for example in self.examples if example.order_id is not None]
+            first = f", the first is order {orders[0]}" if orders else ""
+            return f"{self.detail} ({self.rows:,} rows{first})"
         text = self.sentence if self.passed else f'broken: "{self.sentence}"'
         if self.bad_rows:
             text = f'{self.bad_rows:,} of {self.rows:,} rows break "{self.sentence}"'

@@ -83,7 +83,7 @@ def test_the_culprit_is_named(rows: pd.DataFrame, wide: RunConfig, outputs, save
         validate(save(rows), wide, outputs)
     assert "column label: 1 of 40 rows" in str(caught.value)
     assert "'soon' (order o5)" in str(caught.value)
-    missing = r"the column 'num_objectId_by_cid' is missing; .*events\.parquet has: .* \(40 rows\)"
+    missing = r"the column 'num_objectId_by_cid' is missing; .* \(40 rows, the first is order o0\)"
     with pytest.raises(ContractViolation, match=missing):
         validate(save(rows.drop(columns="num_objectId_by_cid")), wide, outputs)
 
