@@ -211,4 +211,4 @@ def test_help_teaches(capsys):
     assert stop.value.code == 0
     shown = capsys.readouterr().out
     assert "capture" in shown
-    assert "examples:" in shown
+    assert "examples" in shown
