@@ -21,11 +21,7 @@ class CategoricalAggregation(nn.Module):
     def __init__(self, table: nn.Embedding, aggregation: nn.Module) -> None:
         super().__init__()
         self.table = table
-        self.encode = (
-            _Convolutions(aggregation.encoder)
-            if isinstance(aggregation, FeatureAggregation)
-            else _Transposed(aggregation)
-        )
+        self.encode = _Convolutions(aggregation.get_submodule("encoder"))
 
     def forward(self, ids_nF: Tensor) -> Tensor:
         """Aggregate."""
@@ -48,7 +44,7 @@ class NumericalAggregation(nn.Module):
             self.first = linear(product.flatten(0, 1), bias, rows_FD.dtype)
             self.encode: nn.Module = _Convolutions(rest)
         else:
-            self.encode = _Transposed(aggregation)
+            self.encode = _Convolutions(aggregation.get_submodule("encoder"))
 
     def forward(self, x_nF: Tensor) -> Tensor:
         """Aggregate."""
@@ -62,8 +58,9 @@ class NumericalAggregation(nn.Module):
 class _Convolutions(nn.Sequential):
     """[n, F, D] → [n, 1, D]: an encoder whose linear layers work along the middle axis."""
 
-    def __init__(self, encoder: nn.Sequential) -> None:
-        super().__init__(*(_convolution(each) if isinstance(each, nn.Linear) else each for each in encoder))
+    def __init__(self, encoder: nn.Module) -> None:
+        layers = encoder if isinstance(encoder, nn.Sequential) else [encoder]
+        super().__init__(*(_convolution(each) if isinstance(each, nn.Linear) else each for each in layers))
 
 
 def _convolution(layer: nn.Linear) -> nn.Conv1d:
@@ -71,17 +68,6 @@ def _convolution(layer: nn.Linear) -> nn.Conv1d:
     convolution.weight = nn.Parameter(layer.weight.detach().unsqueeze(-1).clone())
     convolution.bias = nn.Parameter(layer.bias.detach().clone())
     return convolution
-
-
-class _Transposed(nn.Module):
-    """[n, F, D] → [n, 1, D] through an aggregation that works on the last axis."""
-
-    def __init__(self, aggregation: nn.Module) -> None:
-        super().__init__()
-        self.aggregation = aggregation
-
-    def forward(self, x_nFD: Tensor) -> Tensor:
-        return self.aggregation(x_nFD.transpose(1, 2)).transpose(1, 2)
 
 
 class Experts(nn.Module):
