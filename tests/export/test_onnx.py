@@ -135,6 +135,13 @@ def test_a_single_history_without_mixture_and_engineered_features(tmp_path):
     assert parity.worst["logits"] < 1e-5
 
 
+def test_one_category_aggregated_in_one_layer(tmp_path):
+    config = tiny_config(n_cat_features=1, n_num_features=1, feature_aggregation="linear")
+    network = tiny_network(config)
+    session = onnx_session(network, tmp_path / "model.onnx")
+    assert check_parity(network, session, made_rows(config, 70, seed=2)).worst["logits"] < 1e-5
+
+
 @pytest.mark.parametrize("n_rows", [1, 2, 4, 5, 7, 8, 9, 23])
 def test_a_loop_over_pieces_gives_every_row_back_once(n_rows):
     import onnxruntime
