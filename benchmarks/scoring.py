@@ -13,6 +13,7 @@ import argparse
 import json
 import statistics
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from tsa_model import ModelConfig, build_network
 from tsa_model.export.graph import write_onnx
 from tsa_model.export.session import ScoringSession, SessionSettings
 from tsa_model.run_config import RunConfig
+
+PAUSE_S = 0.02
+"""Pause before each call, in which the threads that torch keeps spinning after its own come to rest."""
 
 
 def demo_configuration(sequences: str) -> ModelConfig:
@@ -63,6 +67,7 @@ def measure(size: str, sequences: str, args: argparse.Namespace) -> dict[str, An
             call()
         for _ in range(args.rounds):
             for name, call in calls.items():
+                time.sleep(PAUSE_S)
                 times[name].append(seconds(call, "cpu"))
     rates = {name: args.rows / statistics.median(values) for name, values in times.items()}
     return {"size": size, "sequences": sequences, "rows": args.rows, "rows_per_second": rates}
