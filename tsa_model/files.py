@@ -50,10 +50,15 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
         yield temporary
         if target.exists():
             os.replace(target, former)
-        os.replace(temporary, target)
+        try:
+            os.replace(temporary, target)
+        except BaseException:
+            if former.exists():
+                os.replace(former, target)
+            raise
+        shutil.rmtree(former, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(former, ignore_errors=True)
 
 
 def write_json(target: str | Path, content: Any) -> None:
