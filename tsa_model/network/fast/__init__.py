@@ -85,8 +85,7 @@ def order_attention(
 ) -> Tensor:
     """A history → [B, E], or [B, T, E] with `return_seq`; see `reference.order_attention`."""
     dtype = token_dtype(block, x_cat_BLF.device)
-    vectors_BLE, blank_BL = _order_vectors(block, x_cat_BLF, x_num_BLF, dtype)
-    x_BLE = computed_in(dtype, block.layer_norm_feature, vectors_BLE)
+    x_BLE, blank_BL = _order_vectors(block, x_cat_BLF, x_num_BLF, dtype)
     if block.time_encoder is not None:
         x_BLE = x_BLE + block.time_encoder(time_seq_BL1).transpose(0, 1)
     B, L, E = x_BLE.shape
@@ -95,7 +94,7 @@ def order_attention(
     if dtype is not None:
         x_BTE = x_BTE.to(block.dummy_order.dtype)
     trace.record("tokens", x_BTE.transpose(0, 1))
-    del vectors_BLE, x_BLE, tokens_BTE
+    del x_BLE, tokens_BTE
 
     *body, last = cast(list[blocks.AttentionLayer], list(block.layer_stack))
     size = rows_per_piece((L + 1) * E, x_BTE)
@@ -154,7 +153,7 @@ def _record_pieces(trace: Trace, name: str, pieces: list[Tensor]) -> None:
 def _order_vectors(
     block: blocks.OrderAttentionModule, x_cat_BLF: Tensor, x_num_BLF: Tensor, dtype: torch.dtype | None
 ) -> tuple[Tensor, Tensor]:
-    """Aggregate each order's features, [B, L, E]; those without a feature, bool [B, L], are one vector."""
+    """Aggregate each order's features and normalise, [B, L, E]; orders without any, bool [B, L], are one vector."""
     B, L, _ = x_cat_BLF.shape
     first = block.n_embedding - block.n_num_features + 1
     rows_FD = block.embedding.weight[first : first + block.n_num_features]
@@ -166,7 +165,7 @@ def _order_vectors(
     x_num = torch.cat([x_num_nF.index_select(0, filled), x_num_nF.new_zeros(1, x_num_nF.shape[1])])
     cat_mD = aggregation.aggregate_categorical(block.feature_aggregation_cat, block.embedding, x_cat, dtype)
     num_mD = aggregation.aggregate_numerical(block.feature_aggregation_num, rows_FD, x_num, dtype)
-    x_mE = torch.cat([cat_mD, num_mD], dim=1)
+    x_mE = computed_in(dtype, block.layer_norm_feature, torch.cat([cat_mD, num_mD], dim=1))
     x_nE = x_mE[-1:].expand(B * L, -1).index_copy(0, filled, x_mE[:-1])
     return x_nE.view(B, L, x_nE.shape[1]), empty_n.view(B, L)
 

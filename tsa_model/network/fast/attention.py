@@ -182,7 +182,17 @@ class _Folded:
             self.b_value,
         )
         x_BTE, *parameters_ = lowered(x_BTE, *parameters)
-        return _FoldedAttention.apply(x_BTE, scaling, dropout, *parameters_)
+        return _FoldedAttention.apply(x_BTE, scaling, dropout, torch.is_grad_enabled(), *parameters_)
+
+
+def _folded_logits(
+    query_BTE: Tensor, x_BTE: Tensor, scaling: Scaling, w_key_bias: Tensor, b_key_bias: Tensor
+) -> Tensor:
+    if scaling.factor is None:  # the key bias adds the same to all logits of a query: softmax drops it
+        return torch.bmm(query_BTE, x_BTE.transpose(1, 2))
+    B, T, _ = x_BTE.shape
+    key_bias_BT1 = (x_BTE @ w_key_bias + b_key_bias)[..., None]
+    return torch.baddbmm(key_bias_BT1.expand(B, T, T), query_BTE, x_BTE.transpose(1, 2))
 
 
 class _FoldedAttention(torch.autograd.Function):
@@ -194,6 +204,7 @@ class _FoldedAttention(torch.autograd.Function):
         x_BTE: Tensor,
         scaling: Scaling,
         dropout: float,
+        with_grad: bool,
         w_query: Tensor,
         b_query: Tensor,
         w_key_bias: Tensor,
@@ -202,14 +213,11 @@ class _FoldedAttention(torch.autograd.Function):
         b_output: Tensor,
         b_value: Tensor,
     ) -> Tensor:
-        B, T, _ = x_BTE.shape
         query_BTE = functional.linear(x_BTE, w_query, b_query)
-        if scaling.factor is None:  # the key bias adds the same to all logits of a query: softmax drops it
-            logits_BTT = torch.bmm(query_BTE, x_BTE.transpose(1, 2))
-        else:
-            key_bias_BT1 = (x_BTE @ w_key_bias + b_key_bias)[..., None]
-            logits_BTT = torch.baddbmm(key_bias_BT1.expand(B, T, T), query_BTE, x_BTE.transpose(1, 2))
-        weights_BTT = scaling.weights(logits_BTT).to(x_BTE.dtype)
+        weights_BTT = scaling.weights(_folded_logits(query_BTE, x_BTE, scaling, w_key_bias, b_key_bias))
+        weights_BTT = weights_BTT.to(x_BTE.dtype)
+        if not with_grad:
+            del query_BTE  # its memory, still in the cache, serves what comes next
         dropped_BTT, kept_BTT = weights_BTT, None
         if dropout > 0:
             dropped_BTT, kept_BTT = torch.native_dropout(weights_BTT, dropout, True)
@@ -219,11 +227,12 @@ class _FoldedAttention(torch.autograd.Function):
             y_BTE += dropped_BTT.sum(dim=-1, keepdim=True) * b_value
         else:
             y_BTE = functional.linear(mean_BTE, w_output, b_output + b_value)
-        ctx.scaling, ctx.dropout = scaling, dropout
-        ctx.save_for_backward(
-            x_BTE, query_BTE, weights_BTT, dropped_BTT, kept_BTT, mean_BTE,
-            w_query, w_key_bias, w_output, b_value,
-        )  # fmt: skip
+        if with_grad:
+            ctx.scaling, ctx.dropout = scaling, dropout
+            ctx.save_for_backward(
+                x_BTE, query_BTE, weights_BTT, dropped_BTT, kept_BTT, mean_BTE,
+                w_query, w_key_bias, w_output, b_value,
+            )  # fmt: skip
         return y_BTE
 
     @staticmethod
@@ -260,7 +269,7 @@ class _FoldedAttention(torch.autograd.Function):
             grad_w_key_bias = grad_key_bias_n @ x_nE
             grad_b_key_bias = grad_key_bias_n.sum()
         return (
-            grad_x_nE.view_as(x_BTE), None, None,
+            grad_x_nE.view_as(x_BTE), None, None, None,
             grad_query_nE.t() @ x_nE, grad_query_nE.sum(dim=0),
             grad_w_key_bias, grad_b_key_bias,
             grad_w_output, grad_b_output, grad_b_value,

@@ -71,21 +71,10 @@ def gates(block: blocks.MixtureOfExperts, x_BTE: Tensor) -> Tensor:
 
 def _top2(values_XBT: Tensor) -> Tensor:
     """Indices of the largest and second largest gate, [2, B, T]; the lower index wins a tie."""
-    best = values_XBT[0]
-    first = torch.zeros_like(best, dtype=torch.long)
-    for expert in range(1, len(values_XBT)):
-        larger = values_XBT[expert] > best
-        best = torch.where(larger, values_XBT[expert], best)
-        first = first.masked_fill_(larger, expert)
+    first_1BT = values_XBT.max(dim=0, keepdim=True).indices
     # As the legacy does, look for the second among the gates with the first one set to 0.
-    rest_XBT = values_XBT.scatter(0, first[None], 0.0)
-    best = rest_XBT[0]
-    second = torch.zeros_like(first)
-    for expert in range(1, len(values_XBT)):
-        larger = rest_XBT[expert] > best
-        best = torch.where(larger, rest_XBT[expert], best)
-        second = second.masked_fill_(larger, expert)
-    return torch.stack([first, second])
+    second_1BT = values_XBT.scatter(0, first_1BT, 0.0).max(dim=0, keepdim=True).indices
+    return torch.cat([first_1BT, second_1BT])
 
 
 def choose(block: blocks.MixtureOfExperts, gates_XBT: Tensor, n_positions: int) -> Choice:
@@ -160,7 +149,9 @@ def run(block: blocks.MixtureOfExperts, x_BTE: Tensor, choice: Choice) -> Tensor
     routing = sort_by_expert(choice, block.num_experts)
     x_nE = x_BTE.flatten(0, 1)
     x_nE, w1, w2, gate_2n = lowered(x_nE, block.experts.w1, block.experts.w2, routing.gate_2n)
-    return _RoutedExperts.apply(x_nE, gate_2n, w1, w2, routing).view_as(x_BTE)
+    return _RoutedExperts.apply(
+        x_nE, gate_2n, w1, w2, routing, torch.is_grad_enabled()
+    ).view_as(x_BTE)
 
 
 def mix(block: blocks.MixtureOfExperts, pieces: list[Tensor], n_positions: int | None = None) -> list[Tensor]:
@@ -195,7 +186,9 @@ def _weighted_rows(rows_KE: Tensor, position_2n: Tensor, weight_2n: Tensor) -> T
 
 class _RoutedExperts(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_nE: Tensor, gate_2n: Tensor, w1: Tensor, w2: Tensor, routing: Routing) -> Tensor:
+    def forward(
+        ctx: Any, x_nE: Tensor, gate_2n: Tensor, w1: Tensor, w2: Tensor, routing: Routing, with_grad: bool
+    ) -> Tensor:
         y_KE = x_nE.new_empty(len(routing.token_K), x_nE.shape[1])
         hidden = []
         start = 0
@@ -203,10 +196,12 @@ class _RoutedExperts(torch.autograd.Function):
             end = start + count
             h = (x_nE.index_select(0, routing.token_K[start:end]) @ w1[expert]).relu_()
             torch.mm(h, w2[expert], out=y_KE[start:end])
-            hidden.append(h)
+            if with_grad:
+                hidden.append(h)
             start = end
-        ctx.save_for_backward(x_nE, gate_2n, w1, w2, *hidden)
-        ctx.routing = routing
+        if with_grad:
+            ctx.save_for_backward(x_nE, gate_2n, w1, w2, *hidden)
+            ctx.routing = routing
         return _weighted_rows(y_KE, routing.position_2n, gate_2n)
 
     @staticmethod
@@ -234,4 +229,4 @@ class _RoutedExperts(torch.autograd.Function):
             start = end
         grad_x = _weighted_rows(grad_x_KE, routing.position_2n, kept_2n)
         grad_gate = grad_gate_K[routing.position_2n] * kept_2n if K else torch.zeros_like(gate_2n)
-        return grad_x, grad_gate, grad_w1, grad_w2, None
+        return grad_x, grad_gate, grad_w1, grad_w2, None, None

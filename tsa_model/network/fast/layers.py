@@ -18,6 +18,11 @@ def rows_are_independent(layers: nn.ModuleList) -> bool:
     return all(block.unlimited for block in feedforwards if isinstance(block, blocks.MixtureOfExperts))
 
 
+def add_residual(y: Tensor, x: Tensor) -> Tensor:
+    """Return x + y; without gradients in the memory of `y`, which nobody else holds."""
+    return x + y if y.requires_grad or y.dtype != x.dtype else y.add_(x)
+
+
 def feedforward(block: nn.Module, pieces: list[Tensor]) -> list[Tensor]:
     """The feed-forward part of a layer over pieces [b, T, E]."""
     if isinstance(block, blocks.MixtureOfExperts):
@@ -49,11 +54,11 @@ def post_norm_layer(
     """One layer of order attention, every token."""
     attend = attention_over(layer.multi_attn, _n_tokens(pieces))
     pieces = [
-        layer.layer_norm1(x + layer.dropout1(attend(x, scaling)))
+        layer.layer_norm1(add_residual(layer.dropout1(attend(x, scaling)), x))
         for x, scaling in zip(pieces, scalings, strict=True)
     ]
     mixed = feedforward(layer.feedforward, pieces)
-    return [layer.layer_norm2(x + layer.dropout2(y)) for x, y in zip(pieces, mixed, strict=True)]
+    return [layer.layer_norm2(add_residual(layer.dropout2(y), x)) for x, y in zip(pieces, mixed, strict=True)]
 
 
 def post_norm_layer_last(
@@ -84,9 +89,9 @@ def post_norm_layer_last(
 def pre_norm_layer(layer: blocks.AttentionLayerPreNorm, pieces: list[Tensor]) -> list[Tensor]:
     """One layer of feature attention, every token."""
     attend = attention_over(layer.multi_attn, _n_tokens(pieces))
-    pieces = [x + layer.dropout1(attend(layer.layer_norm1(x), Scaling())) for x in pieces]
+    pieces = [add_residual(layer.dropout1(attend(layer.layer_norm1(x), Scaling())), x) for x in pieces]
     mixed = feedforward(layer.feedforward, [layer.layer_norm2(x) for x in pieces])
-    return [x + layer.dropout2(y) for x, y in zip(pieces, mixed, strict=True)]
+    return [add_residual(layer.dropout2(y), x) for x, y in zip(pieces, mixed, strict=True)]
 
 
 def pre_norm_layer_last(layer: blocks.AttentionLayerPreNorm, pieces: list[Tensor]) -> Tensor:

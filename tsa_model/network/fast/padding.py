@@ -18,6 +18,7 @@ from torch import Tensor
 from tsa_model.network import blocks
 from tsa_model.network.fast import experts
 from tsa_model.network.fast.attention import Scaling, attention_over
+from tsa_model.network.fast.layers import add_residual
 from tsa_model.network.fast.pieces import Rows
 
 
@@ -105,12 +106,12 @@ def queueing_layers(
         gates = []
         for i, (piece, scaling) in enumerate(zip(pieces, scalings, strict=True)):
             x = piece.x
-            x = layer.layer_norm1(x + attend(x, scaling.of_last(x.shape[1])))
+            x = layer.layer_norm1(add_residual(attend(x, scaling.of_last(x.shape[1])), x))
             pieces[i] = piece = _Piece(x, piece.state)
             gates.append(piece.spread(experts.gates(block, x), T))
         choice = experts.choose(block, torch.cat(gates, dim=1).index_select(1, back), T)
         for i, (piece, each) in enumerate(zip(pieces, rows, strict=True)):
             piece, chosen = piece.routed(choice.of_rows(each.index), keep_states=layer is not layers[-1])
             mixed = experts.run(block, piece.x, chosen)
-            pieces[i] = _Piece(layer.layer_norm2(piece.x + mixed), piece.state)
+            pieces[i] = _Piece(layer.layer_norm2(add_residual(mixed, piece.x)), piece.state)
     return [piece.x[:, piece.n_states(T) :] for piece in pieces]
