@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -48,7 +49,8 @@ def benchmark_build(folder: Path, n: int) -> SequenceStore:
     wall, cpu = time.perf_counter(), time.process_time()
     store = SequenceStore.build(path, describe(), folder / "store")
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    print(f"build      {n:,} events, {N_CAT} + {N_NUM} features: {n / wall:,.0f} events/s, {cpu:.1f} CPU-s")
+    rate = f"{n / wall:,.0f} events/s, {cpu:.1f} CPU-s"
+    print(f"{'build':<26} {n:,} events, {N_CAT} + {N_NUM} features: {rate}")
     return store
 
 
@@ -56,9 +58,8 @@ def benchmark_bytes(store: SequenceStore) -> None:
     size = sum(entry["bytes"] for entry in store.manifest["files"].values())
     per_target = 2 * SEQ_LEN * (N_CAT * 8 + (N_NUM + 2) * 8)  # int64 and float64, two sequences
     ratio = per_target * len(store) / size
-    print(
-        f"bytes      {size / len(store):,.0f} per event against {per_target:,} dense: {ratio:.0f} times fewer"
-    )
+    each = f"{size / len(store):,.0f} per event against {per_target:,} dense"
+    print(f"{'bytes':<26} {each}: {ratio:.0f} times fewer")
 
 
 def benchmark_batches(store: SequenceStore, rounds: int) -> None:
@@ -69,7 +70,12 @@ def benchmark_batches(store: SequenceStore, rounds: int) -> None:
         for first in range(0, len(rows), BATCH):
             store.batch_rows(rows[first : first + BATCH])
 
-    for dataset, kind in ((DenseDataset(whole), "padded arrays"), (RaggedDataset(whole), "ragged arrays")):
+    datasets = (
+        (StoreDataset(store.directory, rows), "the same store"),
+        (DenseDataset(whole), "padded arrays in memory"),
+        (RaggedDataset(whole), "ragged arrays in memory, already cut out"),
+    )
+    for dataset, kind in datasets:
         in_order = next(iter(DataLoader(dataset, batch_size=len(rows))))
         for name, tensor in whole.items():
             torch.testing.assert_close(in_order[name], tensor, rtol=0, atol=0)
@@ -79,9 +85,10 @@ def benchmark_batches(store: SequenceStore, rounds: int) -> None:
         report("batches", "samples/s", len(rows), fast, slow, against)
 
 
-def benchmark_wide(n: int, rounds: int) -> None:
+def benchmark_wide(n: int, repetitions: int) -> None:
     rows, meta = simulate_wide(n)
     few = rows[: max(1, n // 10)]
+    table = pa.Table.from_pylist(rows)  # what reading a file gives
     columns = f"{len(rows[0])} text columns, up to {SEQ_LEN - 1} entries"
     for parse, kind in (
         (parse_row_by_feature, "a per-row parser with an array per feature, the legacy's kind"),
@@ -90,13 +97,15 @@ def benchmark_wide(n: int, rounds: int) -> None:
         parsed, expected = parse_wide_rows(few, meta), [parse(row, meta) for row in few]
         for name, array in parsed.items():
             np.testing.assert_array_equal(array, np.stack([row[name] for row in expected]))
-        fast, slow = alternate(
-            lambda: parse_wide_rows(rows, meta),
-            partial(_each, parse, few, meta),
-            rounds,
-            time.process_time,
-        )
-        report("wide rows", "rows/CPU-s", n, fast, slow * n / len(few), f"{kind}, {columns}")
+        for given, form in ((table, "as a table"), (rows, "as dictionaries")):
+            fast, slow = alternate(
+                partial(parse_wide_rows, given, meta),
+                partial(_each, parse, few, meta),
+                repetitions,
+                time.process_time,
+            )
+            against = f"{kind}, {columns}"
+            report(f"wide rows {form}", "rows/CPU-s", n, fast, slow * n / len(few), against)
 
 
 def _each(parse: Callable[..., Any], rows: list[dict[str, str]], meta: dict[str, Any]) -> list[Any]:
@@ -118,7 +127,45 @@ def alternate(
 
 def report(what: str, unit: str, n: int, fast: float, slow: float, against: str) -> None:
     ratio = slow / fast
-    print(f"{what:<10} {n / fast:,.0f} {unit} against {n / slow:,.0f} of {against}: {ratio:.1f} times")
+    print(f"{what:<26} {n / fast:,.0f} {unit} against {n / slow:,.0f} of {against}: {ratio:.1f} times")
+
+
+class StoreDataset(Dataset):
+    """Orders one by one from the store's own files: the same input and the same tensors, row by row."""
+
+    def __init__(self, folder: Path, rows: np.ndarray) -> None:
+        self.rows = rows
+        self.files = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> dict[str, torch.Tensor]:
+        files, row = self.files, self.rows[place]
+        now_us = files["time_us"][row]
+        sample = {"label": torch.tensor(files["label"][row], dtype=torch.long)}
+        for key in ("cid", "ccid"):
+            end, target = files[f"{key}_end"][row], files[f"{key}_position"][row]
+            history = slice(max(files[f"{key}_start"][row], end - SEQ_LEN + 1), end)
+            n = history.stop - history.start
+            x_cat = torch.zeros(SEQ_LEN, N_CAT, dtype=torch.long)
+            x_num = torch.zeros(SEQ_LEN, N_NUM)
+            time_seq = torch.zeros(SEQ_LEN, 1)
+            mask = torch.ones(SEQ_LEN + 1, dtype=torch.bool)
+            for tensor, name in ((x_cat, "categorical"), (x_num, "numerical")):
+                matrix = files[f"{key}_{name}"]
+                tensor[SEQ_LEN - 1 - n : -1] = torch.tensor(matrix[history])
+                tensor[-1] = torch.tensor(matrix[target])
+            age_s = (now_us - files[f"{key}_time_us"][history]) / 1e6
+            time_seq[SEQ_LEN - 1 - n : -1, 0] = torch.tensor(np.minimum(age_s, 1e7))
+            mask[SEQ_LEN - 1 - n :] = False
+            sample |= {
+                f"x_seq_cat_{key}": x_cat,
+                f"x_seq_num_{key}": x_num,
+                f"time_seq_{key}": time_seq,
+                f"key_padding_mask_{key}": mask,
+            }
+        return sample
 
 
 class DenseDataset(Dataset):
