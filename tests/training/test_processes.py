@@ -13,6 +13,7 @@ from support import first_gradients
 from support.small_training import small_run
 
 from tsa_model.checkpoint import load_model
+from tsa_model.equivalence.gate import judge_model
 from tsa_model.run_config import RunConfig
 from tsa_model.sequences import SequenceStore
 from tsa_model.training import train_model
@@ -69,6 +70,8 @@ def test_two_processes_train_one_whole_model(store: SequenceStore, tmp_path: Pat
     assert result["val/pr_auc"] == pytest.approx(expected["pr_auc"], abs=1e-12)
     for table in ("embedding.weight", "embedding_gate.weight", "embedding_engineered.weight"):
         assert not fast.state_dict()[table][0].any(), "the padding row is never trained"
+    verdict = judge_model(store.directory, tmp_path / "model", run)
+    assert verdict.passed, verdict.reason
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def _overview_row(check: CheckResult) -> str:
     cells = "<td></td><td></td><td></td><td></td>"
     if worst is not None:
         cells = (
-            f"<td>{escape(worst.name)}</td><td class=n>{_value(worst)}</td><td class=n>{_bound(worst)}</td>"
+            f"<td>{_tensor(worst.name)}</td><td class=n>{_value(worst)}</td><td class=n>{_bound(worst)}</td>"
             f"<td class=n>{_margin(worst)}</td>"
         )
     style, mark = ("ok", "✓") if check.passed else ("bad", "✗ FAILED")
@@ -119,13 +119,18 @@ def _urgency(measurement: Measurement) -> tuple[int, float]:
 
 def _table(measurements: list[Measurement]) -> str:
     rows = "".join(
-        f'<tr class="{"ok" if m.passed else "bad"}"><td>{escape(m.name)}</td><td class=n>{_value(m)}</td>'
-        f"<td class=n>{_bound(m)}</td><td class=n>{_margin(m)}</td><td>{escape(m.where)}</td>"
+        f'<tr class="{"ok" if m.passed else "bad"}"><td>{_tensor(m.name)}</td><td class=n>{_value(m)}</td>'
+        f"<td class=n>{_bound(m)}</td><td class=n>{_margin(m)}</td><td>{_tensor(m.where)}</td>"
         f'<td class="mark">{"✓" if m.passed else "✗"}</td></tr>'
         for m in measurements
     )
     return f"""<table><tr><th>Measured</th><th class=n>Value</th><th class=n>Bound</th><th class=n>Margin</th>
 <th>Worst at</th><th></th></tr>{rows}</table>"""
+
+
+def _tensor(name: str) -> str:
+    """A name of many parts, which may go on in the next line after each dot."""
+    return escape(name).replace(".", ".<wbr>")
 
 
 def _value(measurement: Measurement) -> str:

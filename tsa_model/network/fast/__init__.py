@@ -153,7 +153,7 @@ def _record_pieces(trace: Trace, name: str, pieces: list[Tensor]) -> None:
 def _order_vectors(
     block: blocks.OrderAttentionModule, x_cat_BLF: Tensor, x_num_BLF: Tensor, dtype: torch.dtype | None
 ) -> tuple[Tensor, Tensor]:
-    """Aggregate each order's features and normalise, [B, L, E]; orders without any, bool [B, L], are one vector."""
+    """Aggregate and normalise each order's features, [B, L, E]; blank orders, bool [B, L], are one vector."""
     B, L, _ = x_cat_BLF.shape
     first = block.n_embedding - block.n_num_features + 1
     rows_FD = block.embedding.weight[first : first + block.n_num_features]

@@ -149,9 +149,7 @@ def run(block: blocks.MixtureOfExperts, x_BTE: Tensor, choice: Choice) -> Tensor
     routing = sort_by_expert(choice, block.num_experts)
     x_nE = x_BTE.flatten(0, 1)
     x_nE, w1, w2, gate_2n = lowered(x_nE, block.experts.w1, block.experts.w2, routing.gate_2n)
-    return _RoutedExperts.apply(
-        x_nE, gate_2n, w1, w2, routing, torch.is_grad_enabled()
-    ).view_as(x_BTE)
+    return _RoutedExperts.apply(x_nE, gate_2n, w1, w2, routing, torch.is_grad_enabled()).view_as(x_BTE)
 
 
 def mix(block: blocks.MixtureOfExperts, pieces: list[Tensor], n_positions: int | None = None) -> list[Tensor]:
