@@ -59,10 +59,10 @@ def _m(name: str, file: str, old: str, new: str, subject: str = "dual", nth: int
 
 
 MASK = 'padding_B1T.masked_fill(key_padding_mask_BT, float("-inf"))'
-NORM = "x_BLE = computed_in(dtype, block.layer_norm_feature, vectors_BLE)"
+NORM = "x_mE = computed_in(dtype, block.layer_norm_feature, torch.cat([cat_mD, num_mD], dim=1))"
 NORM_EPS = """norm = block.layer_norm_feature
-    vectors_BLE = vectors_BLE.to(norm.weight.dtype)
-    x_BLE = functional.layer_norm(vectors_BLE, norm.normalized_shape, norm.weight, norm.bias, 1e-6)"""
+    x_mE = torch.cat([cat_mD, num_mD], dim=1).to(norm.weight.dtype)
+    x_mE = functional.layer_norm(x_mE, norm.normalized_shape, norm.weight, norm.bias, 1e-6)"""
 GATES = "(x_BTE.reshape(-1, E) @ block.gate.w_gating).t()"
 GATES_BF16 = """(
         (x_BTE.reshape(-1, E).bfloat16() @ block.gate.w_gating.bfloat16()).to(x_BTE.dtype)
@@ -139,8 +139,8 @@ MUTANTS = [
     _m(
         "bias used in order attention",
         FAST,
-        "x_mE = torch.cat([cat_mD, num_mD], dim=1)",
-        "x_mE = torch.cat([cat_mD + block.emb_tbl_bias[0], num_mD], dim=1)",
+        "torch.cat([cat_mD, num_mD], dim=1)",
+        "torch.cat([cat_mD + block.emb_tbl_bias[0], num_mD], dim=1)",
     ),
     _m("bias dropped in feature attention", FAST, "if block.emb_tbl_bias is not None:", "if False:"),
     _m("engineered bias dropped", FAST, "if block.engineered_emb_tbl_bias is not None:", "if False:"),
@@ -214,20 +214,20 @@ MUTANTS = [
     _m(
         "pre-norm for post-norm",
         LAYERS,
-        "layer.layer_norm1(x + layer.dropout1(attend(x, scaling)))",
-        "x + layer.dropout1(attend(layer.layer_norm1(x), scaling))",
+        "layer.layer_norm1(add_residual(layer.dropout1(attend(x, scaling)), x))",
+        "add_residual(layer.dropout1(attend(layer.layer_norm1(x), scaling)), x)",
     ),
     _m(
         "post-norm for pre-norm",
         LAYERS,
-        "x + layer.dropout1(attend(layer.layer_norm1(x), Scaling()))",
-        "layer.layer_norm1(x + layer.dropout1(attend(x, Scaling())))",
+        "add_residual(layer.dropout1(attend(layer.layer_norm1(x), Scaling())), x)",
+        "layer.layer_norm1(add_residual(layer.dropout1(attend(x, Scaling())), x))",
     ),
     _m(
         "layer norms swapped",
         LAYERS,
-        "layer.layer_norm2(x + layer.dropout2(y)) for",
-        "layer.layer_norm1(x + layer.dropout2(y)) for",
+        "layer.layer_norm2(add_residual(layer.dropout2(y), x)) for",
+        "layer.layer_norm1(add_residual(layer.dropout2(y), x)) for",
     ),
     _m(
         "residual dropped in the last layer",
@@ -418,7 +418,7 @@ MUTANTS = [
         "functional.dropout(weights_BHT, block.dropout, block.training)",
         "weights_BHT * functional.dropout(torch.ones_like(weights_BHT[:1]), block.dropout, block.training)",
     ),
-    _m("dropout left out", LAYERS, "layer.dropout2(y)) for", "y) for"),
+    _m("dropout left out", LAYERS, "layer.dropout2(y), x)) for", "y, x)) for"),
     _m(
         "dropout at half the rate",
         ATTENTION,
