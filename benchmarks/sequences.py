@@ -130,6 +130,23 @@ def report(what: str, unit: str, n: int, fast: float, slow: float, against: str)
     print(f"{what:<26} {n / fast:,.0f} {unit} against {n / slow:,.0f} of {against}: {ratio:.1f} times")
 
 
+def padded(key: str, cat: np.ndarray, num: np.ndarray, time_s: np.ndarray) -> dict[str, torch.Tensor]:
+    """One order's sequence, as long as it is, in the tensors of a network's input."""
+    x_cat = torch.zeros(SEQ_LEN, N_CAT, dtype=torch.long)
+    x_num = torch.zeros(SEQ_LEN, N_NUM)
+    time_seq = torch.zeros(SEQ_LEN, 1)
+    mask = torch.ones(SEQ_LEN + 1, dtype=torch.bool)
+    for tensor, values in ((x_cat, cat), (x_num, num), (time_seq, time_s)):
+        tensor[-len(values) :] = torch.from_numpy(values)
+    mask[SEQ_LEN - len(cat) :] = False
+    return {
+        f"x_seq_cat_{key}": x_cat,
+        f"x_seq_num_{key}": x_num,
+        f"time_seq_{key}": time_seq,
+        f"key_padding_mask_{key}": mask,
+    }
+
+
 class StoreDataset(Dataset):
     """Orders one by one from the store's own files: the same input and the same tensors, row by row."""
 
@@ -147,24 +164,12 @@ class StoreDataset(Dataset):
         for key in ("cid", "ccid"):
             end, target = files[f"{key}_end"][row], files[f"{key}_position"][row]
             history = slice(max(files[f"{key}_start"][row], end - SEQ_LEN + 1), end)
-            n = history.stop - history.start
-            x_cat = torch.zeros(SEQ_LEN, N_CAT, dtype=torch.long)
-            x_num = torch.zeros(SEQ_LEN, N_NUM)
-            time_seq = torch.zeros(SEQ_LEN, 1)
-            mask = torch.ones(SEQ_LEN + 1, dtype=torch.bool)
-            for tensor, name in ((x_cat, "categorical"), (x_num, "numerical")):
-                matrix = files[f"{key}_{name}"]
-                tensor[SEQ_LEN - 1 - n : -1] = torch.tensor(matrix[history])
-                tensor[-1] = torch.tensor(matrix[target])
-            age_s = (now_us - files[f"{key}_time_us"][history]) / 1e6
-            time_seq[SEQ_LEN - 1 - n : -1, 0] = torch.tensor(np.minimum(age_s, 1e7))
-            mask[SEQ_LEN - 1 - n :] = False
-            sample |= {
-                f"x_seq_cat_{key}": x_cat,
-                f"x_seq_num_{key}": x_num,
-                f"time_seq_{key}": time_seq,
-                f"key_padding_mask_{key}": mask,
-            }
+            cat, num = (
+                np.concatenate([files[f"{key}_{kind}"][history], files[f"{key}_{kind}"][target][None]])
+                for kind in ("categorical", "numerical")
+            )
+            age_s = np.minimum((now_us - files[f"{key}_time_us"][history]) / 1e6, 1e7)
+            sample |= padded(key, cat, num, np.append(age_s, 0)[:, None])
         return sample
 
 
@@ -218,21 +223,7 @@ class RaggedDataset(Dataset):
     def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
         sample = {"label": torch.tensor(self.y[row])}
         for key in ("cid", "ccid"):
-            cat, num, time_s = self.sequences[key][row]
-            x_cat = torch.zeros(SEQ_LEN, N_CAT, dtype=torch.long)
-            x_num = torch.zeros(SEQ_LEN, N_NUM)
-            time_seq = torch.zeros(SEQ_LEN, 1)
-            mask = torch.ones(SEQ_LEN + 1, dtype=torch.bool)
-            x_cat[-len(cat) :] = torch.from_numpy(cat)
-            x_num[-len(num) :] = torch.from_numpy(num)
-            time_seq[-len(time_s) :] = torch.from_numpy(time_s)
-            mask[SEQ_LEN - len(cat) :] = False
-            sample |= {
-                f"x_seq_cat_{key}": x_cat,
-                f"x_seq_num_{key}": x_num,
-                f"time_seq_{key}": time_seq,
-                f"key_padding_mask_{key}": mask,
-            }
+            sample |= padded(key, *self.sequences[key][row])
         return sample
 
 
