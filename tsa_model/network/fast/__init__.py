@@ -84,25 +84,20 @@ def order_attention(
     trace: Trace = SILENT,
 ) -> Tensor:
     """A history → [B, E], or [B, T, E] with `return_seq`; see `reference.order_attention`."""
-    dtype = token_dtype(block, x_cat_BLF.device)
-    x_BLE, blank_BL = _order_vectors(block, x_cat_BLF, x_num_BLF, dtype)
-    if block.time_encoder is not None:
-        x_BLE = x_BLE + block.time_encoder(time_seq_BL1).transpose(0, 1)
-    B, L, E = x_BLE.shape
-    tokens_BTE = torch.cat([x_BLE, block.dummy_order.expand(B, 1, E)], dim=1)
-    x_BTE = computed_in(dtype, block.layer_norm, tokens_BTE)
-    if dtype is not None:
-        x_BTE = x_BTE.to(block.dummy_order.dtype)
-    trace.record("tokens", x_BTE.transpose(0, 1))
-    del x_BLE, tokens_BTE
+    dtype = block.dummy_order.dtype
+    x_mE, token_BT, blank_BL = _order_tokens(block, x_cat_BLF, x_num_BLF, time_seq_BL1)
+    B, T = token_BT.shape
+
+    def tokens_of(rows: Rows) -> Tensor:
+        return functional.embedding(token_BT[rows.index, rows.start :], x_mE).to(dtype)
 
     *body, last = cast(list[blocks.AttentionLayer], list(block.layer_stack))
-    size = rows_per_piece((L + 1) * E, x_BTE)
+    size = rows_per_piece(T * x_mE.shape[1], block.dummy_order)
     time_BT1 = functional.pad(time_seq_BL1, (0, 0, 0, 1)) if block.use_time_seq else None
     independent = layers.rows_are_independent(block.layer_stack)
     whole = attn_mask_TT is not None or block.return_seq or trace is not SILENT
     if whole or (block.training and not independent):
-        rows = split_rows(B, size, x_BTE.device)
+        rows = split_rows(B, size, x_mE.device)
     elif independent:
         rows = split_by_length(key_padding_mask_BT, size)
     else:
@@ -111,30 +106,31 @@ def order_attention(
         rows = split_by_length(functional.pad(blank_BL, (0, 1)), size)
     if whole or block.training or independent:
         # A row's leading padding can be left out where it can neither be read out nor crowd out another row.
-        pieces = [x_BTE[each.index, each.start :] for each in rows]
-        scalings = [_scaling(x_BTE, time_BT1, key_padding_mask_BT, attn_mask_TT, each) for each in rows]
-        del x_BTE
+        pieces = [tokens_of(each) for each in rows]
+        _record_pieces(trace, "tokens", pieces)
+        scalings = [_scaling(dtype, time_BT1, key_padding_mask_BT, attn_mask_TT, each) for each in rows]
         for i, layer in enumerate(body):
             pieces = layers.post_norm_layer(layer, pieces, scalings)
             _record_pieces(trace, f"layer_stack.{i}.output", pieces)
     else:
+        # Of a row's leading padding one token comes along: the first of its states.
+        tokens = (tokens_of(Rows(each.index, max(each.start - 1, 0))) for each in rows)
         whole_rows = [Rows(each.index) for each in rows]
-        scalings = [_scaling(x_BTE, time_BT1, key_padding_mask_BT, None, each) for each in whole_rows]
-        pieces = queueing_layers(body, x_BTE, rows, scalings)
+        scalings = [_scaling(dtype, time_BT1, key_padding_mask_BT, None, each) for each in whole_rows]
+        pieces = queueing_layers(body, tokens, T, rows, scalings)
         scalings = [scaling.of_last(x.shape[1]) for x, scaling in zip(pieces, scalings, strict=True)]
-        del x_BTE
     if block.return_seq:
         pieces = layers.post_norm_layer(last, pieces, scalings)
         _record_pieces(trace, f"layer_stack.{len(body)}.output", pieces)
         return torch.cat(pieces)
     back = torch.argsort(torch.cat([each.index for each in rows]))
-    x_BE = layers.post_norm_layer_last(last, pieces, scalings, back, L + 1)
+    x_BE = layers.post_norm_layer_last(last, pieces, scalings, back, T)
     trace.record(f"layer_stack.{len(body)}.output", x_BE[None])
     return x_BE
 
 
 def _scaling(
-    x_BTE: Tensor,
+    dtype: torch.dtype,
     time_BT1: Tensor | None,
     key_padding_mask_BT: Tensor,
     attn_mask_TT: Tensor | None,
@@ -142,7 +138,7 @@ def _scaling(
 ) -> Scaling:
     part = (rows.index, slice(rows.start, None))
     time = None if time_BT1 is None else time_BT1[part]
-    return Scaling.build(x_BTE.dtype, time, key_padding_mask_BT[part], attn_mask_TT)
+    return Scaling.build(dtype, time, key_padding_mask_BT[part], attn_mask_TT)
 
 
 def _record_pieces(trace: Trace, name: str, pieces: list[Tensor]) -> None:
@@ -150,24 +146,40 @@ def _record_pieces(trace: Trace, name: str, pieces: list[Tensor]) -> None:
         trace.record(name, torch.cat(pieces).transpose(0, 1))
 
 
-def _order_vectors(
-    block: blocks.OrderAttentionModule, x_cat_BLF: Tensor, x_num_BLF: Tensor, dtype: torch.dtype | None
-) -> tuple[Tensor, Tensor]:
-    """Aggregate and normalise each order's features, [B, L, E]; blank orders, bool [B, L], are one vector."""
+def _order_tokens(
+    block: blocks.OrderAttentionModule,
+    x_cat_BLF: Tensor,
+    x_num_BLF: Tensor,
+    time_seq_BL1: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens without repetition, [m, E], which of them stands where, int64 [B, T], and blank orders [B, L].
+
+    All orders that hold nothing are one token, and the dummy tokens of all rows another one.
+    """
     B, L, _ = x_cat_BLF.shape
+    dtype = token_dtype(block, x_cat_BLF.device)
     first = block.n_embedding - block.n_num_features + 1
     rows_FD = block.embedding.weight[first : first + block.n_num_features]
     x_cat_nF, x_num_nF = x_cat_BLF.flatten(0, 1), x_num_BLF.flatten(0, 1)
-    empty_n = (x_cat_nF == 0).all(dim=1) & (x_num_nF == 0).all(dim=1)
-    (filled,) = torch.where(~empty_n)
-    # One all-padding order rides at the end, its vector is then copied to every other one.
+    filled_n = (x_cat_nF != 0).any(dim=1) | (x_num_nF != 0).any(dim=1)
+    (filled,) = torch.where(filled_n)
+    # One all-padding order rides at the end.
     x_cat = torch.cat([x_cat_nF.index_select(0, filled), x_cat_nF.new_zeros(1, x_cat_nF.shape[1])])
     x_num = torch.cat([x_num_nF.index_select(0, filled), x_num_nF.new_zeros(1, x_num_nF.shape[1])])
     cat_mD = aggregation.aggregate_categorical(block.feature_aggregation_cat, block.embedding, x_cat, dtype)
     num_mD = aggregation.aggregate_numerical(block.feature_aggregation_num, rows_FD, x_num, dtype)
     x_mE = computed_in(dtype, block.layer_norm_feature, torch.cat([cat_mD, num_mD], dim=1))
-    x_nE = x_mE[-1:].expand(B * L, -1).index_copy(0, filled, x_mE[:-1])
-    return x_nE.view(B, L, x_nE.shape[1]), empty_n.view(B, L)
+    token_n = torch.full_like(filled_n, len(filled), dtype=torch.long).index_copy(
+        0, filled, torch.arange(len(filled), device=filled.device)
+    )
+    if block.time_encoder is not None:  # tells apart what is equal but for its time
+        time_nE = block.time_encoder(time_seq_BL1).transpose(0, 1).flatten(0, 1)
+        x_mE = functional.embedding(token_n, x_mE) + time_nE
+        token_n = torch.arange(B * L, device=filled.device)
+    dummy = len(x_mE)
+    x_mE = computed_in(dtype, block.layer_norm, torch.cat([x_mE, block.dummy_order.view(1, -1)]))
+    token_BT = functional.pad(token_n.view(B, L), (0, 1), value=dummy)
+    return x_mE, token_BT, ~filled_n.view(B, L)
 
 
 def feature_attention(

@@ -8,7 +8,7 @@ carries its distinct padded tokens, its states, and for each leading position th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -35,9 +35,7 @@ class _Piece:
     state: Tensor
 
     @classmethod
-    def of(cls, x_BTE: Tensor, rows: Rows) -> _Piece:
-        n_states = min(rows.start, 1)
-        x = x_BTE[rows.index, rows.start - n_states :]
+    def of(cls, x: Tensor, rows: Rows) -> _Piece:
         return cls(x, torch.zeros(len(x), rows.start, dtype=torch.long, device=x.device))
 
     def n_states(self, n_positions: int) -> int:
@@ -81,23 +79,27 @@ class _Piece:
 
 
 def queueing_layers(
-    layers: Sequence[blocks.AttentionLayer], x_BTE: Tensor, rows: list[Rows], scalings: list[Scaling]
+    layers: Sequence[blocks.AttentionLayer],
+    tokens: Iterable[Tensor],
+    n_positions: int,
+    rows: list[Rows],
+    scalings: list[Scaling],
 ) -> list[Tensor]:
     """Layers of order attention in evaluation, whose mixtures let rows of the batch compete.
 
     Args:
         layers: each with a mixture of experts.
-        x_BTE: tokens, [B, T, E].
-        rows: the pieces to cut the batch into; positions before a piece's start hold equal tokens in each of
+        tokens: of every piece, [b, T - start + min(start, 1), E]: from the last leading position on.
+        n_positions: T.
+        rows: the pieces the batch is cut into; positions before a piece's start hold equal tokens in each of
             its rows, and are never attended to.
         scalings: of every piece, over all T positions.
 
     Returns:
         A piece's tokens from its start on, [b, T - start, E].
     """
-    T = x_BTE.shape[1]
     back = torch.argsort(torch.cat([each.index for each in rows]))
-    pieces = [_Piece.of(x_BTE, each) for each in rows]
+    pieces = [_Piece.of(x, each) for x, each in zip(tokens, rows, strict=True)]
     for layer in layers:
         block = cast(blocks.MixtureOfExperts, layer.feedforward)
         attend = attention_over(
@@ -108,10 +110,10 @@ def queueing_layers(
             x = piece.x
             x = layer.layer_norm1(add_residual(attend(x, scaling.of_last(x.shape[1])), x))
             pieces[i] = piece = _Piece(x, piece.state)
-            gates.append(piece.spread(experts.gates(block, x), T))
-        choice = experts.choose(block, torch.cat(gates, dim=1).index_select(1, back), T)
+            gates.append(piece.spread(experts.gates(block, x), n_positions))
+        choice = experts.choose(block, torch.cat(gates, dim=1).index_select(1, back), n_positions)
         for i, (piece, each) in enumerate(zip(pieces, rows, strict=True)):
             piece, chosen = piece.routed(choice.of_rows(each.index), keep_states=layer is not layers[-1])
             mixed = experts.run(block, piece.x, chosen)
             pieces[i] = _Piece(layer.layer_norm2(add_residual(mixed, piece.x)), piece.state)
-    return [piece.x[:, piece.n_states(T) :] for piece in pieces]
+    return [piece.x[:, piece.n_states(n_positions) :] for piece in pieces]
