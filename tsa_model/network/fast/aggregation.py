@@ -1,8 +1,9 @@
 """Feature aggregation from the tables themselves, one cache-sized piece at a time.
 
 The encoder works along the feature axis, so orders and embedding coordinates together are the columns of one
-matrix per layer, [F, orders·D]: each layer is a single matrix product. The first layer of the numerical side
-takes value × embedding in at once (`_numerical_product`). Nothing but the inputs is kept for the backward
+matrix per layer, [F, orders·D]: each layer is a single matrix product. A row of ones at the end of every
+activation carries the biases into that product. The first layer of the numerical side takes
+value × embedding in at once (`_numerical_product`). Nothing but the inputs is kept for the backward
 pass; activations are computed again there, piece by piece, because that is cheaper than the memory traffic.
 """
 
@@ -24,9 +25,12 @@ PIECE_ELEMENTS = 1 << 19
 """Elements of the widest activation of one piece; 2 MiB in float32, a core's second-level cache."""
 
 
-def encoder_parameters(encoder: nn.Sequential) -> list[Tensor]:
-    """Weights and biases of the encoder's linear layers, in order."""
-    return [p for layer in encoder if isinstance(layer, nn.Linear) for p in (layer.weight, layer.bias)]
+def layer_matrices(encoder: nn.Sequential) -> list[Tensor]:
+    """Linear layers as [[weight, bias], [0, 1]]: the ones that end an input end the output too; not the last."""
+    linear = [layer for layer in encoder if isinstance(layer, nn.Linear)]
+    matrices = [torch.cat([layer.weight, layer.bias[:, None]], dim=1) for layer in linear]
+    ones = (functional.pad(m.new_ones(1, 1), (m.shape[1] - 1, 0)) for m in matrices[:-1])
+    return [*(torch.cat(pair) for pair in zip(matrices[:-1], ones, strict=True)), matrices[-1]]
 
 
 def aggregate_categorical(
@@ -38,9 +42,9 @@ def aggregate_categorical(
     """
     if not isinstance(block, blocks.FeatureAggregation):
         return computed_in(dtype, block, embedding(ids_nF).transpose(1, 2)).squeeze(-1)
-    table, *parameters = lowered(embedding.weight, *encoder_parameters(block.encoder))
-    parameters[1:] = [p if dtype is None else p.to(dtype) for p in parameters[1:]]
-    return _AggregateCategorical.apply(table, ids_nF, *parameters)
+    table, *matrices = lowered(embedding.weight, *layer_matrices(block.encoder))
+    matrices[1:] = [m if dtype is None else m.to(dtype) for m in matrices[1:]]
+    return _AggregateCategorical.apply(table, ids_nF, *matrices)
 
 
 def aggregate_numerical(
@@ -52,124 +56,128 @@ def aggregate_numerical(
     """
     if not isinstance(block, blocks.FeatureAggregation):
         return computed_in(dtype, block, (rows_FD * x_nF[:, :, None]).transpose(1, 2)).squeeze(-1)
-    rows_FD, x_nF, *parameters = lowered(rows_FD, x_nF, *encoder_parameters(block.encoder))
-    parameters[1:] = [p if dtype is None else p.to(dtype) for p in parameters[1:]]
-    return _AggregateNumerical.apply(rows_FD, x_nF, *parameters)
+    rows_FD, x_nF = functional.pad(rows_FD, (0, 0, 0, 1), value=1.0), functional.pad(x_nF, (0, 1), value=1.0)
+    rows_FD, x_nF, *matrices = lowered(rows_FD, x_nF, *layer_matrices(block.encoder))
+    matrices[1:] = [m if dtype is None else m.to(dtype) for m in matrices[1:]]
+    return _AggregateNumerical.apply(rows_FD, x_nF, *matrices)
 
 
 def _piece_length(n_features: int, dim: int) -> int:
     return max(1, PIECE_ELEMENTS // (n_features * dim))
 
 
-def _forward_tail(h: Tensor, parameters: tuple[Tensor, ...]) -> list[Tensor]:
-    """Run the remaining layers on `h` [F1, columns], the first layer's output before its nonlinearity."""
+def _forward_tail(h: Tensor, matrices: tuple[Tensor, ...]) -> list[Tensor]:
+    """Run the remaining layers on `h` [F1 + 1, columns], the first layer's output before its nonlinearity."""
     activations = []
-    for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
+    for matrix in matrices:
         h = functional.leaky_relu_(h, NEGATIVE_SLOPE)
         activations.append(h)
-        h = torch.addmm(bias[:, None], weight, h)
+        h = matrix @ h
     activations.append(h)
     return activations
 
 
 def _backward_tail(
-    grad: Tensor, activations: list[Tensor], parameters: tuple[Tensor, ...], grads: list[Tensor]
+    grad: Tensor, activations: list[Tensor], matrices: tuple[Tensor, ...], grads: list[Tensor]
 ) -> Tensor:
-    """Add the parameters' gradients to `grads` and return the gradient before the first nonlinearity."""
-    for i in reversed(range(len(parameters) // 2)):
-        weight, h = parameters[2 * i], activations[i]
-        grads[2 * i].addmm_(grad, h.t())
-        grads[2 * i + 1].add_(grad.sum(dim=1))
-        grad = torch.ops.aten.leaky_relu_backward(weight.t() @ grad, h, NEGATIVE_SLOPE, True)
+    """Add the matrices' gradients to `grads`; return the first layer's, [F1, columns], before its nonlinearity."""
+    for i in reversed(range(len(matrices))):
+        h = activations[i]
+        grads[i][: len(grad)].addmm_(grad, h.t())
+        grad = matrices[i][: len(grad), :-1].t() @ grad
+        grad = torch.ops.aten.leaky_relu_backward(grad, h[:-1], NEGATIVE_SLOPE, True)
     return grad
+
+
+def _embedded(table: Tensor, ids_nF: Tensor) -> Tensor:
+    """Embeddings of some orders with the row of ones, [F + 1, n·D]."""
+    n, F = ids_nF.shape
+    x = table.new_empty(F + 1, n * table.shape[1])
+    torch.index_select(table, 0, ids_nF.t().reshape(-1), out=x[:-1].view(-1, table.shape[1]))
+    x[-1] = 1.0
+    return x
 
 
 class _AggregateCategorical(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, table: Tensor, ids_nF: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, table: Tensor, ids_nF: Tensor, *matrices: Tensor) -> Tensor:
         n, F = ids_nF.shape
         D = table.shape[1]
-        out_nD = parameters[-1].new_empty(n, D)
+        out_nD = matrices[-1].new_empty(n, D)
         step = _piece_length(F, D)
         for start in range(0, n, step):
-            ids = ids_nF[start : start + step]
-            x = table.index_select(0, ids.t().reshape(-1)).view(F, -1)
-            h = _first_layer(parameters[0], x, parameters[1])
-            out_nD[start : start + step] = _forward_tail(h, parameters[2:])[-1].view(-1, D)
-        ctx.save_for_backward(table, ids_nF, *parameters)
+            h = (matrices[0] @ _embedded(table, ids_nF[start : start + step])).to(out_nD.dtype)
+            out_nD[start : start + step] = _forward_tail(h, matrices[1:])[-1].view(-1, D)
+        ctx.save_for_backward(table, ids_nF, *matrices)
         return out_nD
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_nD: Tensor) -> tuple[Tensor | None, ...]:
         table, ids_nF, *saved = ctx.saved_tensors
-        parameters = tuple(saved)
+        matrices = tuple(saved)
         n, F = ids_nF.shape
         D = table.shape[1]
         grad_table = torch.zeros_like(table)
-        grads = [torch.zeros_like(p) for p in parameters]
+        grads = [torch.zeros_like(m) for m in matrices]
         step = _piece_length(F, D)
         for start in range(0, n, step):
-            ids = ids_nF[start : start + step].t().reshape(-1)
-            x = table.index_select(0, ids).view(F, -1)
-            activations = _forward_tail(_first_layer(parameters[0], x, parameters[1]), parameters[2:])
+            ids = ids_nF[start : start + step]
+            x = _embedded(table, ids)
+            activations = _forward_tail((matrices[0] @ x).to(grad_nD.dtype), matrices[1:])
             grad = grad_nD[start : start + step].reshape(1, -1)
-            grad = _backward_tail(grad, activations, parameters[2:], grads[2:])
-            grads[1].add_(grad.sum(dim=1))
-            grad = grad.to(x.dtype)
-            grads[0].addmm_(grad, x.t())
-            grad_x = (parameters[0].t() @ grad).view(-1, D)
-            grad_table += torch.ops.aten.embedding_dense_backward(grad_x, ids, len(table), 0, False)
+            grad = _backward_tail(grad, activations, matrices[1:], grads[1:]).to(x.dtype)
+            grads[0][:-1].addmm_(grad, x.t())
+            grad_x = (matrices[0][:-1, :-1].t() @ grad).view(-1, D)
+            grad_table += torch.ops.aten.embedding_dense_backward(
+                grad_x, ids.t().reshape(-1), len(table), 0, False
+            )
         return grad_table, None, *grads
 
 
-def _numerical_product(weight: Tensor, rows_FD: Tensor) -> Tensor:
-    """First layer and embedding as one matrix, [F1·D, Fn]: entry ((f, d), j) is weight[f, j]·rows[j, d]."""
-    return (weight[:, None, :] * rows_FD.t()[None]).reshape(-1, weight.shape[1])
+def _numerical_product(matrix: Tensor, rows_FD: Tensor) -> Tensor:
+    """First layer and embedding as one, [(F1 + 1)·D, Fn + 1]: entry ((f, d), j) is matrix[f, j]·rows[j, d]."""
+    return (matrix[:, None, :] * rows_FD.t()[None]).reshape(-1, matrix.shape[1])
 
 
 class _AggregateNumerical(torch.autograd.Function):
+    """`rows_FD` and `x_nF` end in ones, [Fn + 1, D] and [n, Fn + 1]."""
+
     @staticmethod
-    def forward(ctx: Any, rows_FD: Tensor, x_nF: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, rows_FD: Tensor, x_nF: Tensor, *matrices: Tensor) -> Tensor:
         n, D = len(x_nF), rows_FD.shape[1]
-        product = _numerical_product(parameters[0], rows_FD)
-        out_nD = parameters[-1].new_empty(n, D)
-        step = _piece_length(len(parameters[0]), D)
+        product = _numerical_product(matrices[0], rows_FD)
+        out_nD = matrices[-1].new_empty(n, D)
+        step = _piece_length(len(matrices[0]), D)
         for start in range(0, n, step):
-            x = x_nF[start : start + step]
-            h = _first_layer(product, x.t(), parameters[1])
-            out_nD[start : start + step] = _forward_tail(h, parameters[2:])[-1].view(D, -1).t()
-        ctx.save_for_backward(rows_FD, x_nF, *parameters)
+            h = (product @ x_nF[start : start + step].t()).view(len(matrices[0]), -1).to(out_nD.dtype)
+            out_nD[start : start + step] = _forward_tail(h, matrices[1:])[-1].view(D, -1).t()
+        ctx.save_for_backward(rows_FD, x_nF, *matrices)
         return out_nD
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_nD: Tensor) -> tuple[Tensor | None, ...]:
         rows_FD, x_nF, *saved = ctx.saved_tensors
-        parameters = tuple(saved)
-        weight = parameters[0]
-        n, D = len(x_nF), rows_FD.shape[1]
-        product = _numerical_product(weight, rows_FD)
+        matrices = tuple(saved)
+        n, D, n_rows = len(x_nF), rows_FD.shape[1], len(matrices[0])
+        product = _numerical_product(matrices[0], rows_FD)
         grad_product = torch.zeros_like(product)
-        grads = [torch.zeros_like(p) for p in parameters]
+        grads = [torch.zeros_like(m) for m in matrices]
         grad_x_nF = torch.empty_like(x_nF) if ctx.needs_input_grad[1] else None
-        step = _piece_length(len(weight), D)
+        step = _piece_length(n_rows, D)
+        first = slice(0, (n_rows - 1) * D)
         for start in range(0, n, step):
             x = x_nF[start : start + step]
-            activations = _forward_tail(_first_layer(product, x.t(), parameters[1]), parameters[2:])
+            h = (product @ x.t()).view(n_rows, -1).to(grad_nD.dtype)
+            activations = _forward_tail(h, matrices[1:])
             grad = grad_nD[start : start + step].t().reshape(1, -1)
-            grad = _backward_tail(grad, activations, parameters[2:], grads[2:])
-            grads[1].add_(grad.sum(dim=1))
+            grad = _backward_tail(grad, activations, matrices[1:], grads[1:])
             grad = grad.reshape(-1, len(x)).to(x.dtype)
-            grad_product.addmm_(grad, x)
+            grad_product[first].addmm_(grad, x)
             if grad_x_nF is not None:
-                grad_x_nF[start : start + step] = grad.t() @ product
-        grad_product = grad_product.view(len(weight), D, -1)
+                grad_x_nF[start : start + step] = grad.t() @ product[first]
+        grad_product = grad_product.view(n_rows, D, -1)
         grads[0] = torch.einsum("fdj,jd->fj", grad_product, rows_FD)
-        grad_rows_FD = torch.einsum("fdj,fj->jd", grad_product, weight)
+        grad_rows_FD = torch.einsum("fdj,fj->jd", grad_product, matrices[0])
         return grad_rows_FD, grad_x_nF, *grads
-
-
-def _first_layer(weight: Tensor, x: Tensor, bias: Tensor) -> Tensor:
-    """Return weight @ x + bias as [F1, columns], in the dtype of `bias`: that of all layers after it."""
-    return (weight @ x).view(len(bias), -1).to(bias.dtype).add_(bias[:, None])
