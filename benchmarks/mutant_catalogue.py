@@ -63,18 +63,18 @@ NORM = "x_mE = computed_in(dtype, block.layer_norm_feature, torch.cat([cat_mD, n
 NORM_EPS = """norm = block.layer_norm_feature
     x_mE = torch.cat([cat_mD, num_mD], dim=1).to(norm.weight.dtype)
     x_mE = functional.layer_norm(x_mE, norm.normalized_shape, norm.weight, norm.bias, 1e-6)"""
-GATES = "(x_BTE.reshape(-1, E) @ block.gate.w_gating).t()"
+GATES = "(x_nE @ block.gate.w_gating).t()"
 GATES_BF16 = """(
-        (x_BTE.reshape(-1, E).bfloat16() @ block.gate.w_gating.bfloat16()).to(x_BTE.dtype)
-        if x_BTE.dtype == torch.float32
-        else x_BTE.reshape(-1, E) @ block.gate.w_gating
+        (x_nE.bfloat16() @ block.gate.w_gating.bfloat16()).to(x_nE.dtype)
+        if x_nE.dtype == torch.float32
+        else x_nE @ block.gate.w_gating
     ).t()"""
 FIRST_QUEUE = "queue_XBT = (first_1BT == expert_X11).cumsum(dim=1, dtype=torch.int32)"
 HEADS = "(y.view(B, T, H, E // H).transpose(1, 2) for y in qkv.chunk(3, dim=-1))"
 FOLDED_ONCE = """folded = None if torch.is_grad_enabled() else block.__dict__.get("_folded")
-    folded = folded or _Folded.of(block)
-    if not torch.is_grad_enabled():
-        block.__dict__["_folded"] = folded"""
+        self.folded = folded or _Folded.of(block)
+        if not torch.is_grad_enabled():
+            block.__dict__["_folded"] = self.folded"""
 PADDED = "has_card_history_B = n_padded_B != ccid[3].shape[1] - 2"
 GATE = "raw_B2[:, 1] * has_card_history_B], dim=1)"
 
@@ -83,12 +83,7 @@ MUTANTS = [
     _m("mask inverted", ATTENTION, MASK, MASK.replace("(key", "(~key")),
     _m("mask ignored", ATTENTION, "if key_padding_mask_BT is not None:", "if False:"),
     _m("attention mask ignored", ATTENTION, "if attn_mask_TT is not None:", "if False:"),
-    _m(
-        "dummy token first",
-        FAST,
-        "torch.cat([x_BLE, block.dummy_order.expand(B, 1, E)], dim=1)",
-        "torch.cat([block.dummy_order.expand(B, 1, E), x_BLE], dim=1)",
-    ),
+    _m("dummy token first", FAST, "token_n.view(B, L), (0, 1), value", "token_n.view(B, L), (1, 0), value"),
     _m("dummy token's time first", FAST, "(time_seq_BL1, (0, 0, 0, 1))", "(time_seq_BL1, (0, 0, 1, 0))"),
     _m("last order off by one", FAST, "x_num_BLF[:, -1, :, None]", "x_num_BLF[:, -2, :, None]"),
     _m(
@@ -117,12 +112,7 @@ MUTANTS = [
         "first = block.n_embedding - block.n_num_features + 2",
         nth=0,
     ),
-    _m(
-        "padding told by categories alone",
-        FAST,
-        "(x_cat_nF == 0).all(dim=1) & (x_num_nF == 0).all(dim=1)",
-        "(x_cat_nF == 0).all(dim=1)",
-    ),
+    _m("padding told by categories alone", FAST, "| (x_num_nF != 0).any(dim=1)", ""),
     _m(
         "orders without a feature taken for padding",
         FAST,
@@ -197,6 +187,13 @@ MUTANTS = [
     ),
     _m("value bias dropped", ATTENTION, "* b_v.view(H, d)", "* 0"),
     _m(
+        "value bias dropped where no gradient is asked",
+        ATTENTION,
+        "add_(folded.b_output + folded.b_value)",
+        "add_(folded.b_output)",
+        "one_head",
+    ),
+    _m(
         "folded key bias dropped",
         ATTENTION,
         "w_key_bias=(b_k @ w_q) * scale",
@@ -206,7 +203,7 @@ MUTANTS = [
     _m(
         "folded projections remembered between calls",
         ATTENTION,
-        "folded = _Folded.of(block)",
+        "self.folded = _Folded.of(block)",
         FOLDED_ONCE,
         "one_head",
     ),
@@ -214,20 +211,20 @@ MUTANTS = [
     _m(
         "pre-norm for post-norm",
         LAYERS,
-        "layer.layer_norm1(add_residual(layer.dropout1(attend(x, scaling)), x))",
-        "add_residual(layer.dropout1(attend(layer.layer_norm1(x), scaling)), x)",
+        "layer.layer_norm1(add_attention(layer, tokens, scalings))",
+        "add_attention(layer, tokens, scalings, layer.layer_norm1)",
     ),
     _m(
         "post-norm for pre-norm",
         LAYERS,
-        "add_residual(layer.dropout1(attend(layer.layer_norm1(x), Scaling())), x)",
-        "layer.layer_norm1(add_residual(layer.dropout1(attend(x, Scaling())), x))",
+        "add_attention(layer, tokens, scalings, layer.layer_norm1)",
+        "layer.layer_norm1(add_attention(layer, tokens, scalings))",
     ),
     _m(
         "layer norms swapped",
         LAYERS,
-        "layer.layer_norm2(add_residual(layer.dropout2(y), x)) for",
-        "layer.layer_norm1(add_residual(layer.dropout2(y), x)) for",
+        "layer.layer_norm2(add_up(",
+        "layer.layer_norm1(add_up(",
     ),
     _m(
         "residual dropped in the last layer",
@@ -305,11 +302,13 @@ MUTANTS = [
         "return self.deterministic_eval and not self.training",
         "return self.deterministic_eval",
     ),
+    _m("every part of a mixture added to the first tokens", LAYERS, "start += len(part)", "pass"),
     _m(
-        "each piece has a queue of its own",
+        "each half of a batch has a queue of its own",
         EXPERTS,
-        "if block.unlimited:\n        choices",
-        "if True:\n        choices",
+        "run(block, x_nE, choose(block, gates_XBT, n_positions or gates_XBT.shape[2]))",
+        "run(block, x_nE, Choice.cat([choose(block, g, n_positions or g.shape[2]) "
+        "for g in gates_XBT.chunk(2, dim=1)]))",
     ),
     # The dual network
     _m("gate columns swapped", FAST, "order_BE = gate_B2[:, :1] *", "order_BE = gate_B2[:, 1:] *"),
@@ -418,7 +417,12 @@ MUTANTS = [
         "functional.dropout(weights_BHT, block.dropout, block.training)",
         "weights_BHT * functional.dropout(torch.ones_like(weights_BHT[:1]), block.dropout, block.training)",
     ),
-    _m("dropout left out", LAYERS, "layer.dropout2(y), x)) for", "y, x)) for"),
+    _m(
+        "dropout left out",
+        LAYERS,
+        "layer_norm2(add_up(tokens.x_nE, layer.dropout2,",
+        "layer_norm2(add_up(tokens.x_nE, nn.Identity(),",
+    ),
     _m(
         "dropout at half the rate",
         ATTENTION,
@@ -452,8 +456,13 @@ MUTANTS = [
         "            grad_y = grad_y.bfloat16().float() if grad_y.dtype == torch.float32 else grad_y",
     ),
     _m("table's gradient of the last piece alone", AGGREGATION, "grad_table += torch", "grad_table = torch"),
-    _m("encoder bias without gradient", AGGREGATION, "grads[2 * i + 1].add_(grad.sum(dim=1))", "pass"),
-    _m("padding row trained", AGGREGATION, "len(table), 0, False)", "len(table), -1, False)"),
+    _m(
+        "encoder bias without gradient",
+        AGGREGATION,
+        "grads[i][: len(grad)].addmm_(grad, h.t())",
+        "grads[i][: len(grad), :-1].addmm_(grad, h[:-1].t())",
+    ),
+    _m("padding row trained", AGGREGATION, "len(table), 0, False", "len(table), -1, False"),
     _m(
         "time left out of the gradient",
         ATTENTION,

@@ -9,8 +9,15 @@ import torch
 from support.batches import edge_batch, ragged_batch, randomised, tiny_config
 from torch import Tensor, nn
 
-from tsa_model import Network, TemporalMultiheadAttention, build_network
+from tsa_model import (
+    AttentionLayer,
+    AttentionLayerPreNorm,
+    Network,
+    TemporalMultiheadAttention,
+    build_network,
+)
 from tsa_model.forms.presets import PRESETS
+from tsa_model.network.blocks import plain_feedforward
 from tsa_model.network.fast import aggregation, pieces
 
 CASES: dict[str, dict[str, Any]] = {
@@ -67,6 +74,9 @@ def test_outputs_and_gradients_in_float64(sequences: str, case: str) -> None:
             expected = forward(reference.train(training), batch)
             actual = forward(fast.train(training), batch)
             torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-12)
+            with torch.no_grad():  # then the fast form adds in place
+                actual = forward(fast, batch)
+            torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-12)
         expected_gradients = gradients(reference, batch)
         assert len(expected_gradients) > 20
         torch.testing.assert_close(gradients(fast, batch), expected_gradients, rtol=1e-10, atol=1e-12)
@@ -94,6 +104,8 @@ def test_other_written_forms(preset: str, sequences: str) -> None:
     batch = to(ragged_batch(fast.config, 12), torch.float64)
     expected, actual = forward(reference.eval(), batch), forward(fast.eval(), batch)
     torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-12)
+    with torch.no_grad():
+        torch.testing.assert_close(forward(fast, batch), expected, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(gradients(fast, batch), gradients(reference, batch), rtol=1e-10, atol=1e-12)
 
 
@@ -113,6 +125,17 @@ def test_small_pieces_give_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(pieces, "PIECE_BYTES", 4096)
     monkeypatch.setattr(aggregation, "PIECE_ELEMENTS", 200)
     torch.testing.assert_close(gradients(fast, batch), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_a_layer_leaves_its_input_alone(rows: int) -> None:
+    x = torch.randn(40, rows, 8, dtype=torch.float64)
+    before = x.clone()
+    for kind in (AttentionLayer, AttentionLayerPreNorm):
+        layer = kind(8, 1, plain_feedforward(8, 16, 0.0), implementation="fast").double().eval()
+        with torch.no_grad():
+            layer(x)
+        torch.testing.assert_close(x, before, rtol=0, atol=0)
 
 
 def test_a_piece_is_trimmed_only_where_all_its_rows_are_empty() -> None:

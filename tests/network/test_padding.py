@@ -62,19 +62,19 @@ def test_states_multiply_only_by_what_experts_did():
     """Five layers make several states of a row's one padding vector, and fewer than it has positions."""
     config = queueing_config("single", moe_second_policy_eval="random")
     widths = []
-    routed = padding._Piece.routed
+    routed = padding._Leading.routed
 
-    def watched(piece, choice, keep_states):
-        result = routed(piece, choice, keep_states)
-        if keep_states:
-            widths.append(result[0].n_states(config.seq_len + 1))
+    def watched(leading, choice, keep):
+        result = routed(leading, choice, keep)
+        if keep:
+            widths.append(result[0].n_states)
         return result
 
     batch = ragged_batch(config, 40, seed=3)
     short = batch["key_padding_mask"][:, :-1].sum(dim=1) >= 20
     batch = {name: x[short] for name, x in batch.items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(padding._Piece, "routed", watched)
+        patch.setattr(padding._Leading, "routed", watched)
         both(config, batch)
     assert len(widths) == 3  # four layers before the last, and the fourth drops its states
     assert 1 < widths[0] <= 4
@@ -83,6 +83,7 @@ def test_states_multiply_only_by_what_experts_did():
 
 
 def test_a_row_without_padding_has_no_state():
-    piece = padding._Piece.of(torch.rand(3, 6, 2), Rows(torch.arange(3), 0))
-    assert piece.x.shape == (3, 6, 2)
-    assert piece.n_states(6) == 0
+    leading = padding._Leading.of(Rows(torch.arange(3), 0))
+    assert leading.n_states == 0
+    values = torch.rand(5, 3, 6)
+    assert torch.equal(leading.spread(values), values)

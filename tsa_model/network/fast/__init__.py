@@ -18,8 +18,9 @@ from torch.nn import functional
 from tsa_model.network import blocks
 from tsa_model.network.fast import aggregation, experts, layers
 from tsa_model.network.fast.attention import Scaling, attention_over
+from tsa_model.network.fast.layers import Tokens
 from tsa_model.network.fast.padding import queueing_layers
-from tsa_model.network.fast.pieces import Rows, rows_per_piece, split_by_length, split_rows
+from tsa_model.network.fast.pieces import Rows, even_size, rows_per_piece, split_by_length, split_rows
 from tsa_model.network.precision import computed_in, token_dtype
 from tsa_model.network.trace import SILENT, Trace
 
@@ -49,7 +50,9 @@ def attention(
 
 def mixture_of_experts(block: blocks.MixtureOfExperts, x_GND: Tensor, trace: Trace = SILENT) -> Tensor:
     """[G, N, D] → [G, N, D]; see `reference.mixture_of_experts`."""
-    return experts.mix(block, [x_GND.transpose(0, 1)])[0].transpose(0, 1)
+    G, N, D = x_GND.shape
+    mixed = torch.cat(list(experts.mix(block, x_GND.transpose(0, 1).reshape(-1, D), N)))
+    return mixed.view(N, G, D).transpose(0, 1)
 
 
 def attention_layer(
@@ -63,15 +66,15 @@ def attention_layer(
     """[T, B, E] → [T, B, E]; see `reference.attention_layer`."""
     time_BT1 = None if time_TB1 is None else time_TB1.transpose(0, 1)
     scaling = Scaling.build(x_TBE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
-    x_BTE = x_TBE.transpose(0, 1).contiguous()
-    return layers.post_norm_layer(layer, [x_BTE], [scaling])[0].transpose(0, 1)
+    tokens = Tokens.of([x_TBE.transpose(0, 1)])
+    return layers.post_norm_layer(layer, tokens, [scaling]).rows().transpose(0, 1)
 
 
 def attention_layer_pre_norm(
     layer: blocks.AttentionLayerPreNorm, x_TBD: Tensor, trace: Trace = SILENT
 ) -> Tensor:
     """[T, B, D] → [T, B, D]; see `reference.attention_layer_pre_norm`."""
-    return layers.pre_norm_layer(layer, [x_TBD.transpose(0, 1).contiguous()])[0].transpose(0, 1)
+    return layers.pre_norm_layer(layer, Tokens.of([x_TBD.transpose(0, 1)])).rows().transpose(0, 1)
 
 
 def order_attention(
@@ -106,25 +109,25 @@ def order_attention(
         rows = split_by_length(functional.pad(blank_BL, (0, 1)), size)
     if whole or block.training or independent:
         # A row's leading padding can be left out where it can neither be read out nor crowd out another row.
-        pieces = [tokens_of(each) for each in rows]
-        _record_pieces(trace, "tokens", pieces)
+        tokens = Tokens.of(tokens_of(each) for each in rows)
+        _record_tokens(trace, "tokens", tokens)
         scalings = [_scaling(dtype, time_BT1, key_padding_mask_BT, attn_mask_TT, each) for each in rows]
         for i, layer in enumerate(body):
-            pieces = layers.post_norm_layer(layer, pieces, scalings)
-            _record_pieces(trace, f"layer_stack.{i}.output", pieces)
+            tokens = layers.post_norm_layer(layer, tokens, scalings)
+            _record_tokens(trace, f"layer_stack.{i}.output", tokens)
     else:
         # Of a row's leading padding one token comes along: the first of its states.
-        tokens = (tokens_of(Rows(each.index, max(each.start - 1, 0))) for each in rows)
+        tokens = Tokens.of(tokens_of(Rows(each.index, max(each.start - 1, 0))) for each in rows)
         whole_rows = [Rows(each.index) for each in rows]
         scalings = [_scaling(dtype, time_BT1, key_padding_mask_BT, None, each) for each in whole_rows]
-        pieces = queueing_layers(body, tokens, T, rows, scalings)
-        scalings = [scaling.of_last(x.shape[1]) for x, scaling in zip(pieces, scalings, strict=True)]
+        tokens = queueing_layers(body, tokens, T, rows, scalings)
+        scalings = [scaling.of_last(n) for scaling, (_, n) in zip(scalings, tokens.shapes, strict=True)]
     if block.return_seq:
-        pieces = layers.post_norm_layer(last, pieces, scalings)
-        _record_pieces(trace, f"layer_stack.{len(body)}.output", pieces)
-        return torch.cat(pieces)
+        tokens = layers.post_norm_layer(last, tokens, scalings)
+        _record_tokens(trace, f"layer_stack.{len(body)}.output", tokens)
+        return tokens.rows()
     back = torch.argsort(torch.cat([each.index for each in rows]))
-    x_BE = layers.post_norm_layer_last(last, pieces, scalings, back, T)
+    x_BE = layers.post_norm_layer_last(last, tokens, scalings, back, T)
     trace.record(f"layer_stack.{len(body)}.output", x_BE[None])
     return x_BE
 
@@ -141,9 +144,9 @@ def _scaling(
     return Scaling.build(dtype, time, key_padding_mask_BT[part], attn_mask_TT)
 
 
-def _record_pieces(trace: Trace, name: str, pieces: list[Tensor]) -> None:
-    if trace is not SILENT:
-        trace.record(name, torch.cat(pieces).transpose(0, 1))
+def _record_tokens(trace: Trace, name: str, tokens: Tokens) -> None:
+    if trace is not SILENT:  # a copy: the next layer may write into the tokens
+        trace.record(name, tokens.rows().transpose(0, 1).clone())
 
 
 def _order_tokens(
@@ -208,13 +211,16 @@ def feature_attention(
     readout = torch.zeros(1, dtype=torch.long, device=x_cat_BLF.device)
     parts.append(block.embedding_engineered(readout).expand(B, 1, -1))
     x_BTD = block.layer_norm_engineered(torch.cat(parts, dim=1))
-    trace.record("tokens", x_BTD.transpose(0, 1))
-    pieces = list(x_BTD.split(rows_per_piece(x_BTD[:1].numel(), x_BTD)))
+    size = even_size(B, rows_per_piece(x_BTD[0].numel(), x_BTD)) if B else 1
+    shapes = tuple((len(piece), x_BTD.shape[1]) for piece in x_BTD.split(size))
+    tokens = Tokens(x_BTD.flatten(0, 1), shapes)
+    del x_BTD
+    _record_tokens(trace, "tokens", tokens)
     *body, last = cast(list[blocks.AttentionLayerPreNorm], list(block.layer_stack_feature))
     for i, layer in enumerate(body):
-        pieces = layers.pre_norm_layer(layer, pieces)
-        _record_pieces(trace, f"layer_stack_feature.{i}.output", pieces)
-    x_BD = layers.pre_norm_layer_last(last, pieces)
+        tokens = layers.pre_norm_layer(layer, tokens)
+        _record_tokens(trace, f"layer_stack_feature.{i}.output", tokens)
+    x_BD = layers.pre_norm_layer_last(last, tokens)
     trace.record(f"layer_stack_feature.{len(body)}.output", x_BD[None])
     return x_BD
 

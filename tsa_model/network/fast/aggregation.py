@@ -26,7 +26,7 @@ PIECE_ELEMENTS = 1 << 19
 
 
 def layer_matrices(encoder: nn.Sequential) -> list[Tensor]:
-    """Linear layers as [[weight, bias], [0, 1]]: the ones that end an input end the output too; not the last."""
+    """Each linear layer as [[weight, bias], [0, 1]], so that ones stay ones; the last as [weight, bias]."""
     linear = [layer for layer in encoder if isinstance(layer, nn.Linear)]
     matrices = [torch.cat([layer.weight, layer.bias[:, None]], dim=1) for layer in linear]
     ones = (functional.pad(m.new_ones(1, 1), (m.shape[1] - 1, 0)) for m in matrices[:-1])
@@ -80,7 +80,7 @@ def _forward_tail(h: Tensor, matrices: tuple[Tensor, ...]) -> list[Tensor]:
 def _backward_tail(
     grad: Tensor, activations: list[Tensor], matrices: tuple[Tensor, ...], grads: list[Tensor]
 ) -> Tensor:
-    """Add the matrices' gradients to `grads`; return the first layer's, [F1, columns], before its nonlinearity."""
+    """Add the matrices' gradients to `grads`; return that of the first layer's output, [F1, columns]."""
     for i in reversed(range(len(matrices))):
         h = activations[i]
         grads[i][: len(grad)].addmm_(grad, h.t())
@@ -136,7 +136,7 @@ class _AggregateCategorical(torch.autograd.Function):
 
 
 def _numerical_product(matrix: Tensor, rows_FD: Tensor) -> Tensor:
-    """First layer and embedding as one, [(F1 + 1)·D, Fn + 1]: entry ((f, d), j) is matrix[f, j]·rows[j, d]."""
+    """First layer and embedding in one, [(F1 + 1)·D, Fn + 1]: matrix[f, j]·rows[j, d] at ((f, d), j)."""
     return (matrix[:, None, :] * rows_FD.t()[None]).reshape(-1, matrix.shape[1])
 
 

@@ -7,9 +7,8 @@ folding would cost more than it saves, except where a single token is read out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -83,11 +82,25 @@ class Scaling:
         return torch.softmax(logits, dim=-1)
 
 
-Attend = Callable[[Tensor, Scaling], Tensor]
+class Attend:
+    """Every token attends: call it with [B, T, E] and its scaling."""
+
+    adds_in_place = False
+
+    def __init__(self, block: blocks.TemporalMultiheadAttention) -> None:
+        self.block = block
+
+    def __call__(self, x_BTE: Tensor, scaling: Scaling) -> Tensor:
+        """[B, T, E] → [B, T, E]."""
+        return _attend(self.block, x_BTE, scaling)
+
+    def add_to(self, residual_BTE: Tensor, x_BTE: Tensor, scaling: Scaling) -> None:
+        """Add the result to `residual_BTE`, which may be `x_BTE` itself; only where `adds_in_place`."""
+        raise NotImplementedError
 
 
 def attention_over(block: blocks.TemporalMultiheadAttention, n_tokens: int) -> Attend:
-    """The function [B, T, E] → [B, T, E] in which every token attends.
+    """How every token attends.
 
     Args:
         block: the attention's parameters.
@@ -95,10 +108,8 @@ def attention_over(block: blocks.TemporalMultiheadAttention, n_tokens: int) -> A
     """
     E = block.in_proj_weight.shape[1]
     if block.num_heads > 1 or n_tokens < FOLD_FROM_TOKENS_PER_WIDTH * E:
-        return lambda x_BTE, scaling: _attend(block, x_BTE, scaling)
-    folded = _Folded.of(block)
-    dropout = block.dropout if block.training else 0.0
-    return lambda x_BTE, scaling: folded.attend(x_BTE, scaling, dropout)
+        return Attend(block)
+    return _FoldedAttend(block)
 
 
 def _attend(block: blocks.TemporalMultiheadAttention, x_BTE: Tensor, scaling: Scaling) -> Tensor:
@@ -136,8 +147,7 @@ def attend_last(block: blocks.TemporalMultiheadAttention, x_BTE: Tensor, scaling
     return block.out_proj(y_BHd.reshape(B, E))
 
 
-@dataclass(frozen=True)
-class _Folded:
+class _Folded(NamedTuple):
     """One head's projections, folded: logits = x W_qk x' + r(x), output = weights x W_vo + constant.
 
     Attributes:
@@ -171,18 +181,27 @@ class _Folded:
             b_value=w_o @ b_v,
         )
 
-    def attend(self, x_BTE: Tensor, scaling: Scaling, dropout: float) -> Tensor:
-        parameters = (
-            self.w_query,
-            self.b_query,
-            self.w_key_bias,
-            self.b_key_bias,
-            self.w_output,
-            self.b_output,
-            self.b_value,
-        )
-        x_BTE, *parameters_ = lowered(x_BTE, *parameters)
-        return _FoldedAttention.apply(x_BTE, scaling, dropout, torch.is_grad_enabled(), *parameters_)
+
+class _FoldedAttend(Attend):
+    def __init__(self, block: blocks.TemporalMultiheadAttention) -> None:
+        super().__init__(block)
+        self.folded = _Folded.of(block)
+        plain = not (block.training or torch.is_autocast_enabled(block.in_proj_weight.device.type))
+        self.adds_in_place = plain and not torch.is_grad_enabled()
+
+    def __call__(self, x_BTE: Tensor, scaling: Scaling) -> Tensor:
+        dropout = self.block.dropout if self.block.training else 0.0
+        x_BTE, *parameters = lowered(x_BTE, *self.folded)
+        return _FoldedAttention.apply(x_BTE, scaling, dropout, *parameters)
+
+    def add_to(self, residual_BTE: Tensor, x_BTE: Tensor, scaling: Scaling) -> None:
+        folded, E = self.folded, x_BTE.shape[2]
+        query_BTE = functional.linear(x_BTE, folded.w_query, folded.b_query)
+        logits_BTT = _folded_logits(query_BTE, x_BTE, scaling, folded.w_key_bias, folded.b_key_bias)
+        del query_BTE  # its memory, still in the cache, serves what comes next
+        mean_BTE = torch.bmm(scaling.weights(logits_BTT), x_BTE)
+        residual_nE = residual_BTE.view(-1, E).add_(folded.b_output + folded.b_value)
+        residual_nE.addmm_(mean_BTE.view(-1, E), folded.w_output.t())
 
 
 def _folded_logits(
@@ -204,7 +223,6 @@ class _FoldedAttention(torch.autograd.Function):
         x_BTE: Tensor,
         scaling: Scaling,
         dropout: float,
-        with_grad: bool,
         w_query: Tensor,
         b_query: Tensor,
         w_key_bias: Tensor,
@@ -216,8 +234,6 @@ class _FoldedAttention(torch.autograd.Function):
         query_BTE = functional.linear(x_BTE, w_query, b_query)
         weights_BTT = scaling.weights(_folded_logits(query_BTE, x_BTE, scaling, w_key_bias, b_key_bias))
         weights_BTT = weights_BTT.to(x_BTE.dtype)
-        if not with_grad:
-            del query_BTE  # its memory, still in the cache, serves what comes next
         dropped_BTT, kept_BTT = weights_BTT, None
         if dropout > 0:
             dropped_BTT, kept_BTT = torch.native_dropout(weights_BTT, dropout, True)
@@ -227,12 +243,11 @@ class _FoldedAttention(torch.autograd.Function):
             y_BTE += dropped_BTT.sum(dim=-1, keepdim=True) * b_value
         else:
             y_BTE = functional.linear(mean_BTE, w_output, b_output + b_value)
-        if with_grad:
-            ctx.scaling, ctx.dropout = scaling, dropout
-            ctx.save_for_backward(
-                x_BTE, query_BTE, weights_BTT, dropped_BTT, kept_BTT, mean_BTE,
-                w_query, w_key_bias, w_output, b_value,
-            )  # fmt: skip
+        ctx.scaling, ctx.dropout = scaling, dropout
+        ctx.save_for_backward(
+            x_BTE, query_BTE, weights_BTT, dropped_BTT, kept_BTT, mean_BTE,
+            w_query, w_key_bias, w_output, b_value,
+        )  # fmt: skip
         return y_BTE
 
     @staticmethod
@@ -269,7 +284,7 @@ class _FoldedAttention(torch.autograd.Function):
             grad_w_key_bias = grad_key_bias_n @ x_nE
             grad_b_key_bias = grad_key_bias_n.sum()
         return (
-            grad_x_nE.view_as(x_BTE), None, None, None,
+            grad_x_nE.view_as(x_BTE), None, None,
             grad_query_nE.t() @ x_nE, grad_query_nE.sum(dim=0),
             grad_w_key_bias, grad_b_key_bias,
             grad_w_output, grad_b_output, grad_b_value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,10 @@ from torch.nn import functional
 
 from tsa_model.network import blocks
 from tsa_model.network.fast.autocast import lowered
+from tsa_model.network.fast.pieces import even_size, rows_per_piece
+
+PIECES_AT_ONCE = 2
+"""Size of what is sorted by expert together, in pieces: an expert works on its share of the tokens only."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,15 @@ class Choice:
     gate: Tensor
     kept: Tensor
 
-    def split(self, sizes: list[int]) -> list[Choice]:
-        """The choices of consecutive rows of the batch."""
-        parts = (tensor.split(sizes, dim=1) for tensor in (self.expert, self.gate, self.kept))
+    @classmethod
+    def cat(cls, choices: list[Choice]) -> Choice:
+        """The tokens of all choices in one row, [2, 1, n]."""
+        names = ("expert", "gate", "kept")
+        return cls(*(torch.cat([getattr(c, name).flatten(1) for c in choices], 1)[:, None] for name in names))
+
+    def split(self, size: int) -> list[Choice]:
+        """The choices of `size` consecutive tokens each."""
+        parts = (tensor.flatten(1).split(size, dim=1) for tensor in (self.expert, self.gate, self.kept))
         return [Choice(*tensors) for tensors in zip(*parts, strict=True)]
 
     def of_rows(self, index: Tensor) -> Choice:
@@ -62,11 +73,9 @@ class Choice:
         return Choice(*(each.gather(2, positions.expand(2, -1, -1)) for each in tensors))
 
 
-def gates(block: blocks.MixtureOfExperts, x_BTE: Tensor) -> Tensor:
-    """Softmax over the experts, [X, B, T]: experts first, so that comparisons run along contiguous memory."""
-    B, T, E = x_BTE.shape
-    logits_Xn = (x_BTE.reshape(-1, E) @ block.gate.w_gating).t()
-    return torch.softmax(logits_Xn.to(x_BTE.dtype), dim=0).view(block.num_experts, B, T)
+def gates(block: blocks.MixtureOfExperts, x_nE: Tensor) -> Tensor:
+    """Softmax over the experts, [X, n]: experts first, so that comparisons run along contiguous memory."""
+    return torch.softmax((x_nE @ block.gate.w_gating).t().to(x_nE.dtype), dim=0)
 
 
 def _top2(values_XBT: Tensor) -> Tensor:
@@ -144,33 +153,32 @@ def sort_by_expert(choice: Choice, n_experts: int) -> Routing:
     )
 
 
-def run(block: blocks.MixtureOfExperts, x_BTE: Tensor, choice: Choice) -> Tensor:
-    """Σ kept gate · expert(x) of every token, [B, T, E]; a token that lost both experts gets 0."""
-    routing = sort_by_expert(choice, block.num_experts)
-    x_nE = x_BTE.flatten(0, 1)
-    x_nE, w1, w2, gate_2n = lowered(x_nE, block.experts.w1, block.experts.w2, routing.gate_2n)
-    return _RoutedExperts.apply(x_nE, gate_2n, w1, w2, routing, torch.is_grad_enabled()).view_as(x_BTE)
+def run(block: blocks.MixtureOfExperts, x_nE: Tensor, choice: Choice) -> Iterator[Tensor]:
+    """Σ kept gate · expert(x) of every token, [n, E] in parts; a token that lost both experts gets 0."""
+    n, E = x_nE.shape
+    size = even_size(n, rows_per_piece(E, x_nE, PIECES_AT_ONCE))
+    for x, part in zip(x_nE.split(size), choice.split(size), strict=True):
+        routing = sort_by_expert(part, block.num_experts)
+        x, w1, w2, gate_2n = lowered(x, block.experts.w1, block.experts.w2, routing.gate_2n)
+        yield _RoutedExperts.apply(x, gate_2n, w1, w2, routing, torch.is_grad_enabled())
 
 
-def mix(block: blocks.MixtureOfExperts, pieces: list[Tensor], n_positions: int | None = None) -> list[Tensor]:
-    """The whole mixture over pieces [b, T, E] of a batch.
-
-    Rows queue for slots across all pieces; only then may pieces not differ in T.
+def mix(
+    block: blocks.MixtureOfExperts, x_nE: Tensor, n_rows: int, n_positions: int | None = None
+) -> Iterator[Tensor]:
+    """The whole mixture, [n, E] in parts.
 
     Args:
         block: the mixture.
-        pieces: tokens of the last T positions.
-        n_positions: positions random numbers are drawn for; by default T.
+        x_nE: tokens, row after row; rows that queue for slots have the same number of them.
+        n_rows: rows of the batch.
+        n_positions: positions random numbers are drawn for; by default those of a row.
     """
-    gates_of_pieces = [gates(block, x_BTE) for x_BTE in pieces]
-    if block.unlimited:
-        choices = [choose(block, g, g.shape[2]) for g in gates_of_pieces]
-    else:
-        gates_XBT = torch.cat(gates_of_pieces, dim=1)
-        choices = choose(block, gates_XBT, n_positions or gates_XBT.shape[2]).split(
-            [len(x_BTE) for x_BTE in pieces]
-        )
-    return [run(block, x_BTE, choice) for x_BTE, choice in zip(pieces, choices, strict=True)]
+    gates_Xn = gates(block, x_nE)
+    gates_XBT = (
+        gates_Xn[:, None] if block.unlimited else gates_Xn.unflatten(1, (n_rows, len(x_nE) // max(n_rows, 1)))
+    )
+    return run(block, x_nE, choose(block, gates_XBT, n_positions or gates_XBT.shape[2]))
 
 
 def _weighted_rows(rows_KE: Tensor, position_2n: Tensor, weight_2n: Tensor) -> Tensor:

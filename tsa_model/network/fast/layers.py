@@ -1,7 +1,12 @@
-"""Attention layers, batch first, over a batch in pieces, and the layer that reads out one token."""
+"""Attention layers over the tokens of a batch, piece by piece, and the layer that reads out one token.
+
+Where no gradient is recorded the residual stream lives in one place: what a layer adds is added there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -12,24 +17,87 @@ from tsa_model.network.fast import experts
 from tsa_model.network.fast.attention import Scaling, attend_last, attention_over
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of a batch in one tensor: piece after piece, row after row.
+
+    Attributes:
+        x_nE: the tokens; whoever passes them to a layer gives them away.
+        shapes: rows and tokens per row of every piece, (b, T).
+    """
+
+    x_nE: Tensor
+    shapes: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, pieces: Iterable[Tensor]) -> Tokens:
+        """The tokens of pieces [b, T, E]."""
+        parts = list(pieces)
+        shapes = tuple((x_BTE.shape[0], x_BTE.shape[1]) for x_BTE in parts)
+        return cls(torch.cat([x_BTE.flatten(0, 1) for x_BTE in parts]), shapes)
+
+    @property
+    def n_rows(self) -> int:
+        """B."""
+        return sum(b for b, _ in self.shapes)
+
+    def with_values(self, x_nE: Tensor) -> Tokens:
+        """Other values of the same tokens."""
+        return Tokens(x_nE, self.shapes)
+
+    def pieces(self) -> list[Tensor]:
+        """Each piece, [b, T, E], in the memory of the whole."""
+        parts = self.x_nE.split([b * T for b, T in self.shapes])
+        return [x.view(b, T, x.shape[1]) for x, (b, T) in zip(parts, self.shapes, strict=True)]
+
+    def rows(self) -> Tensor:
+        """[B, T, E]; only of pieces that have the same length."""
+        return self.x_nE.view(self.n_rows, self.shapes[0][1], self.x_nE.shape[1])
+
+
 def rows_are_independent(layers: nn.ModuleList) -> bool:
     """Whether no mixture of these layers lets one row of the batch influence another."""
     feedforwards = [cast(blocks.AttentionLayer, layer).feedforward for layer in layers]
     return all(block.unlimited for block in feedforwards if isinstance(block, blocks.MixtureOfExperts))
 
 
-def add_residual(y: Tensor, x: Tensor) -> Tensor:
-    """Return x + y; without gradients in the memory of `y`, which nobody else holds."""
-    return x + y if y.requires_grad or y.dtype != x.dtype else y.add_(x)
+def add_up(residual: Tensor, dropout: nn.Module, parts: Iterator[Tensor]) -> Tensor:
+    """Return residual + dropout(parts, one after another); without gradients in the memory of `residual`."""
+    if torch.is_grad_enabled():
+        return residual + dropout(torch.cat(list(parts)))
+    start = 0
+    for part in parts:
+        residual[start : start + len(part)] += dropout(part)
+        start += len(part)
+    return residual
 
 
-def feedforward(block: nn.Module, pieces: list[Tensor]) -> list[Tensor]:
-    """The feed-forward part of a layer over pieces [b, T, E]."""
+def add_attention(
+    layer: blocks.AttentionLayer | blocks.AttentionLayerPreNorm,
+    tokens: Tokens,
+    scalings: list[Scaling],
+    prepare: Callable[[Tensor], Tensor] = lambda x_BTE: x_BTE,
+) -> Tensor:
+    """Return tokens + attention of the prepared tokens, [n, E]."""
+    attend = attention_over(layer.multi_attn, len(tokens.x_nE))
+    pieces = zip(tokens.pieces(), scalings, strict=True)
+    if attend.adds_in_place:
+        for x_BTE, scaling in pieces:
+            attend.add_to(x_BTE, prepare(x_BTE), scaling)
+        return tokens.x_nE
+    parts = (attend(prepare(x_BTE), scaling).flatten(0, 1) for x_BTE, scaling in pieces)
+    return add_up(tokens.x_nE, layer.dropout1, parts)
+
+
+def feedforward(block: nn.Module, tokens: Tokens) -> Iterator[Tensor]:
+    """The feed-forward part of a layer, [n, E] in parts."""
     if isinstance(block, blocks.MixtureOfExperts):
-        return experts.mix(block, pieces)
-    if isinstance(block, nn.Sequential):
-        return [block(x_BTE) for x_BTE in pieces]
-    return [block(x_BTE.transpose(0, 1)).transpose(0, 1) for x_BTE in pieces]
+        yield from experts.mix(block, tokens.x_nE, tokens.n_rows)
+    elif isinstance(block, nn.Sequential):
+        yield block(tokens.x_nE)
+    else:
+        for x_BTE in tokens.pieces():
+            yield block(x_BTE.transpose(0, 1)).transpose(0, 1).flatten(0, 1)
 
 
 def feedforward_last(block: nn.Module, x_BE: Tensor, n_positions: int) -> Tensor:
@@ -38,68 +106,58 @@ def feedforward_last(block: nn.Module, x_BE: Tensor, n_positions: int) -> Tensor
     A mixture draws its random numbers for every position, as if all were computed.
     """
     if isinstance(block, blocks.MixtureOfExperts):
-        return experts.mix(block, [x_BE[:, None]], n_positions)[0][:, 0]
+        return torch.cat(list(experts.mix(block, x_BE, len(x_BE), n_positions)))
     if isinstance(block, nn.Sequential):
         return block(x_BE)
     return block(x_BE[None])[0]
 
 
-def _n_tokens(pieces: list[Tensor]) -> int:
-    return sum(x_BTE.shape[0] * x_BTE.shape[1] for x_BTE in pieces)
-
-
-def post_norm_layer(
-    layer: blocks.AttentionLayer, pieces: list[Tensor], scalings: list[Scaling]
-) -> list[Tensor]:
+def post_norm_layer(layer: blocks.AttentionLayer, tokens: Tokens, scalings: list[Scaling]) -> Tokens:
     """One layer of order attention, every token."""
-    attend = attention_over(layer.multi_attn, _n_tokens(pieces))
-    pieces = [
-        layer.layer_norm1(add_residual(layer.dropout1(attend(x, scaling)), x))
-        for x, scaling in zip(pieces, scalings, strict=True)
-    ]
-    mixed = feedforward(layer.feedforward, pieces)
-    return [layer.layer_norm2(add_residual(layer.dropout2(y), x)) for x, y in zip(pieces, mixed, strict=True)]
+    tokens = tokens.with_values(layer.layer_norm1(add_attention(layer, tokens, scalings)))
+    mixed = feedforward(layer.feedforward, tokens)
+    return tokens.with_values(layer.layer_norm2(add_up(tokens.x_nE, layer.dropout2, mixed)))
 
 
 def post_norm_layer_last(
     layer: blocks.AttentionLayer,
-    pieces: list[Tensor],
+    tokens: Tokens,
     scalings: list[Scaling],
     back: Tensor,
     n_positions: int,
 ) -> Tensor:
-    """One layer of order attention, the last token only: pieces [b, T, E] → [B, E].
+    """One layer of order attention, the last token of every row only, [B, E].
 
     Args:
         layer: the layer.
-        pieces: the batch.
+        tokens: of the whole batch.
         scalings: of every piece.
-        back: where each row of the batch lies in the concatenated pieces, int64 [B].
+        back: where each row of the batch lies in the pieces, int64 [B].
         n_positions: positions a mixture draws random numbers for.
     """
     attended = [
         x[:, -1] + layer.dropout1(attend_last(layer.multi_attn, x, scaling.last_query()))
-        for x, scaling in zip(pieces, scalings, strict=True)
+        for x, scaling in zip(tokens.pieces(), scalings, strict=True)
     ]
     x_BE = layer.layer_norm1(torch.cat(attended).index_select(0, back))
     y_BE = feedforward_last(layer.feedforward, x_BE, n_positions)
     return layer.layer_norm2(x_BE + layer.dropout2(y_BE))
 
 
-def pre_norm_layer(layer: blocks.AttentionLayerPreNorm, pieces: list[Tensor]) -> list[Tensor]:
+def pre_norm_layer(layer: blocks.AttentionLayerPreNorm, tokens: Tokens) -> Tokens:
     """One layer of feature attention, every token."""
-    attend = attention_over(layer.multi_attn, _n_tokens(pieces))
-    pieces = [add_residual(layer.dropout1(attend(layer.layer_norm1(x), Scaling())), x) for x in pieces]
-    mixed = feedforward(layer.feedforward, [layer.layer_norm2(x) for x in pieces])
-    return [add_residual(layer.dropout2(y), x) for x, y in zip(pieces, mixed, strict=True)]
+    scalings = [Scaling()] * len(tokens.shapes)
+    tokens = tokens.with_values(add_attention(layer, tokens, scalings, layer.layer_norm1))
+    mixed = feedforward(layer.feedforward, tokens.with_values(layer.layer_norm2(tokens.x_nE)))
+    return tokens.with_values(add_up(tokens.x_nE, layer.dropout2, mixed))
 
 
-def pre_norm_layer_last(layer: blocks.AttentionLayerPreNorm, pieces: list[Tensor]) -> Tensor:
-    """One layer of feature attention, the last token only: pieces [b, T, D] → [B, D]."""
+def pre_norm_layer_last(layer: blocks.AttentionLayerPreNorm, tokens: Tokens) -> Tensor:
+    """One layer of feature attention, the last token of every row only, [B, D]."""
     attended = [
         x[:, -1] + layer.dropout1(attend_last(layer.multi_attn, layer.layer_norm1(x), Scaling()))
-        for x in pieces
+        for x in tokens.pieces()
     ]
     x_BD = torch.cat(attended)
-    y_BD = feedforward_last(layer.feedforward, layer.layer_norm2(x_BD), pieces[0].shape[1])
+    y_BD = feedforward_last(layer.feedforward, layer.layer_norm2(x_BD), tokens.shapes[0][1])
     return x_BD + layer.dropout2(y_BD)

@@ -15,11 +15,17 @@ PIECE_BYTES = 4 << 20
 """Size of one activation of a piece on a CPU; other devices take the batch whole."""
 
 
-def rows_per_piece(row_elements: int, like: Tensor) -> int:
-    """How many rows of `row_elements` elements make a piece, on the device and in the dtype of `like`."""
+def rows_per_piece(row_elements: int, like: Tensor, n_pieces: int = 1) -> int:
+    """How many rows of `row_elements` elements make some pieces, on the device and in the dtype of `like`."""
     if like.device.type != "cpu":
         return 1 << 30
-    return max(1, PIECE_BYTES // max(1, row_elements * like.element_size()))
+    return max(1, n_pieces * PIECE_BYTES // max(1, row_elements * like.element_size()))
+
+
+def even_size(n: int, most: int) -> int:
+    """The size that cuts `n` into as few parts of at most `most` as there can be, nearly alike."""
+    n_parts = max(1, -(-n // most))
+    return max(1, -(-n // n_parts))
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,13 @@ class Rows:
 
 def split_rows(n_rows: int, size: int, device: torch.device) -> list[Rows]:
     """Consecutive pieces of at most `size` rows; one empty piece for an empty batch."""
-    return [Rows(index) for index in torch.arange(n_rows, device=device).split(size)]
+    return [Rows(index) for index in torch.arange(n_rows, device=device).split(even_size(n_rows, size))]
 
 
 def split_by_length(key_padding_mask_BT: Tensor, size: int) -> list[Rows]:
     """Pieces of rows of similar length, each without the positions that all its rows leave empty."""
     first_B = (~key_padding_mask_BT).to(torch.uint8).argmax(dim=1)
     order = torch.argsort(first_B, stable=True)
-    pieces = order.split(size)
+    pieces = order.split(even_size(len(order), size))
     starts = torch.stack([first_B[index[0]] for index in pieces]).tolist() if len(order) else [0]
     return [Rows(index, start) for index, start in zip(pieces, starts, strict=True)]
