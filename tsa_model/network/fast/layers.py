@@ -81,7 +81,7 @@ def add_attention(
     """Return tokens + attention of the prepared tokens, [n, E]."""
     attend = attention_over(layer.multi_attn, len(tokens.x_nE))
     pieces = zip(tokens.pieces(), scalings, strict=True)
-    if attend.adds_in_place:
+    if attend.adds_in_place and not layer.dropout1.training:
         for x_BTE, scaling in pieces:
             attend.add_to(x_BTE, prepare(x_BTE), scaling)
         return tokens.x_nE
