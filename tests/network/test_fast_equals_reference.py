@@ -138,6 +138,15 @@ def test_a_layer_leaves_its_input_alone(rows: int) -> None:
         torch.testing.assert_close(x, before, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("name", ["dropout1", "dropout2"])
+def test_a_dropout_that_is_switched_on_alone_drops(name: str) -> None:
+    layer = AttentionLayer(8, 1, plain_feedforward(8, 16, 0.0), dropout=0.5, implementation="fast").eval()
+    layer.get_submodule(name).train()
+    x = torch.randn(40, 7, 8)
+    with torch.no_grad():
+        assert not torch.equal(layer(x), layer(x))
+
+
 def test_a_piece_is_trimmed_only_where_all_its_rows_are_empty() -> None:
     padding = torch.ones(5, 6, dtype=torch.bool)
     for row, first in enumerate([4, 0, 5, 2, 4]):

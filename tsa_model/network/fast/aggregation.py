@@ -21,8 +21,8 @@ from tsa_model.network.fast.autocast import lowered
 from tsa_model.network.precision import computed_in
 
 NEGATIVE_SLOPE = 0.01
-PIECE_ELEMENTS = 1 << 19
-"""Elements of the widest activation of one piece; 2 MiB in float32, a core's second-level cache."""
+PIECE_ELEMENTS = 1 << 20
+"""Elements of the widest activation of one piece: 4 MiB in float32."""
 
 
 def layer_matrices(encoder: nn.Sequential) -> list[Tensor]:
