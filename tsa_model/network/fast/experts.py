@@ -174,10 +174,8 @@ def mix(
         n_rows: rows of the batch.
         n_positions: positions random numbers are drawn for; by default those of a row.
     """
-    gates_Xn = gates(block, x_nE)
-    gates_XBT = (
-        gates_Xn[:, None] if block.unlimited else gates_Xn.unflatten(1, (n_rows, len(x_nE) // max(n_rows, 1)))
-    )
+    n_queueing = 1 if block.unlimited else n_rows
+    gates_XBT = gates(block, x_nE).unflatten(1, (n_queueing, len(x_nE) // max(n_queueing, 1)))
     return run(block, x_nE, choose(block, gates_XBT, n_positions or gates_XBT.shape[2]))
 
 
