@@ -20,7 +20,7 @@ from tsa_model.network.fast import aggregation, experts, layers
 from tsa_model.network.fast.attention import Scaling, attention_over
 from tsa_model.network.fast.layers import Tokens
 from tsa_model.network.fast.padding import queueing_layers
-from tsa_model.network.fast.pieces import Rows, even_size, rows_per_piece, split_by_length, split_rows
+from tsa_model.network.fast.pieces import Rows, rows_per_piece, split_by_length, split_rows
 from tsa_model.network.precision import computed_in, token_dtype
 from tsa_model.network.trace import SILENT, Trace
 
@@ -211,8 +211,9 @@ def feature_attention(
     readout = torch.zeros(1, dtype=torch.long, device=x_cat_BLF.device)
     parts.append(block.embedding_engineered(readout).expand(B, 1, -1))
     x_BTD = block.layer_norm_engineered(torch.cat(parts, dim=1))
-    size = even_size(B, rows_per_piece(x_BTD[0].numel(), x_BTD)) if B else 1
-    shapes = tuple((len(piece), x_BTD.shape[1]) for piece in x_BTD.split(size))
+    n_tokens, D = x_BTD.shape[1:]
+    rows = split_rows(B, rows_per_piece(n_tokens * D, x_BTD), x_BTD.device)
+    shapes = tuple((len(each.index), n_tokens) for each in rows)
     tokens = Tokens(x_BTD.flatten(0, 1), shapes)
     del x_BTD
     _record_tokens(trace, "tokens", tokens)
