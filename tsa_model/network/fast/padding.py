@@ -99,9 +99,11 @@ def queueing_layers(
     leading = [_Leading.of(each) for each in rows]
     for layer in layers:
         block = cast(blocks.MixtureOfExperts, layer.feedforward)
-        of_last = [scaling.of_last(T) for scaling, (_, T) in zip(scalings, tokens.shapes, strict=True)]
+        of_last = [
+            scaling.of_last(width) for scaling, (_, width) in zip(scalings, tokens.shapes, strict=True)
+        ]
         x_nE = layer.layer_norm1(add_attention(layer, tokens, of_last))
-        gates = experts.gates(block, x_nE).split([b * T for b, T in tokens.shapes], dim=1)
+        gates = experts.gates(block, x_nE).split([b * width for b, width in tokens.shapes], dim=1)
         gates_XBT = torch.cat(
             [
                 each.spread(gates_Xn.view(len(gates_Xn), *shape))
@@ -111,14 +113,14 @@ def queueing_layers(
         )
         choice = experts.choose(block, gates_XBT.index_select(1, back), n_positions)
         start, found, chosen = 0, [], []
-        for i, (each, (b, T)) in enumerate(zip(rows, tokens.shapes, strict=True)):
+        for i, (each, (b, width)) in enumerate(zip(rows, tokens.shapes, strict=True)):
             leading[i], column, choice_of_piece = leading[i].routed(
                 choice.of_rows(each.index), keep=layer is not layers[-1]
             )
-            row = torch.arange(start, start + b * T, T, device=column.device)
+            row = torch.arange(start, start + b * width, width, device=column.device)
             found.append(row[:, None] + column)
             chosen.append(choice_of_piece)
-            start += b * T
+            start += b * width
         x_nE = x_nE.index_select(0, torch.cat([index.flatten() for index in found]))
         mixed = experts.run(block, x_nE, experts.Choice.cat(chosen))
         x_nE = layer.layer_norm2(add_up(x_nE, layer.dropout2, mixed))

@@ -16,7 +16,7 @@ PIECE_BYTES = 4 << 20
 
 
 def rows_per_piece(row_elements: int, like: Tensor, n_pieces: int = 1) -> int:
-    """How many rows of `row_elements` elements make some pieces, on the device and in the dtype of `like`."""
+    """How many rows of `row_elements` elements make `n_pieces` pieces, in device and dtype of `like`."""
     if like.device.type != "cpu":
         return 1 << 30
     return max(1, n_pieces * PIECE_BYTES // max(1, row_elements * like.element_size()))
