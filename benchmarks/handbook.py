@@ -34,7 +34,7 @@ from handbook_models import (
 from handbook_protocol import Array, Fold, make_folds, measure, test_rows
 
 from tsa_model.files import write_json
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 METRICS = ("auc_roc", "average_precision", "card_precision_at_100")
 

@@ -15,9 +15,9 @@ import torch
 from handbook_protocol import EPOCH, Array, Fold, training_rows
 
 from tsa_model.checkpoint import load_model
-from tsa_model.dataset import DatasetDescription
-from tsa_model.run_config import RunConfig
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.dataset import DatasetDescription
+from tsa_model.settings.run import RunConfig
 from tsa_model.training import train_model
 
 TREES = "lightgbm"

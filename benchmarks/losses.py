@@ -18,8 +18,8 @@ from handbook_models import score_tsa, train_tsa
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tsa_model.losses.factory import LOSSES
-from tsa_model.run_config import RunConfig
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.run import RunConfig
 from tsa_model.simulate import simulate_orders
 
 

@@ -23,7 +23,7 @@ from model import configuration, make_batch, seconds
 from tsa_model import ModelConfig, build_network
 from tsa_model.export.graph import write_onnx
 from tsa_model.export.session import ScoringSession, SessionSettings
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 PAUSE_S = 0.02
 """Pause before each call, in which the threads that torch keeps spinning after its own come to rest."""

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 from tsa_model.simulate import PATTERNS, simulate_orders_and_patterns
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.connection import Cluster
 from cluster.errors import TrainJobError, UnavailableError
-from tsa_model.training.train_job import TrainJobConfig
+from tsa_model.settings.train_job import TrainJobConfig
 
 INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 OVERLAP_S = 5

@@ -9,8 +9,8 @@ from typing import Any
 
 from cluster.connection import GROUP, VERSION
 from cluster.node import StagePod
-from tsa_model.run_config import RunConfig
-from tsa_model.training.train_job import TrainJobConfig
+from tsa_model.settings.run import RunConfig
+from tsa_model.settings.train_job import TrainJobConfig
 
 MANAGER = "tsa-pipeline"
 # A mesh's proxy in a node's pod would stand between the processes, and outlive them.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from tsa_model.training.train_job import RESERVED, TrainJobConfig
+from tsa_model.settings.train_job import RESERVED, TrainJobConfig
 
 STAGE_CONTAINER = "main"
 """The container of a Kubeflow pipeline's pod that runs the component."""

@@ -18,8 +18,8 @@ from cluster.manifest import job_name, train_job
 from cluster.node import StagePod
 from tsa_model.checkpoint import read_description
 from tsa_model.files import atomic_folder, write_json
-from tsa_model.run_config import RunConfig
-from tsa_model.training.train_job import TrainJobConfig
+from tsa_model.settings.run import RunConfig
+from tsa_model.settings.train_job import TrainJobConfig
 
 Answer = TypeVar("Answer")
 

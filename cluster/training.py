@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tsa_model import training
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 
 def train_model(

@@ -25,7 +25,7 @@ def build_sequences(
     from data_contracts import sequences as contract
     from tsa_model import sequences
     from tsa_model.progress import metadata
-    from tsa_model.run_config import RunConfig
+    from tsa_model.settings.run import RunConfig
 
     run = RunConfig.load(config)
     metrics = sequences.build_sequences(events.path, run, store.path)

@@ -24,7 +24,7 @@ def check_equivalence(
     """
     from tsa_model import equivalence
     from tsa_model.progress import metadata
-    from tsa_model.run_config import RunConfig
+    from tsa_model.settings.run import RunConfig
 
     metrics = equivalence.check_equivalence(
         store.path, model.path, RunConfig.load(config), verdict.path, report.path

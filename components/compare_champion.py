@@ -36,7 +36,7 @@ def compare_champion(
     """
     from tsa_model import promotion
     from tsa_model.progress import metadata
-    from tsa_model.run_config import RunConfig
+    from tsa_model.settings.run import RunConfig
 
     metrics = promotion.compare_champion(
         events.path,

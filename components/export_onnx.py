@@ -24,7 +24,7 @@ def export_onnx(
     """
     from tsa_model import export
     from tsa_model.progress import metadata
-    from tsa_model.run_config import RunConfig
+    from tsa_model.settings.run import RunConfig
 
     metrics = export.export_onnx(store.path, model.path, verdict.path, RunConfig.load(config), onnx.path)
     onnx.metadata.update(metadata(metrics))

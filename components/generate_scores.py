@@ -32,7 +32,7 @@ def generate_scores(
     from tsa_model import scoring
     from tsa_model.files import write_json
     from tsa_model.progress import metadata
-    from tsa_model.run_config import RunConfig
+    from tsa_model.settings.run import RunConfig
 
     run = RunConfig.load(config)
     metrics = scoring.generate_scores(store.path, onnx.path, run, scores.path, report.path)

@@ -28,7 +28,7 @@ def train_model(
     """
     from cluster import training
     from tsa_model.progress import metadata
-    from tsa_model.run_config import RunConfig
+    from tsa_model.settings.run import RunConfig
 
     metrics = training.train_model(
         store.path,

@@ -32,9 +32,9 @@ def validate_events(
     from pathlib import Path
 
     from data_contracts import events as contract
-    from tsa_model.data_interval import interval_end
     from tsa_model.progress import metadata
-    from tsa_model.run_config import RunConfig
+    from tsa_model.settings.data_interval import interval_end
+    from tsa_model.settings.run import RunConfig
 
     run = RunConfig.load(config).at(interval_end(data_interval_end))
     metrics = contract.validate_events(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.wide_histories import WideLayout
+from tsa_model.settings.dataset import DatasetDescription
 
 Kind = Literal["id", "time", "label", "category", "number", "raw"]
 

@@ -11,7 +11,7 @@ from data_contracts import suites
 from data_contracts.context import check, check_measures
 from data_contracts.findings import Finding, merge
 from data_contracts.verdict import conclude
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 if TYPE_CHECKING:
     import pandas as pd

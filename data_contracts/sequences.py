@@ -12,8 +12,8 @@ from data_contracts import suites
 from data_contracts.context import check
 from data_contracts.findings import Finding
 from data_contracts.verdict import conclude
-from tsa_model.dataset import PERIODS
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.dataset import PERIODS
+from tsa_model.settings.run import RunConfig
 
 if TYPE_CHECKING:
     import pandas as pd

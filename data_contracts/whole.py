@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from data_contracts import suites
 from data_contracts.context import check_measures
 from data_contracts.findings import MAX_EXAMPLES, Example, Finding
-from tsa_model.dataset import PERIODS, DatasetDescription
+from tsa_model.settings.dataset import PERIODS, DatasetDescription
 
 if TYPE_CHECKING:
     import duckdb

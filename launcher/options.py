@@ -18,8 +18,8 @@ from launcher.connection import FILE, FILE_VARIABLE, VARIABLES, Connection
 from launcher.stages import ClusterSettings, Target
 from launcher.versions import version_name
 from launcher.waiting import WaitedTooLong
-from tsa_model.data_interval import SCHEDULED_TIME, interval_end
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.data_interval import SCHEDULED_TIME, interval_end
+from tsa_model.settings.run import RunConfig
 
 Command = Callable[..., Any]
 RUN = ("events", "config", "seed", "max_epochs", "data_interval_end", "champion", "promote")

@@ -23,7 +23,7 @@ from launcher.options import (
     split_connection,
     warn_of_local_image,
 )
-from tsa_model.data_interval import SCHEDULED_TIME
+from tsa_model.settings.data_interval import SCHEDULED_TIME
 
 DEFAULT_NAME = "tsa-pipeline"
 DONE = {"pause": "paused", "resume": "active", "delete": "deleted"}

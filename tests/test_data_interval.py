@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from tsa_model.data_interval import SCHEDULED_TIME, interval_end
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.data_interval import SCHEDULED_TIME, interval_end
+from tsa_model.settings.run import RunConfig
 
 DEMO = RunConfig.load("demo")
 NAMES = tuple(type(DEMO.dataset.split).model_fields)

@@ -9,8 +9,9 @@ import yaml
 from pydantic import ValidationError
 from support.event_oracle import description
 
-from tsa_model.dataset import DatasetDescription, shipped_configs
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.dataset import DatasetDescription
+from tsa_model.settings.descriptions import shipped_configs
+from tsa_model.settings.run import RunConfig
 
 
 @pytest.mark.parametrize("name", ["demo", "handbook"])

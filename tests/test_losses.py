@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import numpy as np
@@ -24,6 +25,7 @@ from tsa_model.losses import (
     focal_loss,
     prepare_target,
 )
+from tsa_model.settings.losses import LOSS_PARAMETERS
 
 META, INPUTS, OUTPUTS = golden.load("losses")
 DTYPES = {"f32": torch.float32, "f64": torch.float64}
@@ -322,3 +324,9 @@ def test_class_targets_of_another_shape_are_refused(name: str) -> None:
 def test_one_class_is_no_softmax() -> None:
     with pytest.raises(ValueError, match="at least 2 classes"):
         focal_loss(torch.zeros(5, 1), torch.zeros(5, dtype=torch.int64))
+
+
+def test_settings_know_every_loss_and_its_parameters() -> None:
+    assert {
+        name: tuple(inspect.signature(loss).parameters) for name, loss in LOSSES.items()
+    } == LOSS_PARAMETERS

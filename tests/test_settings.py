@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tsa_model.run_config import RunConfig
 from tsa_model.settings import load_yaml
+from tsa_model.settings.run import RunConfig
 
 
 def demo(**changes: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 from tsa_model.simulate import (
     PATTERNS,
     VALUES,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tsa_model.config import ModelConfig, ModelSettings
 from tsa_model.forms import compute_fm_parallel
 from tsa_model.forms.time_encoding import CosineTimeEncoding, PeriodicTimeEncoding, TimeEncode, TimeEncoder
 from tsa_model.losses import create_loss_function
@@ -24,6 +23,7 @@ from tsa_model.network.networks import (
     build_network,
     load_legacy_state_dict,
 )
+from tsa_model.settings.model import ModelConfig, ModelSettings
 
 __all__ = [
     "AttentionLayer",

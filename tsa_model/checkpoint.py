@@ -11,10 +11,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from tsa_model.config import ModelConfig
 from tsa_model.files import atomic_folder, sha256, write_json
 from tsa_model.network.blocks import Implementation
 from tsa_model.network.networks import Network, build_network
+from tsa_model.settings.model import ModelConfig
 
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"

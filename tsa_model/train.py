@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tsa_model.files import write_json
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 from tsa_model.training import train_model
 from tsa_model.training.processes import die_with_parent, started_by_launcher
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

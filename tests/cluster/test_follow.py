@@ -14,7 +14,7 @@ from support.kubernetes_stub import StubCluster, node_pod
 from cluster.connection import Cluster
 from cluster.errors import TrainJobError
 from cluster.follow import follow
-from tsa_model.training.train_job import TrainJobConfig
+from tsa_model.settings.train_job import TrainJobConfig
 
 JOB = "tsa-train-1"
 

@@ -12,8 +12,8 @@ from support.kubernetes_stub import on_nodes, stage_pod
 
 from cluster.manifest import job_name, train_job
 from cluster.node import StagePod
-from tsa_model.run_config import RunConfig
-from tsa_model.training.train_job import TrainJobConfig
+from tsa_model.settings.run import RunConfig
+from tsa_model.settings.train_job import TrainJobConfig
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "deploy" / "schemas" / "train_job.schema.json").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
 DAYS = 40

@@ -9,7 +9,7 @@ import pytest
 from data_contracts.drift import _mean_history_lengths, check_drift, population_stability
 from data_contracts.events import validate_events
 from data_contracts.findings import ContractViolation
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 
 def with_drift(run: RunConfig, **levels: float | None) -> RunConfig:

@@ -12,9 +12,9 @@ from data_contracts import suites
 from data_contracts.context import check, check_measures
 from data_contracts.findings import ContractViolation
 from data_contracts.scores import FOLDERS, validate_scores
-from tsa_model.run_config import RunConfig
 from tsa_model.scoring.files import Provenance, ScoreTable, write_scores
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.run import RunConfig
 
 SCORES = {
     "every score belongs to an order": ("order_id", [None, 2]),

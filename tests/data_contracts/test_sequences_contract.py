@@ -11,8 +11,8 @@ import pytest
 from data_contracts import suites
 from data_contracts.context import check
 from data_contracts.sequences import check_sequences, measure_batch, validate_sequences
-from tsa_model.run_config import RunConfig
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.run import RunConfig
 
 Batch = dict[str, np.ndarray]
 V = 9

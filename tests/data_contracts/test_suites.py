@@ -14,7 +14,7 @@ import pytest
 from data_contracts import suites
 from data_contracts.columns import event_columns
 from data_contracts.context import check
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 
 def broken(frame: pd.DataFrame, suite: list) -> list[str]:

@@ -12,8 +12,8 @@ import pytest
 
 from data_contracts.events import validate_events
 from data_contracts.findings import ContractViolation
-from tsa_model.run_config import RunConfig
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.run import RunConfig
 
 START_S = 1_740_787_200  # 2025-03-01 UTC
 

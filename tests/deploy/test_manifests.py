@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUBERNETES = "1.34"

@@ -11,7 +11,6 @@ import torch
 from support.batches import tiny_config, tiny_evidence
 
 from tsa_model.equivalence.algebra import check_algebra
-from tsa_model.equivalence.config import GateConfig
 from tsa_model.equivalence.contract import check_contract
 from tsa_model.equivalence.controls import check_controls
 from tsa_model.equivalence.decisions import check_decisions, rank_correlation
@@ -24,7 +23,8 @@ from tsa_model.equivalence.rounding import N_RUNS, check_rounding, compare_round
 from tsa_model.equivalence.training import check_training, compare_gradients
 from tsa_model.network.fast import layers
 from tsa_model.network.networks import DualSequenceNetwork
-from tsa_model.training.config import TrainConfig
+from tsa_model.settings.gate import GateConfig
+from tsa_model.settings.training import TrainConfig
 
 
 @pytest.fixture(scope="module", params=["single", "dual"])

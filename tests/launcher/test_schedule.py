@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from support.kfp_server import Fault, KfpServer
 
-from tsa_model.data_interval import SCHEDULED_TIME, interval_end
+from tsa_model.settings.data_interval import SCHEDULED_TIME, interval_end
 
 WEEKLY = ("--cron", "0 2 * * 1")
 

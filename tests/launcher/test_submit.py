@@ -14,7 +14,7 @@ from support.kfp_server import Fault, KfpServer
 
 import pipeline
 from launcher.waiting import FINAL
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 IMAGE = "registry.example/tsa-python@sha256:" + "0123456789abcdef" * 4
 

@@ -16,9 +16,9 @@ from tsa_model import (
     TemporalMultiheadAttention,
     build_network,
 )
-from tsa_model.forms.presets import PRESETS
 from tsa_model.network.blocks import plain_feedforward
 from tsa_model.network.fast import aggregation, pieces
+from tsa_model.settings.presets import PRESETS
 
 CASES: dict[str, dict[str, Any]] = {
     "defaults": {},

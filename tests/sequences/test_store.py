@@ -310,7 +310,7 @@ def test_the_stage_reports_counts(tmp_path):
     path = tmp_path / "events.parquet"
     pq.write_table(pa.Table.from_pandas(frame()), path)
     run = {"dataset": description(target_positive_rate=0.5)}
-    from tsa_model.run_config import RunConfig
+    from tsa_model.settings.run import RunConfig
 
     metrics = build_sequences(path, RunConfig.load(run), tmp_path / "store")
     store = SequenceStore.open(tmp_path / "store")

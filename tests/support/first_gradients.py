@@ -14,8 +14,8 @@ import pytorch_lightning as pl
 from safetensors.torch import save_file
 
 from tsa_model import MixtureOfExperts
-from tsa_model.run_config import RunConfig
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.run import RunConfig
 from tsa_model.training import runner
 
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 from support.small_training import small_run
 
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 NAMESPACE = "fraud"
 STAGE_POD = "tsa-pipeline-abc-system-container-impl-1"

@@ -1,6 +1,6 @@
 """A run description small enough to go through every stage within seconds."""
 
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 
 def small_run() -> RunConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 
 
 def small_run(sequences: str = "dual", **training: Any) -> RunConfig:

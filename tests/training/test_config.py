@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tsa_model.run_config import RunConfig
+from tsa_model.settings.run import RunConfig
 from tsa_model.training import TrainConfig
 
 

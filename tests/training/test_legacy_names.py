@@ -4,8 +4,8 @@ import warnings
 
 import pytest
 
+from tsa_model.settings.legacy_names import LOSS_NAMES, TRAINING_NAMES, WITHOUT_EFFECT
 from tsa_model.training import TrainConfig
-from tsa_model.training.legacy_names import LOSS_NAMES, TRAINING_NAMES, WITHOUT_EFFECT
 
 
 def test_the_legacys_parameters_are_understood() -> None:

@@ -10,9 +10,9 @@ import torch
 from support.small_training import small_run
 
 from tsa_model.checkpoint import load_model
-from tsa_model.config import ModelConfig
-from tsa_model.run_config import RunConfig
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.model import ModelConfig
+from tsa_model.settings.run import RunConfig
 from tsa_model.training import TSADualSeq, TSASingleSeq, train_model
 from tsa_model.training.feeding import EvaluationBatches, ShuffledBatches, TrainBatches
 from tsa_model.training.predictions import save_predictions

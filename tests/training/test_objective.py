@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tsa_model.losses import LOSSES
-from tsa_model.training.config import TrainConfig
+from tsa_model.settings.training import TrainConfig
 from tsa_model.training.objective import Objective
 
 LOGITS = torch.tensor([[0.0, 0.0], [0.0, math.log(3.0)]])

@@ -14,8 +14,8 @@ from support.small_training import small_run
 
 from tsa_model.checkpoint import load_model
 from tsa_model.equivalence.gate import judge_model
-from tsa_model.run_config import RunConfig
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.run import RunConfig
 from tsa_model.training import train_model
 from tsa_model.training.metrics import classification_metrics
 from tsa_model.training.processes import check_world_size

@@ -7,7 +7,7 @@ from torch import nn
 
 from tsa_model import build_network
 from tsa_model.sequences import SequenceStore
-from tsa_model.training.config import TrainConfig
+from tsa_model.settings.training import TrainConfig
 from tsa_model.training.runner import model_config
 from tsa_model.training.schedules import create_optimizer, create_schedule
 

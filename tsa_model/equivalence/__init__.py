@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tsa_model.equivalence.config import GateConfig
+from tsa_model.settings.gate import GateConfig
 
 if TYPE_CHECKING:
     from tsa_model.equivalence.capturing import capture

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tsa_model.config import ModelConfig
 from tsa_model.equivalence.networks import Batch
 from tsa_model.equivalence.results import EquivalenceError, Verdict
+from tsa_model.settings.model import ModelConfig
 
 DESCRIPTION = "Prove that a TSA model, as it will be exported, computes what the reference computes."
 EXAMPLES = """
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(options: argparse.Namespace) -> int:
     from tsa_model.equivalence.gate import check_equivalence
-    from tsa_model.run_config import RunConfig
+    from tsa_model.settings.run import RunConfig
 
     run = RunConfig.load(options.config)
     gate = run.equivalence.model_copy(

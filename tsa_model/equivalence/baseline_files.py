@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsa_model.config import ModelConfig
 from tsa_model.equivalence.networks import Batch
 from tsa_model.equivalence.results import EquivalenceError
 from tsa_model.files import sha256
 from tsa_model.network.blocks import Implementation
 from tsa_model.network.networks import Network, build_network, load_legacy_state_dict
+from tsa_model.settings.model import ModelConfig
 
 MANIFEST = "baseline.json"
 FORMAT = 1

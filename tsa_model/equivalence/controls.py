@@ -22,7 +22,7 @@ from tsa_model.equivalence.results import CheckResult, at_least, conclude
 from tsa_model.equivalence.rounding import check_rounding
 from tsa_model.equivalence.training import compare_gradients
 from tsa_model.network.networks import Network
-from tsa_model.training.config import TrainConfig
+from tsa_model.settings.training import TrainConfig
 
 
 def check_controls(evidence: Evidence) -> CheckResult:

@@ -11,7 +11,6 @@ import re
 import torch
 from torch import Tensor, nn
 
-from tsa_model.config import ModelConfig
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.generated import random_rows, sequence_names
 from tsa_model.equivalence.networks import Networks, outputs, rows_of
@@ -20,6 +19,7 @@ from tsa_model.equivalence.results import Measurement, at_least, at_most
 from tsa_model.forms.experts import NoisyTop2Experts
 from tsa_model.network.blocks import TemporalMultiheadAttention
 from tsa_model.network.networks import Network, build_network
+from tsa_model.settings.model import ModelConfig
 
 N_REPEATS = 768
 ROWS_PER_CALL = 96

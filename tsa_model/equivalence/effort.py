@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tsa_model.config import ModelConfig
+from tsa_model.settings.model import ModelConfig
 
 LARGE = 5_000_000
 """Multiplications a row from which a network counts as large; the default configuration has 50 million."""

@@ -13,7 +13,6 @@ from tsa_model import progress
 from tsa_model.equivalence.algebra import PROBE, TRAINED, check_algebra
 from tsa_model.equivalence.baseline import check_baselines
 from tsa_model.equivalence.baseline_files import default_baseline
-from tsa_model.equivalence.config import GateConfig
 from tsa_model.equivalence.contract import check_contract
 from tsa_model.equivalence.controls import check_controls
 from tsa_model.equivalence.decisions import check_decisions
@@ -28,12 +27,13 @@ from tsa_model.equivalence.rounding import check_rounding
 from tsa_model.equivalence.sample import Sample
 from tsa_model.equivalence.training import check_training
 from tsa_model.network.networks import Network
-from tsa_model.training.config import TrainConfig
+from tsa_model.settings.gate import GateConfig
+from tsa_model.settings.training import TrainConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tsa_model.run_config import RunConfig
+    from tsa_model.settings.run import RunConfig
 
 Check = Callable[[], CheckResult]
 PROBE_SEED = 20

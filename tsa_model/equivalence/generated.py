@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from tsa_model.config import ModelConfig
 from tsa_model.equivalence.networks import Batch
+from tsa_model.settings.model import ModelConfig
 
 MAX_TIME_S = 1e7
 """Largest time preprocessing lets through (TSA spec, section 12)."""

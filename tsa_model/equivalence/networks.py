@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tsa_model.config import ModelConfig
 from tsa_model.network.fast import aggregation, pieces
 from tsa_model.network.networks import Network
 from tsa_model.network.trace import Trace
+from tsa_model.settings.model import ModelConfig
 
 Batch = dict[str, Tensor]
 

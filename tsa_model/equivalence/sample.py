@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsa_model.config import ModelConfig
 from tsa_model.equivalence.generated import edge_rows, sequence_names
 from tsa_model.equivalence.networks import Batch, n_rows, rows_of
 from tsa_model.equivalence.results import EquivalenceError
+from tsa_model.settings.model import ModelConfig
 
 if TYPE_CHECKING:
     from tsa_model.sequences import SequenceStore

@@ -30,7 +30,7 @@ from tsa_model.forms.experts import NoisyTop2Experts
 from tsa_model.losses import compute_loss, create_loss_function
 from tsa_model.network.blocks import MixtureOfExperts, TemporalMultiheadAttention
 from tsa_model.network.networks import Network
-from tsa_model.training.config import TrainConfig
+from tsa_model.settings.training import TrainConfig
 
 LEARNING_RATE = 1e-3
 N_NUDGED = 2

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tsa_model.config import ModelConfig
 from tsa_model.export.network import export_network, input_names, output_names
 from tsa_model.export.operators import translations
 from tsa_model.export.pieces import in_pieces, rows_per_piece
 from tsa_model.network.networks import Network
+from tsa_model.settings.model import ModelConfig
 
 if TYPE_CHECKING:
     import onnx

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tsa_model.config import ModelConfig
 from tsa_model.export.attention import AttentionInput, attention
 from tsa_model.export.parts import CategoricalAggregation, Experts, NumericalAggregation
 from tsa_model.network.blocks import (
@@ -22,6 +21,7 @@ from tsa_model.network.blocks import (
     OrderAttentionModule,
 )
 from tsa_model.network.networks import DualSequenceNetwork, Network, SingleSequenceNetwork
+from tsa_model.settings.model import ModelConfig
 
 
 def input_names(config: ModelConfig) -> list[str]:

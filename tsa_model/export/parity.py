@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsa_model.config import ModelConfig
 from tsa_model.equivalence.generated import random_rows, sequence_names
 from tsa_model.export.network import input_names
 from tsa_model.export.session import ScoringSession
 from tsa_model.network.blocks import MixtureOfExperts
 from tsa_model.network.networks import Network
 from tsa_model.network.trace import Trace
+from tsa_model.settings.model import ModelConfig
 
 Batch = Mapping[str, Tensor]
 

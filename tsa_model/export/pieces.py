@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import onnx
 
-    from tsa_model.config import ModelConfig
+    from tsa_model.settings.model import ModelConfig
 
 PIECE_BYTES = 24 << 20
 """Size of a piece's widest activation, the embedded features of its orders; found by trying."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 
-from tsa_model.config import ModelConfig
 from tsa_model.export.graph import dimension_names
 from tsa_model.export.network import input_names, output_names
 from tsa_model.export.parity import cut, made_rows
 from tsa_model.export.session import ScoringSession
+from tsa_model.settings.model import ModelConfig
 
 MODEL_NAME = "tsa"
 MAX_BATCH_SIZE = 256

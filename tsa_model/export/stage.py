@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from tsa_model.checkpoint import load_model, read_description
-from tsa_model.config import ModelConfig
 from tsa_model.export.graph import dimension_names, write_onnx
 from tsa_model.export.network import input_names, output_names
 from tsa_model.export.parity import check_parity
@@ -25,8 +24,9 @@ from tsa_model.export.session import (
     write_description,
 )
 from tsa_model.files import atomic_folder, sha256, write_json
-from tsa_model.run_config import RunConfig
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.model import ModelConfig
+from tsa_model.settings.run import RunConfig
 
 PARITY_ROWS = 256
 

@@ -2,13 +2,13 @@
 
 from tsa_model.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
 from tsa_model.forms.features import FeatureAggregationLinear, FeatureAggregationReLU, compute_fm_parallel
-from tsa_model.forms.presets import PRESETS
 from tsa_model.forms.time_encoding import (
     CosineTimeEncoding,
     PeriodicTimeEncoding,
     TimeEncode,
     TimeEncoder,
 )
+from tsa_model.settings.presets import PRESETS
 
 __all__ = [
     "PRESETS",

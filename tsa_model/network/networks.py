@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tsa_model.config import ModelConfig
 from tsa_model.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
 from tsa_model.forms.features import FeatureAggregationLinear, FeatureAggregationReLU
 from tsa_model.forms.time_encoding import CosineTimeEncoding, PeriodicTimeEncoding
@@ -25,6 +24,7 @@ from tsa_model.network.blocks import (
 )
 from tsa_model.network.inspection import inspect_network
 from tsa_model.network.trace import SILENT, Trace
+from tsa_model.settings.model import ModelConfig
 
 TIME_ENCODERS: dict[str, type[nn.Module] | None] = {
     "none": None,

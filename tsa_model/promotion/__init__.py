@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tsa_model.promotion.config import PromotionConfig
+from tsa_model.settings.promotion import PromotionConfig
 
 if TYPE_CHECKING:
     from tsa_model.promotion.compare import compare_models

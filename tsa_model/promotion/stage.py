@@ -10,8 +10,8 @@ from tsa_model.files import atomic_file
 from tsa_model.promotion.compare import compare_models
 from tsa_model.promotion.comparison import Comparison
 from tsa_model.promotion.registry import Registry
-from tsa_model.run_config import RunConfig
 from tsa_model.scoring.stage import MODEL_FOLDER
+from tsa_model.settings.run import RunConfig
 
 
 def compare_champion(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tsa_model.scoring.config import ScoringConfig
+from tsa_model.settings.scoring import ScoringConfig
 
 if TYPE_CHECKING:
     from tsa_model.scoring.model import ScoringModel

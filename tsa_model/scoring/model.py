@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from tsa_model.calibration import Calibrator, PercentileMap, load_calibrator
-from tsa_model.config import ModelConfig
-from tsa_model.dataset import DatasetDescription
 from tsa_model.export.serving import MODEL_NAME, example_exchange, inference_service, triton_config
 from tsa_model.export.session import (
     DATASET_FILE,
@@ -32,6 +30,8 @@ from tsa_model.export.session import (
     write_description,
 )
 from tsa_model.files import sha256, write_json
+from tsa_model.settings.dataset import DatasetDescription
+from tsa_model.settings.model import ModelConfig
 
 CALIBRATOR_FILE = "calibration.json"
 PERCENTILE_FILE = "percentile_map.json"

@@ -20,8 +20,6 @@ from tsa_model.evaluation import (
 )
 from tsa_model.export.session import ScoringSession
 from tsa_model.files import atomic_file, atomic_folder, write_json
-from tsa_model.run_config import RunConfig
-from tsa_model.scoring.config import ScoringConfig
 from tsa_model.scoring.files import (
     Orders,
     Provenance,
@@ -35,6 +33,8 @@ from tsa_model.scoring.pictures import ScoredPeriod, draw_pictures
 from tsa_model.scoring.report import render_report
 from tsa_model.scoring.rows import score_rows
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.run import RunConfig
+from tsa_model.settings.scoring import ScoringConfig
 
 SCORED_PERIODS = ("vali", "cali", "test")
 PERCENTILE_CSV = "percentile_map.csv"

@@ -7,9 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tsa_model.dataset import PERIODS, DatasetDescription
 from tsa_model.files import atomic_folder
-from tsa_model.run_config import RunConfig
 from tsa_model.sequences.engine import EngineName
 from tsa_model.sequences.event_log import prepare_event_log
 from tsa_model.sequences.preprocessing import Preprocessing, fit
@@ -18,6 +16,8 @@ from tsa_model.sequences.spill import ColumnFiles
 from tsa_model.sequences.store import SequenceStore
 from tsa_model.sequences.wide_log import prepare_wide_log
 from tsa_model.sequences.writing import write_store
+from tsa_model.settings.dataset import PERIODS, DatasetDescription
+from tsa_model.settings.run import RunConfig
 
 
 def build_sequences(events_path: str | Path, run: RunConfig, store_dir: str | Path) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.casting import (
     Cast,
     cast_category,
@@ -23,6 +22,7 @@ from tsa_model.sequences.casting import (
 )
 from tsa_model.sequences.problems import Problems
 from tsa_model.sequences.reading import BadEvents, one_array
+from tsa_model.settings.dataset import DatasetDescription
 
 
 def wanted_columns(description: DatasetDescription) -> list[str]:

@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 
-from tsa_model.dataset import DatasetDescription, Window
 from tsa_model.sequences.codes import Codes
 from tsa_model.sequences.columns import DAY_US, UNKNOWN_LABEL, Orders
 from tsa_model.sequences.orderings import Ordering
 from tsa_model.sequences.spill import ColumnFiles
+from tsa_model.settings.dataset import DatasetDescription, Window
 
 HOUR_US = DAY_US // 24
 LAST_NIGHT_HOUR = 6

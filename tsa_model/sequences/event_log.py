@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.columns import KeyedEvents, Prepared
 from tsa_model.sequences.derived import add_calendar_columns, add_window_columns
 from tsa_model.sequences.engine import EngineName
 from tsa_model.sequences.ingest import ingest
 from tsa_model.sequences.orderings import order_by_key
 from tsa_model.sequences.spill import ColumnFiles
+from tsa_model.settings.dataset import DatasetDescription
 
 MOST_ORDERS = 2**31 - 1
 """Positions are int32."""

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.cleaning import wanted_columns
 from tsa_model.sequences.columns import NO_KEY, Orders
 from tsa_model.sequences.engine import (
@@ -26,6 +25,7 @@ from tsa_model.sequences.engine import (
 from tsa_model.sequences.quarantine import REPEATED, BadRows
 from tsa_model.sequences.reading import BadEvents, are_text_files
 from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
+from tsa_model.settings.dataset import DatasetDescription
 
 ORDERING_NAMES = {"customer": "cid", "card": "ccid"}
 """Key column of the cleaned events → name of its ordering."""

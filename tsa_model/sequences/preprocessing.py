@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
-from tsa_model.dataset import KNOWN_LABEL, DatasetDescription
 from tsa_model.files import write_json
 from tsa_model.sequences.codes import Codes
 from tsa_model.sequences.columns import Orders
 from tsa_model.settings import Settings
+from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription
 
 LABEL_VALUES = ("not yet known", "genuine", "fraud")
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.casting import as_text
 from tsa_model.sequences.reading import BadEvents
+from tsa_model.settings.dataset import DatasetDescription
 
 QUARANTINE = "quarantine.csv"
 MAX_SHOWN = 10

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pq
 
-from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.casting import as_text
 from tsa_model.sequences.cleaning import check_same_types, clean, wanted_columns
 from tsa_model.sequences.quarantine import BadRows
@@ -28,6 +27,7 @@ from tsa_model.sequences.reading import (
     read_parts,
     read_schema,
 )
+from tsa_model.settings.dataset import DatasetDescription
 
 STREAM_ROWS = 2**17
 VIEW = "tsa_clean_events"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tsa_model.dataset import PERIODS, DatasetDescription
 from tsa_model.sequences.gather import SequenceGather, SortedEvents
 from tsa_model.sequences.preprocessing import Preprocessing
 from tsa_model.sequences.storage import read_manifest, read_npy
+from tsa_model.settings.dataset import PERIODS, DatasetDescription
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsa_model.dataset import PERIODS, DatasetDescription
 from tsa_model.sequences.columns import DAY_US, UNKNOWN_LABEL, to_us
+from tsa_model.settings.dataset import PERIODS, DatasetDescription
 
 
 @dataclass

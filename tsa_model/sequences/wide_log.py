@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.casting import Cast, cast_id, cast_label, cast_moment, cast_number, is_plain_whole
 from tsa_model.sequences.columns import UNKNOWN_LABEL, Columns, KeyedEvents, Orders, Prepared
 from tsa_model.sequences.quarantine import REPEATED, BadRows
@@ -19,6 +18,7 @@ from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
 from tsa_model.sequences.tokens import TextRows
 from tsa_model.sequences.wide import KEYS
 from tsa_model.sequences.wide_histories import UnusableRows, WideLayout, WideSequences, read_sequences
+from tsa_model.settings.dataset import DatasetDescription
 
 PART_CELLS = 250_000
 """Values read at a time; one is a whole history."""

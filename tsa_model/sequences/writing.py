@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tsa_model.dataset import DatasetDescription
 from tsa_model.sequences.codes import Codes
 from tsa_model.sequences.columns import UNKNOWN_LABEL, Columns, KeyedEvents, Orders, Prepared
 from tsa_model.sequences.preprocessing import Preprocessing
 from tsa_model.sequences.spill import ColumnFiles
 from tsa_model.sequences.storage import write_array, write_manifest, write_npy
 from tsa_model.sequences.targets import Targets, select_targets
+from tsa_model.settings.dataset import DatasetDescription
 
 BLOCK_BYTES = 64 * 2**20
 BLOCK_ROWS = 2**21

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tsa_model.training.config import TrainConfig
+from tsa_model.settings.training import TrainConfig
 
 if TYPE_CHECKING:
     from tsa_model.training.modules import TSADualSeq, TSAModule, TSASingleSeq

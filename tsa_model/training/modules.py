@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import apply_activation_checkpointing
 from typing_extensions import override
 
-from tsa_model.config import ModelConfig
 from tsa_model.network.blocks import FeatureAttentionModule, OrderAttentionModule
 from tsa_model.network.networks import build_network
 from tsa_model.network.trace import SILENT, Trace
-from tsa_model.training.config import TrainConfig
+from tsa_model.settings.model import ModelConfig
+from tsa_model.settings.training import TrainConfig
 from tsa_model.training.feeding import Batch, drop_duplicates
 from tsa_model.training.metrics import classification_metrics
 from tsa_model.training.objective import Objective

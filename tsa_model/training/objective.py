@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from tsa_model.losses import AsymmetricLoss, compute_loss, create_loss_function
-from tsa_model.training.config import TrainConfig
+from tsa_model.settings.training import TrainConfig
 
 
 class Objective(nn.Module):

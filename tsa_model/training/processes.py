@@ -18,8 +18,8 @@ from torch.distributed.fsdp import fully_shard
 
 from tsa_model.files import write_json
 from tsa_model.network.blocks import FeatureAttentionModule, OrderAttentionModule
-from tsa_model.run_config import RunConfig
-from tsa_model.training.config import TrainConfig
+from tsa_model.settings.run import RunConfig
+from tsa_model.settings.training import TrainConfig
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 

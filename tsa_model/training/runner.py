@@ -21,14 +21,14 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from tsa_model.checkpoint import read_description, save_model
-from tsa_model.config import ModelConfig
 from tsa_model.files import write_json
 from tsa_model.network.networks import build_network
-from tsa_model.run_config import RunConfig
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.model import ModelConfig
+from tsa_model.settings.run import RunConfig
+from tsa_model.settings.training import TrainConfig
 from tsa_model.training.callbacks import ProgressLines, Throughput, in_terminal
 from tsa_model.training.checkpoints import BEST, LAST, BestAndLast, WholeFileIO
-from tsa_model.training.config import TrainConfig
 from tsa_model.training.feeding import EvaluationBatches, ShuffledBatches, TrainBatches
 from tsa_model.training.modules import NonFiniteLossError, TSADualSeq, TSAModule, TSASingleSeq
 from tsa_model.training.processes import (

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ConstantLR, LinearLR, LRScheduler, OneCycleLR
 
-from tsa_model.training.config import TrainConfig
+from tsa_model.settings.training import TrainConfig
 
 GATE = re.compile(r"(^|\.)(gate_emb|gate_score|embedding_gate)\.")
 """Parameters of the dual network's gate (TSA spec, section 9)."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from tsa_model.settings import Settings
+from tsa_model.settings.base import Settings
 
 SecondPolicy = Literal["random", "all", "none", "threshold"]
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tsa_model.settings import Settings
+from tsa_model.settings.base import Settings
 
 
 class ScoringConfig(Settings):

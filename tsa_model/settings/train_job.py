@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, field_validator
 
-from tsa_model.settings import Settings
+from tsa_model.settings.base import Settings
 
 RESERVED = ("PET_", "KFP_", "ARGO_", "KUBERNETES_")
 """Beginnings of the environment variables that the cluster sets itself."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from tsa_model.losses import LOSSES
+from tsa_model.settings.losses import LOSS_PARAMETERS
 
 TRAINING_NAMES = {
     "max_epoch": "max_epochs",
@@ -104,7 +103,7 @@ def _add_loss_parameters(fields: dict[str, Any], legacy: Mapping[str, Any]) -> N
     if not legacy:
         return
     loss = fields.get("loss", "CrossEntropyLoss")
-    known = inspect.signature(LOSSES[loss]).parameters if loss in LOSSES else {}
+    known = LOSS_PARAMETERS.get(loss, ())
     loss_parameters = dict(fields.get("loss_parameters", {}))
     for name, value in legacy.items():
         if LOSS_NAMES[name] in known:

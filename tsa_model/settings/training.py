@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from tsa_model.settings import Settings
-from tsa_model.training.legacy_names import translate_training
+from tsa_model.settings.base import Settings
+from tsa_model.settings.descriptions import read_description
+from tsa_model.settings.legacy_names import translate_training
 
 MetricName = Literal["auroc", "pr_auc", "accuracy", "precision", "recall", "f1"]
 
@@ -78,9 +79,7 @@ class TrainConfig(Settings):
         """The settings of a shipped run description, or `paper`: those of TSA spec, section 13."""
         if name == "paper":
             return cls()
-        from tsa_model.run_config import RunConfig  # it needs this module
-
-        return RunConfig.load(name).training
+        return cls.model_validate(read_description(name).get("training", {}))
 
     @model_validator(mode="before")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
-from tsa_model.settings import Settings
+from tsa_model.settings.base import Settings
 
 
 class PromotionConfig(Settings):

@@ -8,15 +8,16 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from tsa_model.config import ModelSettings
-from tsa_model.dataset import DatasetDescription, read_description
-from tsa_model.equivalence.config import GateConfig
-from tsa_model.promotion.config import PromotionConfig
-from tsa_model.scoring.config import ScoringConfig
-from tsa_model.settings import Settings, in_words
-from tsa_model.simulate import SimulationConfig
-from tsa_model.training.config import TrainConfig
-from tsa_model.training.train_job import TrainJobConfig
+from tsa_model.settings.base import Settings, in_words
+from tsa_model.settings.dataset import DatasetDescription
+from tsa_model.settings.descriptions import read_description
+from tsa_model.settings.gate import GateConfig
+from tsa_model.settings.model import ModelSettings
+from tsa_model.settings.promotion import PromotionConfig
+from tsa_model.settings.scoring import ScoringConfig
+from tsa_model.settings.simulation import SimulationConfig
+from tsa_model.settings.train_job import TrainJobConfig
+from tsa_model.settings.training import TrainConfig
 
 
 class RunConfig(Settings):

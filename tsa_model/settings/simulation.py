@@ -1,0 +1,36 @@
+"""How many orders the simulator makes, over which time, with how much fraud."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import Field, NonNegativeInt
+
+from tsa_model.settings.base import Settings
+
+SMALLEST_RUN = 2_000
+
+
+class SimulationConfig(Settings):
+    """How many orders, over which time, with how much fraud of each pattern."""
+
+    orders: int = Field(default=60_000, ge=SMALLEST_RUN)
+    """Rows of the event log."""
+    seed: NonNegativeInt = 7
+    """Same seed, same orders."""
+    start: datetime = datetime(2025, 1, 1, tzinfo=UTC)
+    """Moment of the first possible order, UTC."""
+    days: int = Field(default=120, ge=30)
+    """Length of the log in days."""
+    order_fraud_rate: float = Field(default=0.045, ge=0.0, le=0.1)
+    """Share of orders that are fraud of the `order` pattern."""
+    customer_fraud_rate: float = Field(default=0.015, ge=0.0, le=0.1)
+    """Share of orders that are fraud of the `customer` pattern."""
+    card_fraud_rate: float = Field(default=0.015, ge=0.0, le=0.1)
+    """Share of orders that are fraud of the `card` pattern."""
+    unexplained_fraud_rate: float = Field(default=0.002, ge=0.0, le=0.1)
+    """Share of orders that are fraud and look genuine everywhere."""
+    unknown_label_days: NonNegativeInt = 7
+    """Orders of the last days lose their label, the later the more often."""
+    unknown_label_rate: float = Field(default=0.01, ge=0.0, le=1.0)
+    """Share of all older orders whose label is still unknown."""
