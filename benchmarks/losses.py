@@ -20,7 +20,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tsa_model.losses.factory import LOSSES
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.run import RunConfig
-from tsa_model.simulate import simulate_orders
+from tsa_model.simulation import simulate_orders
 
 
 def main() -> None:

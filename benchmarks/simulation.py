@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from tsa_model.settings.run import RunConfig
-from tsa_model.simulate import PATTERNS, simulate_orders_and_patterns
+from tsa_model.simulation import PATTERNS, simulate_orders_and_patterns
 
 
 def history_features(orders: pd.DataFrame, key: str, categorical: list[str]) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from pathlib import Path
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.model import ModelSettings
 from tsa_model.settings.run import RunConfig
-from tsa_model.simulate import simulate_orders
+from tsa_model.simulation import simulate_orders
 from tsa_model.training import train_model
 from tsa_model.training.feeding import ShuffledBatches, TrainBatches
 

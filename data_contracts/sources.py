@@ -57,7 +57,7 @@ def open_sources(events: str, run: RunConfig) -> list[Source]:
         return [Source(path, read_schema(path)) for path in find_files(events)]
     if run.simulation is None:
         raise ValueError("no events are given, and the run description has no simulation section")
-    from tsa_model.simulate import simulate_orders
+    from tsa_model.simulation import simulate_orders
 
     table = pa.Table.from_pandas(simulate_orders(run.simulation), preserve_index=False)
     return [Source(table, table.schema)]

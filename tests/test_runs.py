@@ -131,7 +131,7 @@ def with_infinite_amount(orders: pd.DataFrame) -> pd.DataFrame:
 def test_bad_orders_stop_in_the_first_stage(
     tmp_path: Path, config: Path, damage: Callable[[pd.DataFrame], pd.DataFrame], words: list[str]
 ) -> None:
-    from tsa_model.simulate import simulate_orders
+    from tsa_model.simulation import simulate_orders
 
     simulation = small_run().simulation
     assert simulation is not None

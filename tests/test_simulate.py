@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tsa_model.settings.run import RunConfig
-from tsa_model.simulate import (
+from tsa_model.simulation import (
     PATTERNS,
     VALUES,
     SimulationConfig,

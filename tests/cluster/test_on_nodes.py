@@ -28,7 +28,7 @@ from tsa_model import training
 from tsa_model.checkpoint import read_description
 from tsa_model.files import write_json
 from tsa_model.sequences import SequenceStore
-from tsa_model.simulate import simulate_orders
+from tsa_model.simulation import simulate_orders
 
 ROOT = Path(__file__).parents[2]
 

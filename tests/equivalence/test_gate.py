@@ -25,7 +25,7 @@ from tsa_model.equivalence.results import digest_of
 from tsa_model.files import sha256
 from tsa_model.progress import metadata
 from tsa_model.sequences import SequenceStore
-from tsa_model.simulate import simulate_orders
+from tsa_model.simulation import simulate_orders
 from tsa_model.training.runner import model_config
 
 IDENTITY = Identity("weights", "store")

@@ -17,7 +17,7 @@ from tsa_model.checkpoint import load_model, read_description, save_model
 from tsa_model.export import export_onnx
 from tsa_model.scoring.model import ScoringModel, write_model_folder
 from tsa_model.sequences import SequenceStore
-from tsa_model.simulate import simulate_orders
+from tsa_model.simulation import simulate_orders
 from tsa_model.training import train_model
 
 

@@ -16,7 +16,7 @@ from tsa_model.files import write_json
 from tsa_model.scoring import generate_scores
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.run import RunConfig
-from tsa_model.simulate import simulate_orders
+from tsa_model.simulation import simulate_orders
 from tsa_model.training.runner import model_config
 
 

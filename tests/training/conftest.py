@@ -10,7 +10,7 @@ import torch
 from support.small_training import small_run
 
 from tsa_model.sequences import SequenceStore
-from tsa_model.simulate import simulate_orders
+from tsa_model.simulation import simulate_orders
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from tsa_model import progress
 from tsa_model.checkpoint import load_model, read_description
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.run import RunConfig
-from tsa_model.simulate import simulate_orders
+from tsa_model.simulation import simulate_orders
 from tsa_model.training import TSADualSeq, train_model
 from tsa_model.training.runner import fingerprint, model_config
 

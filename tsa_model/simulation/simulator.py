@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from tsa_model.settings.simulation import SimulationConfig
-from tsa_model.simulate_features import (
+from tsa_model.simulation.features import (
     CARD,
     CARD_TEST,
     CUSTOMER,
@@ -28,16 +28,12 @@ from tsa_model.simulate_features import (
     GENUINE,
     HOUR_S,
     ORDER,
-    PATTERNS,
     UNEXPLAINED,
-    VALUES,
     Customers,
     Events,
     fill_features,
     make_customers,
 )
-
-__all__ = ["PATTERNS", "VALUES", "SimulationConfig", "simulate_orders", "simulate_orders_and_patterns"]
 
 ORDERS_PER_CUSTOMER = 18
 
