@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.columns import Column, Kind
-from tsa_model.sequences.casting import MISSING_TEXTS, cast_category
-from tsa_model.sequences.reading import is_text, one_array
+from tsa_model.events.casting import MISSING_TEXTS, cast_category
+from tsa_model.events.reading import is_text, one_array
 
 MAX_TEXT = 256
 """Longest text of an id or a category, in bytes."""

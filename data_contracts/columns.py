@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tsa_model.sequences.wide_histories import WideLayout
+from tsa_model.events.wide.histories import WideLayout
 from tsa_model.settings.dataset import DatasetDescription
 
 Kind = Literal["id", "time", "label", "category", "number", "raw"]

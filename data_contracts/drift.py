@@ -16,8 +16,8 @@ from data_contracts.columns import Column
 from data_contracts.context import check_measures
 from data_contracts.findings import Finding
 from data_contracts.whole import MICROSECONDS, connect, quoted, time_column
-from tsa_model.sequences.casting import MISSING_TEXTS
-from tsa_model.sequences.reading import is_text
+from tsa_model.events.casting import MISSING_TEXTS
+from tsa_model.events.reading import is_text
 from tsa_model.settings.dataset import PERIODS, DatasetDescription
 
 N_BINS = 10

@@ -18,8 +18,8 @@ from data_contracts.sources import Source, open_sources
 from data_contracts.verdict import conclude
 from data_contracts.whole import check_periods, repeated_orders, summarise_periods
 from data_contracts.writing import CanonicalFile, RowsAside, without_orders
+from tsa_model.events.reading import BadEvents, is_text
 from tsa_model.files import atomic_file
-from tsa_model.sequences.reading import BadEvents, is_text
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.run import RunConfig
 

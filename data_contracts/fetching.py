@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 from pyarrow.fs import FileSystem, FileType, copy_files
 
-from tsa_model.sequences.reading import BadEvents
+from tsa_model.events.reading import BadEvents
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from data_contracts import casting, suites
 from data_contracts.columns import Column
 from data_contracts.context import check
 from data_contracts.findings import MAX_EXAMPLES, Example, Finding
-from tsa_model.sequences.casting import as_text
+from tsa_model.events.casting import as_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tsa_model.sequences.reading import file_format, find_files, read_parts, read_schema
+from tsa_model.events.reading import file_format, find_files, read_parts, read_schema
 from tsa_model.settings.run import RunConfig
 
 

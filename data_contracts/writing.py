@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts.findings import Finding
+from tsa_model.events.quarantine import BadRows
+from tsa_model.events.reading import BadEvents
 from tsa_model.files import atomic_file
-from tsa_model.sequences.quarantine import BadRows
-from tsa_model.sequences.reading import BadEvents
 from tsa_model.settings.dataset import DatasetDescription
 
 

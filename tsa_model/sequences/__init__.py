@@ -1,9 +1,9 @@
 """Sequences: raw events in, padded histories out."""
 
+from tsa_model.events.reading import BadEvents
 from tsa_model.sequences.build import build_sequences
 from tsa_model.sequences.dense import batch_from_arrays, generate_padding_mask
 from tsa_model.sequences.preprocessing import Preprocessing
-from tsa_model.sequences.reading import BadEvents
 from tsa_model.sequences.store import SequenceStore
 from tsa_model.sequences.wide import parse_wide_rows
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tsa_model.events.quarantine import QUARANTINE
 from tsa_model.files import atomic_folder
 from tsa_model.sequences.engine import EngineName
 from tsa_model.sequences.event_log import prepare_event_log
 from tsa_model.sequences.preprocessing import Preprocessing, fit
-from tsa_model.sequences.quarantine import QUARANTINE
 from tsa_model.sequences.spill import ColumnFiles
 from tsa_model.sequences.store import SequenceStore
 from tsa_model.sequences.wide_log import prepare_wide_log

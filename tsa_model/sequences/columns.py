@@ -7,13 +7,9 @@ from datetime import datetime
 
 import numpy as np
 
-from tsa_model.sequences.codes import Codes
+from tsa_model.events.codes import Codes
+from tsa_model.events.units import to_us
 from tsa_model.sequences.spill import FileColumns
-
-MICROSECONDS = 1_000_000
-DAY_US = 86_400 * MICROSECONDS
-UNKNOWN_LABEL = -1
-NO_KEY = -1
 
 
 @dataclass(kw_only=True)
@@ -63,9 +59,3 @@ class Prepared:
     keyed: dict[str, KeyedEvents]
     """"cid" and, in a data set with two keys, "ccid"."""
     n_quarantined: int
-
-
-def to_us(moment: datetime) -> int:
-    """Microseconds since 1970-01-01 UTC of an aware `moment`."""
-    seconds = int(moment.replace(microsecond=0).timestamp())
-    return seconds * MICROSECONDS + moment.microsecond

@@ -7,8 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from tsa_model.sequences.codes import Codes
-from tsa_model.sequences.columns import DAY_US, UNKNOWN_LABEL, Orders
+from tsa_model.events.codes import Codes
+from tsa_model.events.units import DAY_US, UNKNOWN_LABEL
+from tsa_model.sequences.columns import Orders
 from tsa_model.sequences.orderings import Ordering
 from tsa_model.sequences.spill import ColumnFiles
 from tsa_model.settings.dataset import DatasetDescription, Window

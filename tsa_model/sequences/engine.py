@@ -11,9 +11,9 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tsa_model.sequences.cleaning import check_same_types, clean, split_bad, wanted_columns
-from tsa_model.sequences.quarantine import BadRows
-from tsa_model.sequences.reading import is_text, read_parts
+from tsa_model.events.cleaning import check_same_types, clean, split_bad, wanted_columns
+from tsa_model.events.quarantine import BadRows
+from tsa_model.events.reading import is_text, read_parts
 from tsa_model.settings.dataset import DatasetDescription
 
 EngineName = Literal["duckdb", "pyspark"]

@@ -12,8 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.sequences.cleaning import wanted_columns
-from tsa_model.sequences.columns import NO_KEY, Orders
+from tsa_model.events.cleaning import wanted_columns
+from tsa_model.events.quarantine import REPEATED, BadRows
+from tsa_model.events.reading import BadEvents, are_text_files
+from tsa_model.events.units import NO_KEY
+from tsa_model.sequences.columns import Orders
 from tsa_model.sequences.engine import (
     Engine,
     EngineName,
@@ -22,8 +25,6 @@ from tsa_model.sequences.engine import (
     repeated_rows,
     whole_number_columns,
 )
-from tsa_model.sequences.quarantine import REPEATED, BadRows
-from tsa_model.sequences.reading import BadEvents, are_text_files
 from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
 from tsa_model.settings.dataset import DatasetDescription
 

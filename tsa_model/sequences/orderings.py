@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsa_model.sequences.columns import NO_KEY
+from tsa_model.events.units import NO_KEY
 
 BLOCK = 2**20
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
+from tsa_model.events.codes import Codes
 from tsa_model.files import write_json
-from tsa_model.sequences.codes import Codes
 from tsa_model.sequences.columns import Orders
 from tsa_model.settings import Settings
 from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription

@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pq
 
-from tsa_model.sequences.casting import as_text
-from tsa_model.sequences.cleaning import check_same_types, clean, wanted_columns
-from tsa_model.sequences.quarantine import BadRows
-from tsa_model.sequences.reading import (
+from tsa_model.events.casting import as_text
+from tsa_model.events.cleaning import check_same_types, clean, wanted_columns
+from tsa_model.events.quarantine import BadRows
+from tsa_model.events.reading import (
     BadEvents,
     check_columns,
     find_files,

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.sequences.codes import Codes
-from tsa_model.sequences.reading import BadEvents
+from tsa_model.events.codes import Codes
+from tsa_model.events.reading import BadEvents
 
 T = TypeVar("T")
 

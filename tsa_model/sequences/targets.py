@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsa_model.sequences.columns import DAY_US, UNKNOWN_LABEL, to_us
+from tsa_model.events.units import DAY_US, UNKNOWN_LABEL, to_us
 from tsa_model.settings.dataset import PERIODS, DatasetDescription
 
 

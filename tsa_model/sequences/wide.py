@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tsa_model.sequences.columns import MICROSECONDS
+from tsa_model.events.reading import BadEvents
+from tsa_model.events.units import MICROSECONDS
+from tsa_model.events.wide.histories import UnusableRows, WideLayout, WideSequences, read_sequences
+from tsa_model.events.wide.texts import TextRows
 from tsa_model.sequences.preprocessing import Preprocessing
-from tsa_model.sequences.reading import BadEvents
-from tsa_model.sequences.tokens import TextRows
-from tsa_model.sequences.wide_histories import UnusableRows, WideLayout, WideSequences, read_sequences
 
 KEYS = ("cid", "ccid")
 BLOCK_ROWS = 1024

@@ -10,14 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.sequences.casting import Cast, cast_id, cast_label, cast_moment, cast_number, is_plain_whole
-from tsa_model.sequences.columns import UNKNOWN_LABEL, Columns, KeyedEvents, Orders, Prepared
-from tsa_model.sequences.quarantine import REPEATED, BadRows
-from tsa_model.sequences.reading import BadEvents, are_text_files, one_array, read_parts
+from tsa_model.events.casting import Cast, cast_id, cast_label, cast_moment, cast_number, is_plain_whole
+from tsa_model.events.quarantine import REPEATED, BadRows
+from tsa_model.events.reading import BadEvents, are_text_files, one_array, read_parts
+from tsa_model.events.units import UNKNOWN_LABEL
+from tsa_model.events.wide.histories import UnusableRows, WideLayout, WideSequences, read_sequences
+from tsa_model.events.wide.texts import TextRows
+from tsa_model.sequences.columns import Columns, KeyedEvents, Orders, Prepared
 from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
-from tsa_model.sequences.tokens import TextRows
 from tsa_model.sequences.wide import KEYS
-from tsa_model.sequences.wide_histories import UnusableRows, WideLayout, WideSequences, read_sequences
 from tsa_model.settings.dataset import DatasetDescription
 
 PART_CELLS = 250_000

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tsa_model.sequences.codes import Codes
-from tsa_model.sequences.columns import UNKNOWN_LABEL, Columns, KeyedEvents, Orders, Prepared
+from tsa_model.events.codes import Codes
+from tsa_model.events.units import UNKNOWN_LABEL
+from tsa_model.sequences.columns import Columns, KeyedEvents, Orders, Prepared
 from tsa_model.sequences.preprocessing import Preprocessing
 from tsa_model.sequences.spill import ColumnFiles
 from tsa_model.sequences.storage import write_array, write_manifest, write_npy

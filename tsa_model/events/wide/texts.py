@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.sequences.reading import BadEvents, check_columns, one_array
+from tsa_model.events.reading import BadEvents, check_columns, one_array
 
 SEPARATOR = "~"
 

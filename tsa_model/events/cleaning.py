@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.sequences.casting import (
+from tsa_model.events.casting import (
     Cast,
     cast_category,
     cast_id,
@@ -20,8 +20,8 @@ from tsa_model.sequences.casting import (
     cast_number,
     cast_spelled_category,
 )
-from tsa_model.sequences.problems import Problems
-from tsa_model.sequences.reading import BadEvents, one_array
+from tsa_model.events.problems import Problems
+from tsa_model.events.reading import BadEvents, one_array
 from tsa_model.settings.dataset import DatasetDescription
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.sequences.columns import MICROSECONDS
-from tsa_model.sequences.reading import is_text
+from tsa_model.events.reading import is_text
+from tsa_model.events.units import MICROSECONDS
 
 MAX_TEXT = 256
 """Longest id or category, in bytes of UTF-8."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from tsa_model.sequences.casting import as_text
+from tsa_model.events.casting import as_text
 
 SHOWN_CHARACTERS = 80
 

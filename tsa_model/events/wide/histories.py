@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.sequences.casting import MISSING_TEXTS, cast_moment, cast_number, number_spelling
-from tsa_model.sequences.codes import Codes
-from tsa_model.sequences.tokens import SEPARATOR, TextRows, Tokens
+from tsa_model.events.casting import MISSING_TEXTS, cast_moment, cast_number, number_spelling
+from tsa_model.events.codes import Codes
+from tsa_model.events.wide.texts import SEPARATOR, TextRows, Tokens
 
 
 @dataclass(frozen=True)

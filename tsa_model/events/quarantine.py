@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from tsa_model.sequences.casting import as_text
-from tsa_model.sequences.reading import BadEvents
+from tsa_model.events.casting import as_text
+from tsa_model.events.reading import BadEvents
 from tsa_model.settings.dataset import DatasetDescription
 
 QUARANTINE = "quarantine.csv"

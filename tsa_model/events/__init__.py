@@ -1,0 +1,4 @@
+"""Raw orders to typed orders: what a file's value means, decided once for contract, build and scoring.
+
+Imports settings and files.
+"""

@@ -1,0 +1,1 @@
+"""The wide layout, one row per target order with its histories in `~`-joined texts (TSA spec, section 12)."""
