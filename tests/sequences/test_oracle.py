@@ -22,7 +22,7 @@ from support.event_oracle import (
 )
 
 from tsa_model.sequences import SequenceStore
-from tsa_model.sequences.derived import _ExactSums
+from tsa_model.sequences.features.derived import _ExactSums
 
 SLOW = settings(
     max_examples=12,
@@ -200,7 +200,7 @@ def many_events(n=3_000):
 
 @pytest.mark.parametrize("chunk", [1, 50, 10**6])
 def test_windows_do_not_depend_on_how_the_orders_are_cut_into_chunks(tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr("tsa_model.sequences.derived.CHUNK", chunk)
+    monkeypatch.setattr("tsa_model.sequences.features.derived.CHUNK", chunk)
     settings = description(engineered=["n_1d", "avg_2d"], windows=WINDOWS)
     events = many_events(400)
     store = SequenceStore.build(as_table(events), settings, tmp_path / "store")

@@ -46,7 +46,7 @@ def test_tables_are_parsed_as_dictionaries_are(golden, form):
 
 def test_rows_do_not_depend_on_their_block(golden, monkeypatch):
     rows, meta, arrays = golden
-    monkeypatch.setattr("tsa_model.sequences.wide.BLOCK_ROWS", 7)
+    monkeypatch.setattr("tsa_model.sequences.wide_rows.BLOCK_ROWS", 7)
     assert_golden(parse_wide_rows(rows, meta), arrays)
     assert_golden(parse_wide_rows(rows[5:6], meta), arrays, slice(5, 6))
     assert parse_wide_rows([], meta)["cid_cat"].shape == (0, 51, 40)

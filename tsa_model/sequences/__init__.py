@@ -3,9 +3,9 @@
 from tsa_model.events.reading import BadEvents
 from tsa_model.sequences.build import build_sequences
 from tsa_model.sequences.dense import batch_from_arrays, generate_padding_mask
-from tsa_model.sequences.preprocessing import Preprocessing
-from tsa_model.sequences.store import SequenceStore
-from tsa_model.sequences.wide import parse_wide_rows
+from tsa_model.sequences.features.preprocessing import Preprocessing
+from tsa_model.sequences.store.sequence_store import SequenceStore
+from tsa_model.sequences.wide_rows import parse_wide_rows
 
 __all__ = [
     "BadEvents",

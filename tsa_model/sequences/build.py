@@ -1,22 +1,12 @@
-"""Raw events → a whole store, or nothing."""
+"""The stage: validated events → the sequence store of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from tsa_model.events.quarantine import QUARANTINE
-from tsa_model.files import atomic_folder
-from tsa_model.sequences.engine import EngineName
-from tsa_model.sequences.event_log import prepare_event_log
-from tsa_model.sequences.preprocessing import Preprocessing, fit
-from tsa_model.sequences.spill import ColumnFiles
-from tsa_model.sequences.store import SequenceStore
-from tsa_model.sequences.wide_log import prepare_wide_log
-from tsa_model.sequences.writing import write_store
-from tsa_model.settings.dataset import PERIODS, DatasetDescription
+from tsa_model.sequences.store.sequence_store import SequenceStore
+from tsa_model.settings.dataset import PERIODS
 from tsa_model.settings.run import RunConfig
 
 
@@ -44,31 +34,3 @@ def build_sequences(events_path: str | Path, run: RunConfig, store_dir: str | Pa
         "train_positive_rate_sampled": store.sampled_prior,
         "store_digest": store.digest,
     }
-
-
-def build_store(
-    events: Any,
-    description: DatasetDescription,
-    directory: Path,
-    preprocessing: Preprocessing | Mapping | str | Path | None,
-    engine: EngineName,
-) -> None:
-    """Write the store of `events` to `directory`; see `SequenceStore.build`."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        atomic_folder(directory) as folder,
-        TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as work,
-    ):
-        files = ColumnFiles(Path(work) / "columns")
-        if description.layout == "wide":
-            prepared = prepare_wide_log(events, description, files, folder / QUARANTINE)
-        else:
-            prepared = prepare_event_log(
-                events, description, files, Path(work) / "engine", folder / QUARANTINE, engine
-            )
-        if preprocessing is None:
-            fitted = fit(prepared.orders, description)
-        else:
-            fitted = Preprocessing.load(preprocessing)
-        fitted.check_covers(description)
-        write_store(folder, prepared, description, fitted, files)

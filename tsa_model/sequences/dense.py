@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsa_model.sequences.gather import MAX_TIME_S
+from tsa_model.sequences.store.gather import MAX_TIME_S
 
 if TYPE_CHECKING:
     import torch

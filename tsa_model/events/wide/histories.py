@@ -20,6 +20,9 @@ from tsa_model.events.casting import MISSING_TEXTS, cast_moment, cast_number, nu
 from tsa_model.events.codes import Codes
 from tsa_model.events.wide.texts import SEPARATOR, TextRows, Tokens
 
+KEYS = ("cid", "ccid")
+"""The customer's and the card's history, as tensors and columns are named."""
+
 
 @dataclass(frozen=True)
 class WideLayout:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tsa_model.events.codes import Codes
 from tsa_model.events.units import to_us
-from tsa_model.sequences.spill import FileColumns
+from tsa_model.sequences.columns.column_files import FileColumns
 
 
 @dataclass(kw_only=True)

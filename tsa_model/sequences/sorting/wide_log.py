@@ -14,11 +14,10 @@ from tsa_model.events.casting import Cast, cast_id, cast_label, cast_moment, cas
 from tsa_model.events.quarantine import REPEATED, BadRows
 from tsa_model.events.reading import BadEvents, are_text_files, one_array, read_parts
 from tsa_model.events.units import UNKNOWN_LABEL
-from tsa_model.events.wide.histories import UnusableRows, WideLayout, WideSequences, read_sequences
+from tsa_model.events.wide.histories import KEYS, UnusableRows, WideLayout, WideSequences, read_sequences
 from tsa_model.events.wide.texts import TextRows
-from tsa_model.sequences.columns import Columns, KeyedEvents, Orders, Prepared
-from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
-from tsa_model.sequences.wide import KEYS
+from tsa_model.sequences.columns.column_files import ColumnFiles, IdColumn, TextColumn
+from tsa_model.sequences.columns.event_columns import Columns, KeyedEvents, Orders, Prepared
 from tsa_model.settings.dataset import DatasetDescription
 
 PART_CELLS = 250_000

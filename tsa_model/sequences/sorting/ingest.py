@@ -16,8 +16,9 @@ from tsa_model.events.cleaning import wanted_columns
 from tsa_model.events.quarantine import REPEATED, BadRows
 from tsa_model.events.reading import BadEvents, are_text_files
 from tsa_model.events.units import NO_KEY
-from tsa_model.sequences.columns import Orders
-from tsa_model.sequences.engine import (
+from tsa_model.sequences.columns.column_files import ColumnFiles, IdColumn, TextColumn
+from tsa_model.sequences.columns.event_columns import Orders
+from tsa_model.sequences.sorting.engine import (
     Engine,
     EngineName,
     chronological,
@@ -25,7 +26,6 @@ from tsa_model.sequences.engine import (
     repeated_rows,
     whole_number_columns,
 )
-from tsa_model.sequences.spill import ColumnFiles, IdColumn, TextColumn
 from tsa_model.settings.dataset import DatasetDescription
 
 ORDERING_NAMES = {"customer": "cid", "card": "ccid"}

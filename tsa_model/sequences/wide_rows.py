@@ -10,11 +10,10 @@ import pyarrow as pa
 
 from tsa_model.events.reading import BadEvents
 from tsa_model.events.units import MICROSECONDS
-from tsa_model.events.wide.histories import UnusableRows, WideLayout, WideSequences, read_sequences
+from tsa_model.events.wide.histories import KEYS, UnusableRows, WideLayout, WideSequences, read_sequences
 from tsa_model.events.wide.texts import TextRows
-from tsa_model.sequences.preprocessing import Preprocessing
+from tsa_model.sequences.features.preprocessing import Preprocessing
 
-KEYS = ("cid", "ccid")
 BLOCK_ROWS = 1024
 """Rows parsed at a time, so that a column's tokens stay in the cache."""
 

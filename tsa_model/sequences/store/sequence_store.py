@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tsa_model.sequences.gather import SequenceGather, SortedEvents
-from tsa_model.sequences.preprocessing import Preprocessing
-from tsa_model.sequences.storage import read_manifest, read_npy
+from tsa_model.sequences.features.preprocessing import Preprocessing
+from tsa_model.sequences.store.building import build_store
+from tsa_model.sequences.store.gather import SequenceGather, SortedEvents
+from tsa_model.sequences.store.storage import read_manifest, read_npy
 from tsa_model.settings.dataset import PERIODS, DatasetDescription
 
 if TYPE_CHECKING:
     import torch
 
-    from tsa_model.sequences.engine import EngineName
+    from tsa_model.sequences.sorting.engine import EngineName
 
 
 SINGLE_NAMES = ("x_cat", "x_num", "time_seq", "key_padding_mask")
@@ -79,8 +80,6 @@ class SequenceStore:
         Raises:
             ValueError: the events do not fit the description; nothing is written then.
         """
-        from tsa_model.sequences.build import build_store
-
         description = DatasetDescription.load(dataset_description)
         build_store(events, description, Path(directory), preprocessing, engine)
         return cls.open(directory)

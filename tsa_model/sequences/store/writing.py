@@ -10,11 +10,11 @@ import numpy as np
 
 from tsa_model.events.codes import Codes
 from tsa_model.events.units import UNKNOWN_LABEL
-from tsa_model.sequences.columns import Columns, KeyedEvents, Orders, Prepared
-from tsa_model.sequences.preprocessing import Preprocessing
-from tsa_model.sequences.spill import ColumnFiles
-from tsa_model.sequences.storage import write_array, write_manifest, write_npy
-from tsa_model.sequences.targets import Targets, select_targets
+from tsa_model.sequences.columns.column_files import ColumnFiles
+from tsa_model.sequences.columns.event_columns import Columns, KeyedEvents, Orders, Prepared
+from tsa_model.sequences.features.preprocessing import Preprocessing
+from tsa_model.sequences.features.targets import Targets, select_targets
+from tsa_model.sequences.store.storage import write_array, write_manifest, write_npy
 from tsa_model.settings.dataset import DatasetDescription
 
 BLOCK_BYTES = 64 * 2**20

@@ -16,7 +16,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from tsa_model.events.codes import Codes
 from tsa_model.files import write_json
-from tsa_model.sequences.columns import Orders
+from tsa_model.sequences.columns.event_columns import Orders
 from tsa_model.settings import Settings
 from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription
 

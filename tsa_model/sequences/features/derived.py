@@ -9,9 +9,9 @@ import numpy as np
 
 from tsa_model.events.codes import Codes
 from tsa_model.events.units import DAY_US, UNKNOWN_LABEL
-from tsa_model.sequences.columns import Orders
-from tsa_model.sequences.orderings import Ordering
-from tsa_model.sequences.spill import ColumnFiles
+from tsa_model.sequences.columns.column_files import ColumnFiles
+from tsa_model.sequences.columns.event_columns import Orders
+from tsa_model.sequences.features.orderings import Ordering
 from tsa_model.settings.dataset import DatasetDescription, Window
 
 HOUR_US = DAY_US // 24

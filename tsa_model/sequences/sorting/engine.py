@@ -42,7 +42,7 @@ class Engine(Protocol):
 def open_engine(name: EngineName, work: Path) -> Engine:
     """Open an engine that may write temporary files into the folder `work`."""
     if name == "pyspark":
-        from tsa_model.sequences.spark import SparkEngine
+        from tsa_model.sequences.sorting.spark import SparkEngine
 
         return SparkEngine(work)
     return DuckDBEngine(work)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tsa_model.events.units import DAY_US, MICROSECONDS, UNKNOWN_LABEL
-from tsa_model.sequences.buffers import BufferPool
-from tsa_model.sequences.preprocessing import LABEL_VALUES, Preprocessing
+from tsa_model.sequences.features.preprocessing import LABEL_VALUES, Preprocessing
+from tsa_model.sequences.store.buffers import BufferPool
 from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tsa_model.sequences.columns import KeyedEvents, Prepared
-from tsa_model.sequences.derived import add_calendar_columns, add_window_columns
-from tsa_model.sequences.engine import EngineName
-from tsa_model.sequences.ingest import ingest
-from tsa_model.sequences.orderings import order_by_key
-from tsa_model.sequences.spill import ColumnFiles
+from tsa_model.sequences.columns.column_files import ColumnFiles
+from tsa_model.sequences.columns.event_columns import KeyedEvents, Prepared
+from tsa_model.sequences.features.derived import add_calendar_columns, add_window_columns
+from tsa_model.sequences.features.orderings import order_by_key
+from tsa_model.sequences.sorting.engine import EngineName
+from tsa_model.sequences.sorting.ingest import ingest
 from tsa_model.settings.dataset import DatasetDescription
 
 MOST_ORDERS = 2**31 - 1
