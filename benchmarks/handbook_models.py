@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from handbook_protocol import EPOCH, Array, Fold, training_rows
 
-from tsa_model.checkpoint import load_model
+from tsa_model.network.checkpoint import load_model
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.run import RunConfig

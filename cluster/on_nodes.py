@@ -16,8 +16,8 @@ from cluster.errors import TrainJobError, UnavailableError
 from cluster.follow import condition, follow
 from cluster.manifest import job_name, train_job
 from cluster.node import StagePod
-from tsa_model.checkpoint import read_description
 from tsa_model.files import atomic_folder, write_json
+from tsa_model.network.checkpoint import read_description
 from tsa_model.settings.run import RunConfig
 from tsa_model.settings.train_job import TrainJobConfig
 

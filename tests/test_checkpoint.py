@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tsa_model import ModelConfig, Network, build_network
-from tsa_model import checkpoint as module
-from tsa_model.checkpoint import CheckpointError, load_model, read_description, save_model
 from tsa_model.files import sha256, write_json
+from tsa_model.network import checkpoint as module
+from tsa_model.network.checkpoint import CheckpointError, load_model, read_description, save_model
 
 
 def config(sequences: str) -> ModelConfig:

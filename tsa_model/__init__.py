@@ -1,29 +1,41 @@
-"""TSA: temporal self-attention over order histories, for fraud scores."""
+"""TSA: temporal self-attention over order histories, for fraud scores.
+
+A name is imported when it is first asked for: settings need no torch, most uses of a network no Lightning.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from tsa_model.forms import compute_fm_parallel
-from tsa_model.forms.time_encoding import CosineTimeEncoding, PeriodicTimeEncoding, TimeEncode, TimeEncoder
-from tsa_model.losses import create_loss_function
-from tsa_model.network.blocks import (
-    AttentionLayer,
-    AttentionLayerPreNorm,
-    FeatureAggregation,
-    FeatureAttentionModule,
-    MixtureOfExperts,
-    OrderAttentionModule,
-    TemporalMultiheadAttention,
-)
-from tsa_model.network.networks import (
-    DualSequenceNetwork,
-    Network,
-    SingleSequenceNetwork,
-    build_network,
-    load_legacy_state_dict,
-)
+from tsa_model import lazy
 from tsa_model.settings.model import ModelConfig, ModelSettings
+
+if TYPE_CHECKING:
+    from tsa_model.losses.factory import create_loss_function
+    from tsa_model.network.blocks import (
+        AttentionLayer,
+        AttentionLayerPreNorm,
+        FeatureAggregation,
+        FeatureAttentionModule,
+        MixtureOfExperts,
+        OrderAttentionModule,
+        TemporalMultiheadAttention,
+    )
+    from tsa_model.network.forms.features import compute_fm_parallel
+    from tsa_model.network.forms.time_encoding import (
+        CosineTimeEncoding,
+        PeriodicTimeEncoding,
+        TimeEncode,
+        TimeEncoder,
+    )
+    from tsa_model.network.networks import (
+        DualSequenceNetwork,
+        Network,
+        SingleSequenceNetwork,
+        build_network,
+        load_legacy_state_dict,
+    )
+    from tsa_model.training.modules import TSADualSeq, TSASingleSeq
 
 __all__ = [
     "AttentionLayer",
@@ -50,11 +62,33 @@ __all__ = [
     "load_legacy_state_dict",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # Lightning takes seconds to import and most uses of the network never train.
-    if name in ("TSASingleSeq", "TSADualSeq"):
-        from tsa_model.training import modules
-
-        return getattr(modules, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy.names_from(
+    __name__,
+    {
+        "tsa_model.losses.factory": ("create_loss_function",),
+        "tsa_model.network.blocks": (
+            "AttentionLayer",
+            "AttentionLayerPreNorm",
+            "FeatureAggregation",
+            "FeatureAttentionModule",
+            "MixtureOfExperts",
+            "OrderAttentionModule",
+            "TemporalMultiheadAttention",
+        ),
+        "tsa_model.network.forms.features": ("compute_fm_parallel",),
+        "tsa_model.network.forms.time_encoding": (
+            "CosineTimeEncoding",
+            "PeriodicTimeEncoding",
+            "TimeEncode",
+            "TimeEncoder",
+        ),
+        "tsa_model.network.networks": (
+            "DualSequenceNetwork",
+            "Network",
+            "SingleSequenceNetwork",
+            "build_network",
+            "load_legacy_state_dict",
+        ),
+        "tsa_model.training.modules": ("TSADualSeq", "TSASingleSeq"),
+    },
+)

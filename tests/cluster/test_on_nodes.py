@@ -25,8 +25,8 @@ from cluster.manifest import job_name, train_job
 from cluster.node import StagePod
 from cluster.training import train_model
 from tsa_model import training
-from tsa_model.checkpoint import read_description
 from tsa_model.files import write_json
+from tsa_model.network.checkpoint import read_description
 from tsa_model.sequences import SequenceStore
 from tsa_model.simulation import simulate_orders
 

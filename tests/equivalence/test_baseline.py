@@ -13,8 +13,8 @@ from support.batches import tiny_config, tiny_network, tiny_sample
 
 from tsa_model.equivalence import EquivalenceError, capture
 from tsa_model.equivalence.baseline import check_baselines, compare_entry, parse_loss_call
-from tsa_model.equivalence.baseline_files import default_baseline, read_baseline
-from tsa_model.equivalence.capturing import load_callable
+from tsa_model.legacy.baseline import default_baseline, read_baseline
+from tsa_model.legacy.capture import load_callable
 
 
 @pytest.fixture(scope="module")
@@ -136,21 +136,16 @@ def test_nothing_compared_is_a_failure():
 
 
 def test_the_default_baseline_is_found_where_it_is_installed(tmp_path, monkeypatch):
-    import tsa_model.equivalence.baseline_files as module
+    import tsa_model.legacy.baseline as module
 
-    package = tmp_path / "site" / "tsa_model" / "equivalence"
+    package = tmp_path / "site" / "tsa_model" / "legacy"
     package.mkdir(parents=True)
-    monkeypatch.setattr(module, "__file__", str(package / "baseline_files.py"))
+    recorded = default_baseline()
+    monkeypatch.setattr(module, "__file__", str(package / "baseline.py"))
     with pytest.raises(EquivalenceError, match="is not installed"):
         default_baseline()
-    shutil.copytree(default_folder(), package.parent / "baseline")
-    assert default_baseline() == package.parent / "baseline"
-
-
-def default_folder():
-    from pathlib import Path
-
-    return Path(__file__).parents[1] / "baseline"
+    shutil.copytree(recorded, package / "recorded")
+    assert default_baseline() == package / "recorded"
 
 
 def test_loss_calls_are_read():

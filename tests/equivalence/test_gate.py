@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from support.batches import tiny_config, tiny_evidence, tiny_network
 from support.small_training import small_run
 
-from tsa_model.checkpoint import read_description, save_model
 from tsa_model.equivalence import EquivalenceError, Verdict
 from tsa_model.equivalence.__main__ import main
 from tsa_model.equivalence.algebra import check_algebra
@@ -23,6 +22,7 @@ from tsa_model.equivalence.gate import Identity, check_equivalence, make_verdict
 from tsa_model.equivalence.report import render, worst_of
 from tsa_model.equivalence.results import digest_of
 from tsa_model.files import sha256
+from tsa_model.network.checkpoint import read_description, save_model
 from tsa_model.progress import metadata
 from tsa_model.sequences import SequenceStore
 from tsa_model.simulation import simulate_orders

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tsa_model.forms import DenseSoftmaxExperts, NoisyTop2Experts
+from tsa_model.network.forms import DenseSoftmaxExperts, NoisyTop2Experts
 from tsa_model.network.trace import Trace
 
 G, N, D, X = 2, 5, 4, 3

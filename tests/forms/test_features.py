@@ -8,7 +8,7 @@ import torch
 from support import golden
 from torch import Tensor, nn
 
-from tsa_model.forms import FeatureAggregationLinear, FeatureAggregationReLU, compute_fm_parallel
+from tsa_model.network.forms import FeatureAggregationLinear, FeatureAggregationReLU, compute_fm_parallel
 
 AGGREGATIONS = [FeatureAggregationReLU, FeatureAggregationLinear]
 

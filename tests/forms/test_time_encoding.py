@@ -11,7 +11,7 @@ import torch
 from support import golden
 from torch import Tensor, nn
 
-from tsa_model.forms import CosineTimeEncoding, PeriodicTimeEncoding, TimeEncode, TimeEncoder
+from tsa_model.network.forms import CosineTimeEncoding, PeriodicTimeEncoding, TimeEncode, TimeEncoder
 
 ENCODERS = [PeriodicTimeEncoding, TimeEncoder, CosineTimeEncoding]
 

@@ -13,8 +13,8 @@ import torch
 from support.small_training import small_run
 
 from tsa_model.calibration import PercentileMap
-from tsa_model.checkpoint import load_model, read_description, save_model
 from tsa_model.export import export_onnx
+from tsa_model.network.checkpoint import load_model, read_description, save_model
 from tsa_model.scoring.model import ScoringModel, write_model_folder
 from tsa_model.sequences import SequenceStore
 from tsa_model.simulation import simulate_orders

@@ -10,9 +10,9 @@ import pytest
 from support.batches import tiny_network
 from support.small_training import small_run
 
-from tsa_model.checkpoint import read_description, save_model
 from tsa_model.export.stage import export_onnx
 from tsa_model.files import write_json
+from tsa_model.network.checkpoint import read_description, save_model
 from tsa_model.scoring import generate_scores
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.run import RunConfig

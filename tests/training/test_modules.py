@@ -9,7 +9,7 @@ import pytest
 import torch
 from support.small_training import small_run
 
-from tsa_model.checkpoint import load_model
+from tsa_model.network.checkpoint import load_model
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.model import ModelConfig
 from tsa_model.settings.run import RunConfig

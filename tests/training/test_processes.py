@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from support import first_gradients
 from support.small_training import small_run
 
-from tsa_model.checkpoint import load_model
 from tsa_model.equivalence.gate import judge_model
+from tsa_model.network.checkpoint import load_model
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.run import RunConfig
 from tsa_model.training import train_model

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from support.small_training import small_run
 
 from tsa_model import progress
-from tsa_model.checkpoint import load_model, read_description
+from tsa_model.network.checkpoint import load_model, read_description
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.run import RunConfig
 from tsa_model.simulation import simulate_orders

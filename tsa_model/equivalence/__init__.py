@@ -1,28 +1,20 @@
 """The gate: a model may leave only when it is proven to compute what the reference computes.
 
-Names are loaded when first asked for, so that reading a `GateConfig` does not import torch.
+Imports legacy, training, sequences and network, each name when it is first asked for.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tsa_model import lazy
 from tsa_model.settings.gate import GateConfig
 
 if TYPE_CHECKING:
-    from tsa_model.equivalence.capturing import capture
     from tsa_model.equivalence.gate import check_equivalence, judge, judge_model
-    from tsa_model.equivalence.results import EquivalenceError, Verdict
-
-_HOMES = {
-    "EquivalenceError": "results",
-    "Verdict": "results",
-    "capture": "capturing",
-    "check_equivalence": "gate",
-    "judge": "gate",
-    "judge_model": "gate",
-}
+    from tsa_model.equivalence.results import Verdict
+    from tsa_model.legacy.capture import capture
+    from tsa_model.legacy.errors import EquivalenceError
 
 __all__ = [
     "EquivalenceError",
@@ -34,8 +26,12 @@ __all__ = [
     "judge_model",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"tsa_model.equivalence.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy.names_from(
+    __name__,
+    {
+        "tsa_model.equivalence.gate": ("check_equivalence", "judge", "judge_model"),
+        "tsa_model.equivalence.results": ("Verdict",),
+        "tsa_model.legacy.capture": ("capture",),
+        "tsa_model.legacy.errors": ("EquivalenceError",),
+    },
+)

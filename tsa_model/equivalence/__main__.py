@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tsa_model.equivalence.networks import Batch
-from tsa_model.equivalence.results import EquivalenceError, Verdict
+from tsa_model.batch import Batch
+from tsa_model.equivalence.results import Verdict
+from tsa_model.legacy.errors import EquivalenceError
 from tsa_model.settings.model import ModelConfig
 
 DESCRIPTION = "Prove that a TSA model, as it will be exported, computes what the reference computes."
@@ -95,7 +96,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _capture(options: argparse.Namespace) -> int:
     from tsa_model.equivalence.baseline import check_baselines
-    from tsa_model.equivalence.capturing import capture, load_callable
+    from tsa_model.legacy.capture import capture, load_callable
 
     config = _model_config(options.config)
     weights = None

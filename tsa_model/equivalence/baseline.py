@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tsa_model.batch import as_dtype, n_rows
 from tsa_model.equivalence import tolerance
-from tsa_model.equivalence.baseline_files import Entry, read_baseline
 from tsa_model.equivalence.compare import difference
-from tsa_model.equivalence.networks import Networks, as_dtype, n_rows, outputs
+from tsa_model.equivalence.networks import Networks, outputs
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
 from tsa_model.equivalence.rounding import compare_rounding
 from tsa_model.equivalence.ties import decision_margins, observe
 from tsa_model.equivalence.training import for_training
+from tsa_model.legacy.baseline import Entry, read_baseline
 from tsa_model.losses import create_loss_function
 from tsa_model.network.blocks import Implementation, MixtureOfExperts
 from tsa_model.network.networks import Network

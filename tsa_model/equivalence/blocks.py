@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tsa_model.equivalence.networks import Batch, as_dtype, n_rows, rows_first, watch
+from tsa_model.batch import Batch, as_dtype, n_rows
+from tsa_model.equivalence.networks import rows_first, watch
 from tsa_model.network.blocks import (
     AttentionLayer,
     AttentionLayerPreNorm,

@@ -12,7 +12,6 @@ from torch import nn
 
 from tsa_model.equivalence.algebra import check_algebra
 from tsa_model.equivalence.baseline import compare_entry
-from tsa_model.equivalence.baseline_files import default_baseline, read_baseline
 from tsa_model.equivalence.divergence import check_divergence
 from tsa_model.equivalence.evidence import Evidence
 from tsa_model.equivalence.generated import sequence_names
@@ -21,6 +20,7 @@ from tsa_model.equivalence.networks import Networks
 from tsa_model.equivalence.results import CheckResult, at_least, conclude
 from tsa_model.equivalence.rounding import check_rounding
 from tsa_model.equivalence.training import compare_gradients
+from tsa_model.legacy.baseline import default_baseline, read_baseline
 from tsa_model.network.networks import Network
 from tsa_model.settings.training import TrainConfig
 

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tsa_model.batch import Batch, n_rows
 from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.networks import Batch, n_rows, outputs
+from tsa_model.equivalence.networks import outputs
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude, reported
 from tsa_model.network.networks import Network
 from tsa_model.settings.gate import GateConfig

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from tsa_model.equivalence.networks import Batch
+from tsa_model.batch import Batch
 from tsa_model.settings.model import ModelConfig
 
 MAX_TIME_S = 1e7

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tsa_model.batch import Batch, as_dtype, chunks, n_rows
 from tsa_model.network.fast import aggregation, pieces
 from tsa_model.network.networks import Network
 from tsa_model.network.trace import Trace
 from tsa_model.settings.model import ModelConfig
-
-Batch = dict[str, Tensor]
 
 REFERENCE_ROWS = 32
 """Rows per call of the reference: its one-hot dispatch needs memory that grows with the square of this."""
@@ -41,27 +40,6 @@ class Networks:
         if dtype == torch.float64:
             return self.reference64, self.shipped64
         return self.reference, self.shipped
-
-
-def as_dtype(batch: Batch, dtype: torch.dtype) -> Batch:
-    """The batch with its floating-point tensors in another precision."""
-    return {name: x.to(dtype) if x.is_floating_point() else x for name, x in batch.items()}
-
-
-def n_rows(batch: Batch) -> int:
-    """B of a batch."""
-    return len(next(iter(batch.values())))
-
-
-def rows_of(batch: Batch, rows: Tensor | slice) -> Batch:
-    """Some rows of a batch; an attention mask, which has no rows, is kept."""
-    return {name: x if name == "attn_mask" else x[rows] for name, x in batch.items()}
-
-
-def chunks(batch: Batch, n: int) -> Iterator[Batch]:
-    """Consecutive parts of at most `n` rows."""
-    for start in range(0, n_rows(batch), n):
-        yield rows_of(batch, slice(start, start + n))
 
 
 @torch.no_grad()

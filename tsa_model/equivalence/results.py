@@ -10,10 +10,6 @@ from typing import Any, Literal
 from tsa_model.settings import Settings
 
 
-class EquivalenceError(ValueError):
-    """The shipped network is not proven to compute what the reference computes."""
-
-
 class Measurement(Settings):
     """One number held against one bound."""
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tsa_model.batch import Batch, n_rows, rows_of
 from tsa_model.equivalence.generated import edge_rows, sequence_names
-from tsa_model.equivalence.networks import Batch, n_rows, rows_of
-from tsa_model.equivalence.results import EquivalenceError
+from tsa_model.legacy.errors import EquivalenceError
 from tsa_model.settings.model import ModelConfig
 
 if TYPE_CHECKING:

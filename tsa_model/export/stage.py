@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from tsa_model.checkpoint import load_model, read_description
 from tsa_model.export.graph import dimension_names, write_onnx
 from tsa_model.export.network import input_names, output_names
 from tsa_model.export.parity import check_parity
@@ -24,6 +23,7 @@ from tsa_model.export.session import (
     write_description,
 )
 from tsa_model.files import atomic_folder, sha256, write_json
+from tsa_model.network.checkpoint import load_model, read_description
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.model import ModelConfig
 from tsa_model.settings.run import RunConfig

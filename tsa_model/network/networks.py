@@ -8,9 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tsa_model.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
-from tsa_model.forms.features import FeatureAggregationLinear, FeatureAggregationReLU
-from tsa_model.forms.time_encoding import CosineTimeEncoding, PeriodicTimeEncoding
 from tsa_model.network.blocks import (
     AttentionLayer,
     AttentionLayerPreNorm,
@@ -22,6 +19,9 @@ from tsa_model.network.blocks import (
     OrderAttentionModule,
     plain_feedforward,
 )
+from tsa_model.network.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
+from tsa_model.network.forms.features import FeatureAggregationLinear, FeatureAggregationReLU
+from tsa_model.network.forms.time_encoding import CosineTimeEncoding, PeriodicTimeEncoding
 from tsa_model.network.inspection import inspect_network
 from tsa_model.network.trace import SILENT, Trace
 from tsa_model.settings.model import ModelConfig

@@ -20,8 +20,8 @@ from pytorch_lightning.callbacks import DeviceStatsMonitor, LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from tsa_model.checkpoint import read_description, save_model
 from tsa_model.files import write_json
+from tsa_model.network.checkpoint import read_description, save_model
 from tsa_model.network.networks import build_network
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.model import ModelConfig

@@ -1,1 +1,1 @@
-"""What is computed from orders: orderings by key, windows, vocabulary and scaler, targets; imports columns."""
+"""What is computed from orders: orderings by key, windows, vocabulary, scaler, targets; imports columns."""

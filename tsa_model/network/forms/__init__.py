@@ -1,8 +1,12 @@
 """Other written forms of some blocks, selectable by configuration in place of the production ones."""
 
-from tsa_model.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
-from tsa_model.forms.features import FeatureAggregationLinear, FeatureAggregationReLU, compute_fm_parallel
-from tsa_model.forms.time_encoding import (
+from tsa_model.network.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
+from tsa_model.network.forms.features import (
+    FeatureAggregationLinear,
+    FeatureAggregationReLU,
+    compute_fm_parallel,
+)
+from tsa_model.network.forms.time_encoding import (
     CosineTimeEncoding,
     PeriodicTimeEncoding,
     TimeEncode,

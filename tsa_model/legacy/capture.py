@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tsa_model.equivalence.baseline_files import FORMAT, MANIFEST
-from tsa_model.equivalence.networks import Batch, as_dtype
-from tsa_model.equivalence.results import EquivalenceError
+from tsa_model.batch import Batch, as_dtype
 from tsa_model.files import atomic_folder, sha256, write_json
+from tsa_model.legacy.baseline import FORMAT, MANIFEST
+from tsa_model.legacy.errors import EquivalenceError
 from tsa_model.settings.model import ModelConfig
 
 Outputs = Tensor | tuple[Tensor, ...] | list[Tensor] | Mapping[str, Tensor]

@@ -1,6 +1,6 @@
 """Baselines on disk: what a legacy model computed, with which weights, on which inputs.
 
-The format is described in tests/baseline/DATA_FORMAT.md.
+The format is described in docs/BASELINE.md.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsa_model.equivalence.networks import Batch
-from tsa_model.equivalence.results import EquivalenceError
+from tsa_model.batch import Batch
 from tsa_model.files import sha256
+from tsa_model.legacy.errors import EquivalenceError
 from tsa_model.network.blocks import Implementation
 from tsa_model.network.networks import Network, build_network, load_legacy_state_dict
 from tsa_model.settings.model import ModelConfig
@@ -34,7 +34,7 @@ class Entry:
 
     Attributes:
         title: baseline and file name.
-        meta: see DATA_FORMAT.md.
+        meta: see docs/BASELINE.md.
         arrays: name → array, names as in the file.
     """
 
@@ -116,11 +116,10 @@ def default_baseline() -> Path:
     Raises:
         EquivalenceError: this installation lacks them.
     """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "baseline", package.parent / "tests" / "baseline"):
-        if (folder / MANIFEST).is_file():
-            return folder
-    raise EquivalenceError(f"the default baseline is not installed: no {MANIFEST} beside {package}")
+    folder = Path(__file__).resolve().parent / "recorded"
+    if not (folder / MANIFEST).is_file():
+        raise EquivalenceError(f"the default baseline is not installed: no {MANIFEST} in {folder}")
+    return folder
 
 
 def read_baseline(folder: str | Path) -> list[Entry]:
@@ -131,7 +130,7 @@ def read_baseline(folder: str | Path) -> list[Entry]:
     """
     path = Path(folder) / MANIFEST
     if not path.is_file():
-        raise EquivalenceError(f"{path} is missing: {folder} is not a baseline (see DATA_FORMAT.md)")
+        raise EquivalenceError(f"{path} is missing: {folder} is not a baseline (see docs/BASELINE.md)")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         files = [(item["file"], item["sha256"]) for item in manifest["files"]]
