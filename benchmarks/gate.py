@@ -21,11 +21,11 @@ from scoring import demo_configuration
 
 from tsa_model import build_network
 from tsa_model.equivalence import judge
-from tsa_model.equivalence.effort import effort_for
+from tsa_model.equivalence.evidence.effort import effort_for
+from tsa_model.equivalence.evidence.generated import ragged_rows
+from tsa_model.equivalence.evidence.probe import with_probe_weights
+from tsa_model.equivalence.evidence.sample import make_sample
 from tsa_model.equivalence.gate import Identity
-from tsa_model.equivalence.generated import ragged_rows
-from tsa_model.equivalence.probe import with_probe_weights
-from tsa_model.equivalence.sample import make_sample
 
 CANDIDATES = 512
 

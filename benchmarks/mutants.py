@@ -60,7 +60,7 @@ def configuration(subject: str) -> Any:
 def train(subject: str, weights: Path) -> None:
     """Train the network of a subject a little and save its weights."""
     from tsa_model import build_network
-    from tsa_model.equivalence.generated import ragged_rows
+    from tsa_model.equivalence.evidence.generated import ragged_rows
 
     config = configuration(subject)
     torch.manual_seed(0)
@@ -77,9 +77,9 @@ def train(subject: str, weights: Path) -> None:
 def judge_here(subject: str, weights: Path) -> dict[str, Any]:
     """Verdict of the imported package's gate on its own network: failed checks, and why."""
     from tsa_model import build_network, progress
+    from tsa_model.equivalence.evidence.generated import ragged_rows
+    from tsa_model.equivalence.evidence.sample import make_sample
     from tsa_model.equivalence.gate import Identity, judge
-    from tsa_model.equivalence.generated import ragged_rows
-    from tsa_model.equivalence.sample import make_sample
 
     progress.report = lambda *_: None  # type: ignore[assignment]
     config = configuration(subject)

@@ -12,7 +12,7 @@ import torch
 from support.batches import tiny_config, tiny_network, tiny_sample
 
 from tsa_model.equivalence import EquivalenceError, capture
-from tsa_model.equivalence.baseline import check_baselines, compare_entry, parse_loss_call
+from tsa_model.equivalence.checks.legacy import check_baselines, compare_entry, parse_loss_call
 from tsa_model.legacy.baseline import default_baseline, read_baseline
 from tsa_model.legacy.capture import load_callable
 

@@ -10,17 +10,17 @@ import pytest
 import torch
 from support.batches import tiny_config, tiny_evidence
 
-from tsa_model.equivalence.algebra import check_algebra
-from tsa_model.equivalence.contract import check_contract
-from tsa_model.equivalence.controls import check_controls
-from tsa_model.equivalence.decisions import check_decisions, rank_correlation
-from tsa_model.equivalence.divergence import check_divergence
-from tsa_model.equivalence.dropout import distance, measure_dropout
-from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.metamorphic import check_metamorphic
-from tsa_model.equivalence.networks import Networks
-from tsa_model.equivalence.rounding import N_RUNS, check_rounding, compare_rounding
-from tsa_model.equivalence.training import check_training, compare_gradients
+from tsa_model.equivalence.checks.algebra import check_algebra
+from tsa_model.equivalence.checks.contract import check_contract
+from tsa_model.equivalence.checks.controls import check_controls
+from tsa_model.equivalence.checks.decisions import check_decisions, rank_correlation
+from tsa_model.equivalence.checks.divergence import check_divergence
+from tsa_model.equivalence.checks.dropout import distance, measure_dropout
+from tsa_model.equivalence.checks.metamorphic import check_metamorphic
+from tsa_model.equivalence.checks.rounding import N_RUNS, check_rounding, compare_rounding
+from tsa_model.equivalence.checks.training import check_training, compare_gradients
+from tsa_model.equivalence.evidence.networks import Networks
+from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.network.fast import layers
 from tsa_model.network.networks import DualSequenceNetwork
 from tsa_model.settings.gate import GateConfig

@@ -15,11 +15,11 @@ from support.small_training import small_run
 
 from tsa_model.equivalence import EquivalenceError, Verdict
 from tsa_model.equivalence.__main__ import main
-from tsa_model.equivalence.algebra import check_algebra
-from tsa_model.equivalence.contract import check_contract
-from tsa_model.equivalence.divergence import check_divergence
+from tsa_model.equivalence.checks.algebra import check_algebra
+from tsa_model.equivalence.checks.contract import check_contract
+from tsa_model.equivalence.checks.divergence import check_divergence
 from tsa_model.equivalence.gate import Identity, check_equivalence, make_verdict, run_check
-from tsa_model.equivalence.report import render, worst_of
+from tsa_model.equivalence.page.verdict_page import render, worst_of
 from tsa_model.equivalence.results import digest_of
 from tsa_model.files import sha256
 from tsa_model.network.checkpoint import read_description, save_model

@@ -7,8 +7,8 @@ import torch
 from support.batches import edge_batch, ragged_batch, tiny_config, tiny_network, tiny_sample
 
 from tsa_model.equivalence import EquivalenceError
-from tsa_model.equivalence.generated import MAX_TIME_S, fill_masked, random_rows
-from tsa_model.equivalence.sample import choose, describe_rows, make_sample
+from tsa_model.equivalence.evidence.generated import MAX_TIME_S, fill_masked, random_rows
+from tsa_model.equivalence.evidence.sample import choose, describe_rows, make_sample
 
 
 def test_every_kind_of_row_is_chosen_before_any_kind_is_chosen_twice():

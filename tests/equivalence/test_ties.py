@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from support.batches import ragged_batch, tiny_config, tiny_network
 
-from tsa_model.equivalence.networks import Networks
-from tsa_model.equivalence.ties import decision_margins, observe, other_choice, tied_tokens
+from tsa_model.equivalence.evidence.networks import Networks
+from tsa_model.equivalence.evidence.ties import decision_margins, observe, other_choice, tied_tokens
 
 
 def margins(network, batch, config):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from tsa_model import ModelConfig, Network, build_network
-from tsa_model.equivalence.effort import SMALL_NETWORK
-from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.generated import edge_rows, ragged_rows
-from tsa_model.equivalence.networks import Networks
-from tsa_model.equivalence.probe import with_probe_weights
-from tsa_model.equivalence.sample import Sample, make_sample
+from tsa_model.equivalence.evidence.effort import SMALL_NETWORK
+from tsa_model.equivalence.evidence.generated import edge_rows, ragged_rows
+from tsa_model.equivalence.evidence.networks import Networks
+from tsa_model.equivalence.evidence.observations import Evidence
+from tsa_model.equivalence.evidence.probe import with_probe_weights
+from tsa_model.equivalence.evidence.sample import Sample, make_sample
 
 
 def tiny_config(sequences: str = "dual", **changes: object) -> ModelConfig:

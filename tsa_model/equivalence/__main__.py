@@ -95,7 +95,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _capture(options: argparse.Namespace) -> int:
-    from tsa_model.equivalence.baseline import check_baselines
+    from tsa_model.equivalence.checks.legacy import check_baselines
     from tsa_model.legacy.capture import capture, load_callable
 
     config = _model_config(options.config)
@@ -132,8 +132,8 @@ def _model_config(path: str) -> ModelConfig:
 
 def _rows(config: ModelConfig, options: argparse.Namespace) -> Batch:
     """Real or generated rows, and the edge cases."""
-    from tsa_model.equivalence.generated import ragged_rows
-    from tsa_model.equivalence.sample import make_sample, sample_store
+    from tsa_model.equivalence.evidence.generated import ragged_rows
+    from tsa_model.equivalence.evidence.sample import make_sample, sample_store
 
     if options.store:
         from tsa_model.sequences import SequenceStore

@@ -11,21 +11,21 @@ from torch import Tensor
 
 from tsa_model import progress
 from tsa_model.batch import Batch
-from tsa_model.equivalence.algebra import PROBE, TRAINED, check_algebra
-from tsa_model.equivalence.baseline import check_baselines
-from tsa_model.equivalence.contract import check_contract
-from tsa_model.equivalence.controls import check_controls
-from tsa_model.equivalence.decisions import check_decisions
-from tsa_model.equivalence.divergence import FIRST, check_divergence
-from tsa_model.equivalence.effort import effort_for
+from tsa_model.equivalence.checks.algebra import PROBE, TRAINED, check_algebra
+from tsa_model.equivalence.checks.contract import check_contract
+from tsa_model.equivalence.checks.controls import check_controls
+from tsa_model.equivalence.checks.decisions import check_decisions
+from tsa_model.equivalence.checks.divergence import FIRST, check_divergence
+from tsa_model.equivalence.checks.legacy import check_baselines
+from tsa_model.equivalence.checks.metamorphic import check_metamorphic
+from tsa_model.equivalence.checks.rounding import check_rounding
+from tsa_model.equivalence.checks.training import check_training
 from tsa_model.equivalence.environment import environment
-from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.metamorphic import check_metamorphic
-from tsa_model.equivalence.networks import Networks
+from tsa_model.equivalence.evidence.effort import effort_for
+from tsa_model.equivalence.evidence.networks import Networks
+from tsa_model.equivalence.evidence.observations import Evidence
+from tsa_model.equivalence.evidence.sample import Sample
 from tsa_model.equivalence.results import CheckResult, Verdict, digest_of
-from tsa_model.equivalence.rounding import check_rounding
-from tsa_model.equivalence.sample import Sample
-from tsa_model.equivalence.training import check_training
 from tsa_model.legacy.baseline import default_baseline
 from tsa_model.network.networks import Network
 from tsa_model.settings.gate import GateConfig
@@ -176,7 +176,7 @@ def check_equivalence(
     Raises:
         EquivalenceError: a check failed; the message names the first one and why.
     """
-    from tsa_model.equivalence.report import render
+    from tsa_model.equivalence.page.verdict_page import render
     from tsa_model.files import atomic_file, write_json
     from tsa_model.legacy.errors import EquivalenceError
 
@@ -193,7 +193,7 @@ def judge_model(store_dir: str | Path, model_dir: str | Path, run: RunConfig) ->
     """Judge a model folder on a store; what cannot even be loaded fails check 0."""
     from safetensors.torch import load_file
 
-    from tsa_model.equivalence.sample import candidate_rows, sample_store
+    from tsa_model.equivalence.evidence.sample import candidate_rows, sample_store
     from tsa_model.network.checkpoint import WEIGHTS_FILE, load_model, read_description
     from tsa_model.sequences import SequenceStore
 

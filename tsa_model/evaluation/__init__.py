@@ -1,6 +1,5 @@
 """Evaluation: figures with intervals, curves, and a baseline to stand beside the model."""
 
-from tsa_model.evaluation.baseline import score_baseline
 from tsa_model.evaluation.metrics import (
     Interval,
     Ranking,
@@ -11,6 +10,7 @@ from tsa_model.evaluation.metrics import (
     roc_points,
     threshold_for_rate,
 )
+from tsa_model.evaluation.rival import score_baseline
 
 __all__ = [
     "Interval",

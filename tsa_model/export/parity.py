@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsa_model.equivalence.generated import random_rows, sequence_names
+from tsa_model.equivalence.evidence.generated import random_rows, sequence_names
 from tsa_model.export.network import input_names
 from tsa_model.export.session import ScoringSession
 from tsa_model.network.blocks import MixtureOfExperts

@@ -168,7 +168,7 @@ def _metrics(
 
 def _amount(store: SequenceStore) -> NDArray[np.float64] | None:
     """Raw amounts of the test orders, where a numerical column tells them."""
-    from tsa_model.evaluation.baseline import current_orders
+    from tsa_model.evaluation.rival import current_orders
 
     names = [name for name in store.preprocessing.numerical if name.lower() in ("amount", "tx_amount")]
     if not names:

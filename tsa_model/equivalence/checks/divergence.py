@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from tsa_model.equivalence import tolerance
-from tsa_model.equivalence.blocks import replay
-from tsa_model.equivalence.compare import difference
-from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.networks import align
+from tsa_model.equivalence.differences import difference
+from tsa_model.equivalence.evidence.calls import replay
+from tsa_model.equivalence.evidence.networks import align
+from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.results import CheckResult, Measurement, Plot, at_least, at_most, conclude
 
 

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from tsa_model.batch import Batch, as_dtype, n_rows, rows_of
 from tsa_model.equivalence import tolerance
-from tsa_model.equivalence.compare import difference
-from tsa_model.equivalence.dropout import measure_dropout
-from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.networks import POLICIES, has_capacity, outputs, small_pieces
-from tsa_model.equivalence.plain_losses import FORMULAS, plain_loss
+from tsa_model.equivalence.checks.dropout import measure_dropout
+from tsa_model.equivalence.checks.plain_losses import FORMULAS, plain_loss
+from tsa_model.equivalence.checks.rounding import nudged
+from tsa_model.equivalence.differences import difference
+from tsa_model.equivalence.evidence.networks import POLICIES, has_capacity, outputs, small_pieces
+from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
-from tsa_model.equivalence.rounding import nudged
 from tsa_model.losses import compute_loss, create_loss_function
 from tsa_model.network.blocks import MixtureOfExperts, TemporalMultiheadAttention
 from tsa_model.network.forms.experts import NoisyTop2Experts

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tsa_model.batch import Batch, as_dtype, n_rows
-from tsa_model.equivalence.networks import rows_first, watch
+from tsa_model.equivalence.evidence.networks import rows_first, watch
 from tsa_model.network.blocks import (
     AttentionLayer,
     AttentionLayerPreNorm,

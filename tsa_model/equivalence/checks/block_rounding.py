@@ -11,10 +11,10 @@ from torch import Tensor
 
 from tsa_model.batch import rows_of
 from tsa_model.equivalence import tolerance
-from tsa_model.equivalence.blocks import LEAVES, Call, calls_of, replay
-from tsa_model.equivalence.evidence import Evidence
+from tsa_model.equivalence.evidence.calls import LEAVES, Call, calls_of, replay
+from tsa_model.equivalence.evidence.observations import Evidence
+from tsa_model.equivalence.evidence.ties import other_choice, tied_tokens
 from tsa_model.equivalence.results import Measurement, at_most
-from tsa_model.equivalence.ties import other_choice, tied_tokens
 from tsa_model.network.blocks import MixtureOfExperts
 
 N_RISKY = 16

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from tsa_model.batch import Batch, as_dtype, rows_of
 from tsa_model.equivalence import tolerance
-from tsa_model.equivalence.compare import difference
-from tsa_model.equivalence.effort import effort_for
-from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.generated import fill_masked, sequence_names
-from tsa_model.equivalence.networks import outputs
+from tsa_model.equivalence.differences import difference
+from tsa_model.equivalence.evidence.effort import effort_for
+from tsa_model.equivalence.evidence.generated import fill_masked, sequence_names
+from tsa_model.equivalence.evidence.networks import outputs
+from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
 from tsa_model.network.networks import Network
 from tsa_model.network.trace import Trace

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tsa_model.batch import rows_of
 from tsa_model.equivalence import tolerance
-from tsa_model.equivalence.compare import difference
-from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.networks import POLICIES, align, has_capacity, outputs, small_pieces
+from tsa_model.equivalence.differences import difference
+from tsa_model.equivalence.evidence.networks import POLICIES, align, has_capacity, outputs, small_pieces
+from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
 
 TRAINED = "trained weights"

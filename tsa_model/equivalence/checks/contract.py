@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tsa_model.equivalence.networks import Networks
+from tsa_model.equivalence.evidence.networks import Networks
+from tsa_model.equivalence.evidence.sample import Sample
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
-from tsa_model.equivalence.sample import Sample
 from tsa_model.network.networks import Network
 
 

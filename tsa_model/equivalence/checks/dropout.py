@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from tsa_model.batch import rows_of
 from tsa_model.equivalence import tolerance
-from tsa_model.equivalence.generated import random_rows, sequence_names
-from tsa_model.equivalence.networks import Networks, outputs
-from tsa_model.equivalence.probe import with_probe_weights
+from tsa_model.equivalence.evidence.generated import random_rows, sequence_names
+from tsa_model.equivalence.evidence.networks import Networks, outputs
+from tsa_model.equivalence.evidence.probe import with_probe_weights
 from tsa_model.equivalence.results import Measurement, at_least, at_most
 from tsa_model.network.blocks import TemporalMultiheadAttention
 from tsa_model.network.forms.experts import NoisyTop2Experts

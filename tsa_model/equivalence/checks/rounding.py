@@ -16,10 +16,10 @@ from torch import Tensor
 
 from tsa_model.batch import rows_of
 from tsa_model.equivalence import tolerance
-from tsa_model.equivalence.block_rounding import compare_blocks
-from tsa_model.equivalence.compare import ulp_distance
-from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.networks import outputs
+from tsa_model.equivalence.checks.block_rounding import compare_blocks
+from tsa_model.equivalence.differences import ulp_distance
+from tsa_model.equivalence.evidence.networks import outputs
+from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.results import (
     CheckResult,
     Measurement,

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from tsa_model.equivalence.algebra import check_algebra
-from tsa_model.equivalence.baseline import compare_entry
-from tsa_model.equivalence.divergence import check_divergence
-from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.generated import sequence_names
-from tsa_model.equivalence.metamorphic import check_metamorphic
-from tsa_model.equivalence.networks import Networks
+from tsa_model.equivalence.checks.algebra import check_algebra
+from tsa_model.equivalence.checks.divergence import check_divergence
+from tsa_model.equivalence.checks.legacy import compare_entry
+from tsa_model.equivalence.checks.metamorphic import check_metamorphic
+from tsa_model.equivalence.checks.rounding import check_rounding
+from tsa_model.equivalence.checks.training import compare_gradients
+from tsa_model.equivalence.evidence.generated import sequence_names
+from tsa_model.equivalence.evidence.networks import Networks
+from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.results import CheckResult, at_least, conclude
-from tsa_model.equivalence.rounding import check_rounding
-from tsa_model.equivalence.training import compare_gradients
 from tsa_model.legacy.baseline import default_baseline, read_baseline
 from tsa_model.network.networks import Network
 from tsa_model.settings.training import TrainConfig

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tsa_model.batch import Batch, n_rows
-from tsa_model.equivalence.evidence import Evidence
-from tsa_model.equivalence.networks import outputs
+from tsa_model.equivalence.evidence.networks import outputs
+from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude, reported
 from tsa_model.network.networks import Network
 from tsa_model.settings.gate import GateConfig

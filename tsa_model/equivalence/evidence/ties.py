@@ -13,8 +13,8 @@ from torch import Tensor
 
 from tsa_model.batch import Batch, as_dtype, chunks, n_rows
 from tsa_model.equivalence import tolerance
-from tsa_model.equivalence.generated import sequence_names
-from tsa_model.equivalence.networks import REFERENCE_ROWS, watch
+from tsa_model.equivalence.evidence.generated import sequence_names
+from tsa_model.equivalence.evidence.networks import REFERENCE_ROWS, watch
 from tsa_model.network.blocks import MixtureOfExperts
 from tsa_model.network.forms.experts import NoisyTop2Experts
 from tsa_model.network.networks import Network

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tsa_model.batch import Batch, n_rows, rows_of
-from tsa_model.equivalence.generated import edge_rows, sequence_names
+from tsa_model.equivalence.evidence.generated import edge_rows, sequence_names
 from tsa_model.legacy.errors import EquivalenceError
 from tsa_model.settings.model import ModelConfig
 

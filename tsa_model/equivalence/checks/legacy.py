@@ -17,12 +17,12 @@ from torch.nn import functional
 
 from tsa_model.batch import as_dtype, n_rows
 from tsa_model.equivalence import tolerance
-from tsa_model.equivalence.compare import difference
-from tsa_model.equivalence.networks import Networks, outputs
+from tsa_model.equivalence.checks.rounding import compare_rounding
+from tsa_model.equivalence.checks.training import for_training
+from tsa_model.equivalence.differences import difference
+from tsa_model.equivalence.evidence.networks import Networks, outputs
+from tsa_model.equivalence.evidence.ties import decision_margins, observe
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
-from tsa_model.equivalence.rounding import compare_rounding
-from tsa_model.equivalence.ties import decision_margins, observe
-from tsa_model.equivalence.training import for_training
 from tsa_model.legacy.baseline import Entry, read_baseline
 from tsa_model.losses import create_loss_function
 from tsa_model.network.blocks import Implementation, MixtureOfExperts

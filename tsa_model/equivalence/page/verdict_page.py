@@ -10,10 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from tsa_model.equivalence.charts import draw
+from tsa_model.equivalence.page.charts import draw
 from tsa_model.equivalence.results import CheckResult, Measurement, Verdict
 
-STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 N_SHOWN = 12
 """Measurements of a check shown at first; the others fold away."""
 TIMES = "\N{MULTIPLICATION SIGN}"

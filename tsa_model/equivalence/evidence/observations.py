@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from tsa_model.batch import Batch, rows_of
-from tsa_model.equivalence.blocks import Call, calls_of
-from tsa_model.equivalence.effort import Effort
-from tsa_model.equivalence.networks import Networks, outputs, traced
-from tsa_model.equivalence.probe import with_probe_weights
-from tsa_model.equivalence.sample import Sample
-from tsa_model.equivalence.ties import Decisions, decision_margins, observe
+from tsa_model.equivalence.evidence.calls import Call, calls_of
+from tsa_model.equivalence.evidence.effort import Effort
+from tsa_model.equivalence.evidence.networks import Networks, outputs, traced
+from tsa_model.equivalence.evidence.probe import with_probe_weights
+from tsa_model.equivalence.evidence.sample import Sample
+from tsa_model.equivalence.evidence.ties import Decisions, decision_margins, observe
 
 
 @dataclass(frozen=True)
