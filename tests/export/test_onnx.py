@@ -13,7 +13,7 @@ from support.exported import golden_network, onnx_session
 
 from tsa_model.export.graph import all_nodes, check_signature, dimension_names
 from tsa_model.export.parity import ParityError, check_parity, cut, made_rows
-from tsa_model.export.pieces import in_pieces, rows_per_piece
+from tsa_model.export.row_loop import in_pieces, rows_per_piece
 
 
 @pytest.fixture(scope="module")

@@ -185,7 +185,7 @@ def test_one_contract_three_times_is_not_three_contracts(world: Any) -> None:
 
 @pytest.mark.parametrize(("share", "rows"), [(1.01, 256), (float("nan"), 256), (0.1, 0)])
 def test_without_parity_nothing_is_promoted(world: Any, tmp_path: Path, share: float, rows: int) -> None:
-    from tsa_model.promotion.evidence import check_evidence
+    from tsa_model.promotion.proofs import check_evidence
 
     model = ScoringModel.load(world.good.model)
     model.description["parity"] |= {"worst_share_of_tolerance": share, "rows": rows}

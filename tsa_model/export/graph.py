@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tsa_model.export.network import export_network, input_names, output_names
 from tsa_model.export.operators import translations
-from tsa_model.export.pieces import in_pieces, rows_per_piece
+from tsa_model.export.row_loop import in_pieces, rows_per_piece
 from tsa_model.network.networks import Network
 from tsa_model.settings.model import ModelConfig
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt
 
-from tsa_model.export.pieces import BAND, MASK
+from tsa_model.export.row_loop import BAND, MASK
 from tsa_model.files import sha256, write_json
 from tsa_model.settings import Settings
 

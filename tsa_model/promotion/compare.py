@@ -15,7 +15,7 @@ from tsa_model import progress
 from tsa_model.evaluation.metrics import Interval, Ranking
 from tsa_model.promotion.bootstrap import FIGURES, paired_differences
 from tsa_model.promotion.comparison import Check, Comparison, Difference, ModelIdentity
-from tsa_model.promotion.evidence import check_evidence
+from tsa_model.promotion.proofs import check_evidence
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.rows import score_rows
 from tsa_model.sequences import SequenceStore
