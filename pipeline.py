@@ -19,12 +19,12 @@ from components import (
     validate_events,
 )
 from launcher.compilation import compiled_documents, read_documents, write_documents
-from launcher.display import PLAIN_WIDTH
-from launcher.local import StageError, results_table, run_locally
-from launcher.options import clear_errors, load_description, need_events, run_options
-from launcher.schedule import schedule
+from launcher.kubeflow.options import clear_errors, load_description, need_events, run_options
+from launcher.kubeflow.schedule import schedule
+from launcher.kubeflow.submit import submit
+from launcher.local.display import PLAIN_WIDTH
+from launcher.local.run import StageError, results_table, run_locally
 from launcher.stages import ClusterSettings, Target, left_out, set_up
-from launcher.submit import submit
 
 COMPILED = Path(__file__).with_name("pipeline.yaml")
 

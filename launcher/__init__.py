@@ -1,1 +1,1 @@
-"""Ways to start the pipeline: compile it, run it on this machine."""
+"""Ways to start the pipeline: what is compiled, and what each stage gets; imports settings and files."""

@@ -20,8 +20,8 @@ from launcher.compilation import (
     stage_names,
     write_documents,
 )
-from launcher.schedule import schedule
-from launcher.submit import submit
+from launcher.kubeflow.schedule import schedule
+from launcher.kubeflow.submit import submit
 
 STAGES = [
     "validate-events",

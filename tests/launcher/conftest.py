@@ -11,7 +11,7 @@ from kfp.dsl.base_component import BaseComponent
 from support.kfp_server import KfpServer, serve
 
 import pipeline
-from launcher.connection import VARIABLES
+from launcher.kubeflow.connection import VARIABLES
 from launcher.stages import ClusterSettings, Target
 
 TOKEN = "very-secret-token"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from launcher.arguments import checked_arguments, parse_assignments
+from launcher.kubeflow.arguments import checked_arguments, parse_assignments
 
 KINDS = {
     "text": "STRING",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.api import Api, ApiError
-from launcher.connection import Connection, ConnectionProblem
+from launcher.kubeflow.api import Api, ApiError
+from launcher.kubeflow.connection import Connection, ConnectionProblem
 
 SECRET = "very-secret"
 HOST = {"host": "https://kfp.example"}

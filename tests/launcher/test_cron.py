@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from launcher.cron import fire_times, six_fields
+from launcher.kubeflow.cron import fire_times, six_fields
 
 AFTER = datetime(2024, 2, 28, 12, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-from launcher.failure import exception_text
+from launcher.local.failure import exception_text
 
 
 def log_of(code: str) -> str:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from launcher.follow import Ended, Printed, Started, follow
+from launcher.local.runner_lines import Ended, Printed, Started, follow
 
 RED, GREEN, CYAN, RESET = "\x1b[91m", "\x1b[92m", "\x1b[96m", "\x1b[0m"
 

@@ -15,8 +15,8 @@ from rich.console import Console
 from support.tiny_pipeline import tiny
 
 from launcher.compilation import compiled_documents
-from launcher.display import LiveDisplay, PlainDisplay, make_display
-from launcher.local import StageError, StageResult, results_table, run_locally
+from launcher.local.display import LiveDisplay, PlainDisplay, make_display
+from launcher.local.run import StageError, StageResult, results_table, run_locally
 from tsa_model.progress import Progress
 
 TESTS = Path(__file__).parents[1]
@@ -28,7 +28,7 @@ from pathlib import Path
 from rich.console import Console
 from support.tiny_pipeline import tiny
 from launcher.compilation import compiled_documents
-from launcher.local import run_locally
+from launcher.local.run import run_locally
 run_locally(compiled_documents(tiny), {"fault": "hang"}, "tiny", Path("runs"), Console())
 """
 
@@ -65,7 +65,7 @@ def test_a_run_shows_its_stages_and_keeps_everything_in_its_folder(tmp_path: Pat
 
 
 def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
-    from launcher.local import _new_run_folder
+    from launcher.local.run import _new_run_folder
 
     first, second = _new_run_folder(tmp_path, "x"), _new_run_folder(tmp_path, "x")
     assert first != second

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from support.kfp_server import Fault, KfpServer
 
 import pipeline
-from launcher.waiting import FINAL
+from launcher.kubeflow.waiting import FINAL
 from tsa_model.settings.run import RunConfig
 
 IMAGE = "registry.example/tsa-python@sha256:" + "0123456789abcdef" * 4

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.versions import version_name
+from launcher.kubeflow.versions import version_name
 
 
 def pipeline(*images: str) -> list[dict[str, object]]:

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple, Protocol
 import click
 from kfp.dsl.base_component import BaseComponent
 
-from launcher.api import ApiError
-from launcher.arguments import checked_arguments, parse_assignments
 from launcher.compilation import Documents, compiled_documents
-from launcher.connection import FILE, FILE_VARIABLE, VARIABLES, Connection
+from launcher.kubeflow.api import ApiError
+from launcher.kubeflow.arguments import checked_arguments, parse_assignments
+from launcher.kubeflow.connection import FILE, FILE_VARIABLE, VARIABLES, Connection
+from launcher.kubeflow.versions import version_name
+from launcher.kubeflow.waiting import WaitedTooLong
 from launcher.stages import ClusterSettings, Target
-from launcher.versions import version_name
-from launcher.waiting import WaitedTooLong
 from tsa_model.settings.data_interval import SCHEDULED_TIME, interval_end
 from tsa_model.settings.run import RunConfig
 

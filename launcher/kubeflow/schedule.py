@@ -9,11 +9,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from launcher.api import ApiError, Json
-from launcher.cluster import Cluster, is_active
-from launcher.cron import fire_times, six_fields
-from launcher.display import PLAIN_WIDTH
-from launcher.options import (
+from launcher.kubeflow.api import ApiError, Json
+from launcher.kubeflow.cron import fire_times, six_fields
+from launcher.kubeflow.options import (
     Define,
     clear_errors,
     connection_options,
@@ -23,6 +21,8 @@ from launcher.options import (
     split_connection,
     warn_of_local_image,
 )
+from launcher.kubeflow.server import Cluster, is_active
+from launcher.local.display import PLAIN_WIDTH
 from tsa_model.settings.data_interval import SCHEDULED_TIME
 
 DEFAULT_NAME = "tsa-pipeline"

@@ -8,10 +8,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from launcher.cluster import Cluster, new_run_name
 from launcher.compilation import display_names
-from launcher.display import PLAIN_WIDTH
-from launcher.options import (
+from launcher.kubeflow.options import (
     Define,
     clear_errors,
     connection_options,
@@ -21,7 +19,9 @@ from launcher.options import (
     split_connection,
     warn_of_local_image,
 )
-from launcher.waiting import stage_table, state_of, wait_for_run
+from launcher.kubeflow.server import Cluster, new_run_name
+from launcher.kubeflow.waiting import stage_table, state_of, wait_for_run
+from launcher.local.display import PLAIN_WIDTH
 
 
 @click.command()

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from launcher.compilation import Documents, output_types, stage_names, write_documents
-from launcher.display import Display, make_display
-from launcher.failure import exception_text
-from launcher.follow import Ended, Started, follow
+from launcher.local.display import Display, make_display
+from launcher.local.failure import exception_text
+from launcher.local.runner_lines import Ended, Started, follow
 from tsa_model import progress
 from tsa_model.files import write_json
 
@@ -111,11 +111,11 @@ def _new_run_folder(runs: Path, name: str) -> Path:
 
 @contextmanager
 def _child(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start `launcher.execute` in a process group of its own, of which nothing stays behind.
+    """Start `launcher.local.execute` in a process group of its own, of which nothing stays behind.
 
     Its standard input is a pipe that only this process holds: when this process dies, the child notices.
     """
-    ours = str(Path(__file__).resolve().parents[1])
+    ours = str(Path(__file__).resolve().parents[2])
     environment = {
         # Threads that wait for each other spin for some microseconds, then sleep. GNU OpenMP's own, much
         # longer spin made a training step 15 times slower where other programs want the same cores; not
@@ -128,7 +128,7 @@ def _child(folder: Path) -> Iterator[subprocess.Popen[str]]:
         "TMPDIR": str((folder / "tmp").resolve()),
     }
     child = subprocess.Popen(
-        [sys.executable, "-m", "launcher.execute", str(folder)],
+        [sys.executable, "-m", "launcher.local.execute", str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

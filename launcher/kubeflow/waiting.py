@@ -8,8 +8,8 @@ from datetime import datetime
 
 from rich.table import Table
 
-from launcher.api import Json, NoAnswer
-from launcher.cluster import Cluster
+from launcher.kubeflow.api import Json, NoAnswer
+from launcher.kubeflow.server import Cluster
 
 FINAL = frozenset({"SUCCEEDED", "SKIPPED", "FAILED", "CANCELED"})
 LONGEST_WAIT_S, GROWTH = 15.0, 1.3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from launcher.compilation import Documents
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DIGITS = 12
 """Length of an abbreviated git revision or image digest."""
 

@@ -14,7 +14,7 @@ import requests
 import tenacity
 from requests.auth import AuthBase
 
-from launcher.connection import Connection
+from launcher.kubeflow.connection import Connection
 
 PREFIX = "/apis/v2beta1"
 PAGE_SIZE = 100

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from itertools import count, islice
 from typing import Any
 
-from launcher.api import PAGE_SIZE, Api, ApiError, Json
 from launcher.compilation import Documents, as_text
-from launcher.connection import Connection
+from launcher.kubeflow.api import PAGE_SIZE, Api, ApiError, Json
+from launcher.kubeflow.connection import Connection
 
 DUPLICATE = 409
 

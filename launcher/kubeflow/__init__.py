@@ -1,0 +1,1 @@
+"""The pipeline on a Kubeflow server: upload, run, follow, schedule; imports compilation and stages."""
