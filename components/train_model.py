@@ -26,7 +26,7 @@ def train_model(
         model: the model folder: weights, configuration, digests.
         logs: learning curves and resume points.
     """
-    from cluster import training
+    from train_job import stage as training
     from tsa_model.progress import metadata
     from tsa_model.settings.run import RunConfig
 

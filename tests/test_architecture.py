@@ -16,14 +16,14 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "pipeline": {"components", "launcher", "tsa_model"},
     "launcher": {"launcher", "tsa_model"},
-    "components": {"cluster", "components", "data_contracts", "tsa_model"},
-    "cluster": {"cluster", "tsa_model"},
+    "components": {"train_job", "components", "data_contracts", "tsa_model"},
+    "train_job": {"train_job", "tsa_model"},
     "data_contracts": {"data_contracts", "tsa_model"},
     "tsa_model": {"tsa_model"},
 }
 # Installed inside tsa_model from elsewhere: run descriptions.
 DATA = {"tsa_model.configs"}
-ROOMS = ("cluster", "components", "configs", "data_contracts", "launcher", "tsa_model")
+ROOMS = ("train_job", "components", "configs", "data_contracts", "launcher", "tsa_model")
 FORBIDDEN_IN_LIBRARY = {"kfp", "kubernetes", "great_expectations", "click", "rich"}
 
 

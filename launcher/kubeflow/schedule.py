@@ -21,7 +21,7 @@ from launcher.kubeflow.options import (
     split_connection,
     warn_of_local_image,
 )
-from launcher.kubeflow.server import Cluster, is_active
+from launcher.kubeflow.server import PipelinesServer, is_active
 from launcher.local.display import PLAIN_WIDTH
 from tsa_model.settings.data_interval import SCHEDULED_TIME
 
@@ -82,10 +82,10 @@ def create(define: Define, cron: str, name: str, **options: Any) -> None:
         six = six_fields(cron)
         prepared = prepare(define, options, data_interval_end=SCHEDULED_TIME)
         warn_of_local_image(prepared.documents)
-        cluster = Cluster(connection)
-        version = cluster.upload(prepared.documents, prepared.version, prepared.description)
-        experiment = cluster.experiment(options["experiment"])
-        made = cluster.schedule(name, six, version, experiment, prepared.arguments)
+        server = PipelinesServer(connection)
+        version = server.upload(prepared.documents, prepared.version, prepared.description)
+        experiment = server.experiment(options["experiment"])
+        made = server.schedule(name, six, version, experiment, prepared.arguments)
         click.echo(f"Recurring run {name}: pipeline {prepared.pipeline}, version {version['name']}")
         click.echo(f"Cron {six} (second minute hour day month weekday, UTC), next:")
         for moment in fire_times(six):
@@ -104,7 +104,7 @@ def list_command(**options: Any) -> None:
     """
     with clear_errors():
         connection, _ = split_connection(options)
-        found = Cluster(connection).schedules()
+        found = PipelinesServer(connection).schedules()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "state", "cron", "next", "id"):
         table.add_column(column, overflow="fold")
@@ -136,31 +136,31 @@ def _named(act: Any) -> Any:
             raise click.UsageError(f"two names: {argument} and {option}")
         name = argument or option or DEFAULT_NAME
         with clear_errors():
-            cluster = Cluster(split_connection(options)[0])
-            found = cluster.schedules(name)
+            server = PipelinesServer(split_connection(options)[0])
+            found = server.schedules(name)
             if not found:
-                others = ", ".join(sorted({one.get("display_name", "") for one in cluster.schedules()}))
+                others = ", ".join(sorted({one.get("display_name", "") for one in server.schedules()}))
                 raise ApiError(f"there is no recurring run {name!r}; there are: {others or 'none'}")
             for one in found:
-                act(cluster, one)
+                act(server, one)
         click.echo(f"Recurring run {name}: {DONE[word]}.")
 
     return command
 
 
 @_named
-def _pause(cluster: Cluster, one: Json) -> None:
+def _pause(server: PipelinesServer, one: Json) -> None:
     """Stop a recurring run from firing; runs that it has started go on.
 
     \b
     Example:
       python pipeline.py schedule pause weekly
     """
-    cluster.set_active(one, False)
+    server.set_active(one, False)
 
 
 @_named
-def _resume(cluster: Cluster, one: Json) -> None:
+def _resume(server: PipelinesServer, one: Json) -> None:
     """Let a paused recurring run fire again.
 
     Of the runs it missed Kubeflow starts the last one, at once.
@@ -169,18 +169,18 @@ def _resume(cluster: Cluster, one: Json) -> None:
     Example:
       python pipeline.py schedule resume weekly
     """
-    cluster.set_active(one, True)
+    server.set_active(one, True)
 
 
 @_named
-def _delete(cluster: Cluster, one: Json) -> None:
+def _delete(server: PipelinesServer, one: Json) -> None:
     """Delete a recurring run; runs that it has started go on.
 
     \b
     Example:
       python pipeline.py schedule delete weekly
     """
-    cluster.delete_schedule(one)
+    server.delete_schedule(one)
 
 
 def _next(cron: str) -> str:

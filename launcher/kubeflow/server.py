@@ -15,7 +15,7 @@ from launcher.kubeflow.connection import Connection
 DUPLICATE = 409
 
 
-class Cluster:
+class PipelinesServer:
     """One Kubeflow Pipelines installation, seen from one namespace."""
 
     def __init__(self, connection: Connection) -> None:

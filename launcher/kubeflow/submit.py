@@ -1,4 +1,4 @@
-"""`pipeline.py submit`: upload the pipeline and run it on a cluster."""
+"""`pipeline.py submit`: upload the pipeline and run it on a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from launcher.kubeflow.options import (
     split_connection,
     warn_of_local_image,
 )
-from launcher.kubeflow.server import Cluster, new_run_name
+from launcher.kubeflow.server import PipelinesServer, new_run_name
 from launcher.kubeflow.waiting import stage_table, state_of, wait_for_run
 from launcher.local.display import PLAIN_WIDTH
 
@@ -54,22 +54,22 @@ def submit(
         connection, options = split_connection(options)
         prepared = prepare(define, options)
         warn_of_local_image(prepared.documents)
-        cluster = Cluster(connection)
-        version = cluster.upload(prepared.documents, prepared.version, prepared.description)
-        experiment = cluster.experiment(options["experiment"])
+        server = PipelinesServer(connection)
+        version = server.upload(prepared.documents, prepared.version, prepared.description)
+        experiment = server.experiment(options["experiment"])
         name = run_name or new_run_name(prepared.pipeline)
-        run = cluster.run(version, experiment, prepared.arguments, name)
+        run = server.run(version, experiment, prepared.arguments, name)
         click.echo(f"Pipeline {prepared.pipeline}, version {version['name']}")
         click.echo(f"Run {name} in experiment {options['experiment']}")
         click.echo(connection.run_link(run["run_id"]))
         if wait:
-            _follow(cluster, run["run_id"], display_names(prepared.documents), wait_timeout)
+            _follow(server, run["run_id"], display_names(prepared.documents), wait_timeout)
 
 
-def _follow(cluster: Cluster, run_id: str, stages: list[str], timeout_s: float | None) -> None:
+def _follow(server: PipelinesServer, run_id: str, stages: list[str], timeout_s: float | None) -> None:
     """Wait for the end, show the stages, and exit with what the run came to."""
     try:
-        run = wait_for_run(cluster, run_id, click.echo, timeout_s)
+        run = wait_for_run(server, run_id, click.echo, timeout_s)
     except KeyboardInterrupt:
         click.echo("Interrupted: the run goes on.", err=True)
         raise SystemExit(130) from None

@@ -9,7 +9,7 @@ from datetime import datetime
 from rich.table import Table
 
 from launcher.kubeflow.api import Json, NoAnswer
-from launcher.kubeflow.server import Cluster
+from launcher.kubeflow.server import PipelinesServer
 
 FINAL = frozenset({"SUCCEEDED", "SKIPPED", "FAILED", "CANCELED"})
 LONGEST_WAIT_S, GROWTH = 15.0, 1.3
@@ -22,12 +22,12 @@ class WaitedTooLong(RuntimeError):
 
 
 def wait_for_run(
-    cluster: Cluster, run_id: str, tell: Callable[[str], None], timeout_s: float | None = None
+    server: PipelinesServer, run_id: str, tell: Callable[[str], None], timeout_s: float | None = None
 ) -> Json:
     """Ask for a run until it is over.
 
     Args:
-        cluster: where it runs.
+        server: where it runs.
         run_id: which.
         tell: gets a line whenever a state changes.
         timeout_s: seconds after which to give up; None = never.
@@ -41,10 +41,10 @@ def wait_for_run(
     """
     began = answered = time.monotonic()
     known: dict[str, str] = {}
-    pause = cluster.connection.poll_s
+    pause = train_job.api.poll_s
     while True:
         try:
-            run = cluster.get_run(run_id)
+            run = server.get_run(run_id)
             answered = time.monotonic()
         except NoAnswer as error:
             if time.monotonic() - answered > OUTAGE_S:

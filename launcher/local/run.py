@@ -21,7 +21,7 @@ from rich.table import Table
 from launcher.compilation import Documents, output_types, stage_names, write_documents
 from launcher.local.display import Display, make_display
 from launcher.local.failure import exception_text
-from launcher.local.runner_lines import Ended, Started, follow
+from launcher.local.runner_lines import Ended, Started, read_events
 from tsa_model import progress
 from tsa_model.files import write_json
 
@@ -156,7 +156,7 @@ def _watch(output: Iterable[str], documents: Documents, folder: Path, display: D
     began = 0.0
     with ExitStack() as logs:
         log = runner_log = logs.enter_context(open(folder / "logs" / "runner.log", "w", encoding="utf-8"))
-        for event in follow(output):
+        for event in read_events(output):
             if isinstance(event, Started):
                 number = len(results) + 1
                 name = f"{number}-{event.stage}.log"

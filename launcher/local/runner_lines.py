@@ -35,7 +35,7 @@ class Ended(NamedTuple):
 Event = Started | Printed | Ended
 
 
-def follow(lines: Iterable[str]) -> Iterator[Event]:
+def read_events(lines: Iterable[str]) -> Iterator[Event]:
     """Turn the lines that kfp's local runner prints into events.
 
     Args:

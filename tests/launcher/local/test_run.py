@@ -19,7 +19,7 @@ from launcher.local.display import LiveDisplay, PlainDisplay, make_display
 from launcher.local.run import StageError, StageResult, results_table, run_locally
 from tsa_model.progress import Progress
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 START_TINY = """
 import signal
 # A shell starts what it puts into the background, this test run perhaps, deaf to SIGINT.

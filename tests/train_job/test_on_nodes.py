@@ -20,10 +20,10 @@ from support.local_nodes import LocalNodes
 from support.small_training import small_run
 
 import components
-from cluster.errors import TrainJobError
-from cluster.manifest import job_name, train_job
-from cluster.node import StagePod
-from cluster.training import train_model
+from train_job.errors import TrainJobError
+from train_job.manifest import job_name, train_job
+from train_job.pod import StagePod
+from train_job.stage import train_model
 from tsa_model import training
 from tsa_model.files import write_json
 from tsa_model.network.checkpoint import read_description

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from cluster.connection import Cluster
-from cluster.errors import TrainJobError, UnavailableError
+from train_job.api import JobApi
+from train_job.errors import TrainJobError, UnavailableError
 from tsa_model.settings.train_job import TrainJobConfig
 
 INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
@@ -20,11 +20,11 @@ LAST_LINES = 30
 Write = Callable[[str], None]
 
 
-def follow(cluster: Cluster, name: str, config: TrainJobConfig, write: Write) -> None:
+def watch(api: JobApi, name: str, config: TrainJobConfig, write: Write) -> None:
     """Wait until a TrainJob is complete.
 
     Args:
-        cluster: where it runs.
+        api: where it runs.
         name: of the TrainJob.
         config: timeouts and the time between two looks.
         write: called with every line of the first node's log, and when the state of the pods changes.
@@ -32,12 +32,12 @@ def follow(cluster: Cluster, name: str, config: TrainJobConfig, write: Write) ->
     Raises:
         TrainJobError: it failed, timed out, was deleted, or the API gave no answer for too long.
     """
-    log, shown = NodeLog(cluster, write), ""
+    log, shown = NodeLog(api, write), ""
     answered = time.monotonic()
     deadline = answered + config.timeout_minutes * 60
     while True:
         try:
-            job, pods = cluster.train_job(name), cluster.pods(name)
+            job, pods = api.train_job(name), api.pods(name)
             log.show_new(pods)
             answered = time.monotonic()
             if job is None:
@@ -49,7 +49,7 @@ def follow(cluster: Cluster, name: str, config: TrainJobConfig, write: Write) ->
                 return
             if failed := condition(job, "Failed"):
                 reason = f"{failed.get('reason', '')}: {failed.get('message', '')}"
-                raise TrainJobError(f"TrainJob {name} failed: {reason}{_last_words(cluster, pods)}")
+                raise TrainJobError(f"TrainJob {name} failed: {reason}{_last_words(api, pods)}")
         except UnavailableError as error:
             if time.monotonic() - answered > config.unreachable_minutes * 60:
                 raise TrainJobError(
@@ -91,7 +91,7 @@ def _waits_for(pod: dict[str, Any]) -> str:
     return ""
 
 
-def _last_words(cluster: Cluster, pods: list[dict[str, Any]]) -> str:
+def _last_words(api: JobApi, pods: list[dict[str, Any]]) -> str:
     """The last lines of the failed nodes' logs; best effort, for they come with an error already."""
     found = ""
     for pod in pods:
@@ -99,7 +99,7 @@ def _last_words(cluster: Cluster, pods: list[dict[str, Any]]) -> str:
             continue
         name = pod["metadata"]["name"]
         try:
-            found += f"\n--- last lines of pod {name} ---\n{cluster.log(name, tail_lines=LAST_LINES)}"
+            found += f"\n--- last lines of pod {name} ---\n{api.log(name, tail_lines=LAST_LINES)}"
         except (TrainJobError, UnavailableError) as error:
             found += f"\n--- no log of pod {name}: {error}"
     return found
@@ -109,12 +109,12 @@ class NodeLog:
     """The log of the first node's newest pod, each line once.
 
     Args:
-        cluster: where it runs.
+        api: where it runs.
         write: called with every line.
     """
 
-    def __init__(self, cluster: Cluster, write: Write) -> None:
-        self._cluster = cluster
+    def __init__(self, api: JobApi, write: Write) -> None:
+        self._api = api
         self._write = write
         self._pod = ""
         self._last = ""
@@ -132,7 +132,7 @@ class NodeLog:
             self._pod, self._last = name, ""
         elif self._last:
             options["since_seconds"] = int(now - self._looked) + OVERLAP_S
-        for line in self._cluster.log(name, **options).splitlines():
+        for line in self._api.log(name, **options).splitlines():
             stamp, _, text = line.partition(" ")
             if (key := _sortable(stamp)) > self._last:
                 self._write(text)

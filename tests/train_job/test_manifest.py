@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 from support.kubernetes_stub import on_nodes, stage_pod
 
-from cluster.manifest import job_name, train_job
-from cluster.node import StagePod
+from train_job.manifest import job_name, train_job
+from train_job.pod import StagePod
 from tsa_model.settings.run import RunConfig
 from tsa_model.settings.train_job import TrainJobConfig
 

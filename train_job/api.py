@@ -11,7 +11,7 @@ import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-from cluster.errors import TrainJobError, UnavailableError
+from train_job.errors import TrainJobError, UnavailableError
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -24,7 +24,7 @@ HINTS = {
 }
 
 
-class Cluster:
+class JobApi:
     """One namespace of a Kubernetes cluster.
 
     Args:
@@ -39,7 +39,7 @@ class Cluster:
         self._custom = client.CustomObjectsApi(api)
 
     @classmethod
-    def connect(cls) -> Cluster:
+    def connect(cls) -> JobApi:
         """Connect with the pod's service account, or as the file named by KUBECONFIG says.
 
         Raises:

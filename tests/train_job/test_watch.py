@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from support.kubernetes_stub import StubCluster, node_pod
 
-from cluster.connection import Cluster
-from cluster.errors import TrainJobError
-from cluster.follow import follow
+from train_job.api import JobApi
+from train_job.errors import TrainJobError
+from train_job.watch import watch
 from tsa_model.settings.train_job import TrainJobConfig
 
 JOB = "tsa-train-1"
@@ -48,7 +48,7 @@ def test_every_line_of_the_first_node_is_written_once(kubernetes: StubCluster) -
 
     start(kubernetes, on_look)
     written: list[str] = []
-    follow(Cluster.connect(), JOB, config(), written.append)
+    watch(JobApi.connect(), JOB, config(), written.append)
     log = [line for line in written if not line.startswith("TrainJob")]
     assert log == [text for looks in range(2, 7) for text in (f"line {looks}", "", "same")]
 
@@ -63,7 +63,7 @@ def test_a_node_that_was_started_again_is_read_from_its_start(kubernetes: StubCl
 
     start(kubernetes, on_look)
     written: list[str] = []
-    follow(Cluster.connect(), JOB, config(), written.append)
+    watch(JobApi.connect(), JOB, config(), written.append)
     assert written.count("hello") == 2
 
 
@@ -77,7 +77,7 @@ def test_a_failed_train_job_ends_with_its_reason_and_last_lines(kubernetes: Stub
 
     start(kubernetes, on_look)
     with pytest.raises(TrainJobError) as caught:
-        follow(Cluster.connect(), JOB, config(), print)
+        watch(JobApi.connect(), JOB, config(), print)
     message = str(caught.value)
     assert message.startswith(f"TrainJob {JOB} failed: JobsFailed: jobset failed\n")
     assert "word 98" in message
@@ -98,7 +98,7 @@ def test_a_train_job_that_never_starts_times_out_and_says_why(kubernetes: StubCl
     start(kubernetes, lambda job, looks: None)
     written: list[str] = []
     with pytest.raises(TrainJobError, match=r"not complete after 0.005 minutes .*Unschedulable: 0/3 nodes"):
-        follow(Cluster.connect(), JOB, config(timeout_minutes=0.005), written.append)
+        watch(JobApi.connect(), JOB, config(timeout_minutes=0.005), written.append)
     assert written == [f"TrainJob {JOB}: 1 Pending (Unschedulable: 0/3 nodes have nvidia.com/gpu)"]
 
 
@@ -109,7 +109,7 @@ def test_a_train_job_that_someone_deleted_is_an_end(kubernetes: StubCluster) -> 
 
     start(kubernetes, on_look)
     with pytest.raises(TrainJobError, match="was deleted by someone else"):
-        follow(Cluster.connect(), JOB, config(), print)
+        watch(JobApi.connect(), JOB, config(), print)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -121,7 +121,7 @@ def test_an_api_that_answers_again_is_forgiven(kubernetes: StubCluster, status: 
             kubernetes.set_condition(job, "Complete")
 
     start(kubernetes, on_look)
-    follow(Cluster.connect(), JOB, config(), print)
+    watch(JobApi.connect(), JOB, config(), print)
     assert kubernetes.failures == []
 
 
@@ -129,7 +129,7 @@ def test_an_api_that_stays_silent_is_an_end(kubernetes: StubCluster) -> None:
     start(kubernetes, lambda job, looks: None)
     kubernetes.failures = [503] * 10_000
     with pytest.raises(TrainJobError, match=r"no answer for 0.003 minutes .* 503"):
-        follow(Cluster.connect(), JOB, config(unreachable_minutes=0.003), print)
+        watch(JobApi.connect(), JOB, config(unreachable_minutes=0.003), print)
 
 
 def test_an_api_that_is_not_there_is_an_end(kubernetes: StubCluster, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_an_api_that_is_not_there_is_an_end(kubernetes: StubCluster, tmp_path: P
         port = closed.getsockname()[1]
     (tmp_path / "kubeconfig").write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{port}", text))
     with pytest.raises(TrainJobError, match=r"no answer for 0.001 minutes .* refused"):
-        follow(Cluster.connect(), JOB, config(unreachable_minutes=0.001), print)
+        watch(JobApi.connect(), JOB, config(unreachable_minutes=0.001), print)
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,11 @@ def test_a_refusal_is_an_end_at_once(kubernetes: StubCluster, status: int, words
     start(kubernetes, lambda job, looks: None)
     kubernetes.failures = [status]
     with pytest.raises(TrainJobError, match=words):
-        follow(Cluster.connect(), JOB, config(), print)
+        watch(JobApi.connect(), JOB, config(), print)
 
 
 def test_no_cluster_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(TrainJobError, match="has a train_job section, but no Kubernetes API is known here"):
-        Cluster.connect()
+        JobApi.connect()

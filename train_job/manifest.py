@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from cluster.connection import GROUP, VERSION
-from cluster.node import StagePod
+from train_job.api import GROUP, VERSION
+from train_job.pod import StagePod
 from tsa_model.settings.run import RunConfig
 from tsa_model.settings.train_job import TrainJobConfig
 

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cluster.connection import Cluster
-from cluster.errors import TrainJobError, UnavailableError
-from cluster.follow import condition, follow
-from cluster.manifest import job_name, train_job
-from cluster.node import StagePod
+from train_job.api import JobApi
+from train_job.errors import TrainJobError, UnavailableError
+from train_job.manifest import job_name, train_job
+from train_job.pod import StagePod
+from train_job.watch import condition, watch
 from tsa_model.files import atomic_folder, write_json
 from tsa_model.network.checkpoint import read_description
 from tsa_model.settings.run import RunConfig
@@ -44,8 +44,8 @@ def train_on_nodes(
     Raises:
         TrainJobError: the TrainJob did not give a model.
     """
-    cluster = Cluster.connect()
-    stage = StagePod.of(_patiently(cluster.own_pod, config))
+    api = JobApi.connect()
+    stage = StagePod.of(_patiently(api.own_pod, config))
     stage.check_shared(config.shared_dir)
     name = job_name(stage.owner, run)
     folder = Path(config.shared_dir) / name
@@ -57,17 +57,17 @@ def train_on_nodes(
     error_file = folder / "log" / "error.json"
     error_file.unlink(missing_ok=True)
     try:
-        with _deleted_when_interrupted(cluster, name):
-            _create(cluster, manifest, config, folder)
-            follow(cluster, name, config, lambda line: print(line, flush=True))
+        with _deleted_when_interrupted(api, name):
+            _create(api, manifest, config, folder)
+            watch(api, name, config, lambda line: print(line, flush=True))
     except TrainJobError as error:
-        _remove(cluster, name, config, succeeded=False)
+        _remove(api, name, config, succeeded=False)
         cause = json.loads(error_file.read_text(encoding="utf-8")) if error_file.is_file() else None
         raise TrainJobError(
             f"{cause['type']}: {cause['message']}\n{error}" if cause else str(error)
         ) from None
     metrics = _fetch(folder, model_dir, log_dir)
-    _remove(cluster, name, config, succeeded=True)
+    _remove(api, name, config, succeeded=True)
     shutil.rmtree(folder)
     return metrics
 
@@ -83,36 +83,36 @@ def _fetch(folder: Path, model_dir: Path, log_dir: Path) -> dict[str, Any]:
     return metrics
 
 
-def _create(cluster: Cluster, manifest: dict[str, Any], config: TrainJobConfig, folder: Path) -> None:
+def _create(api: JobApi, manifest: dict[str, Any], config: TrainJobConfig, folder: Path) -> None:
     """Create the TrainJob, or go on with the one that an earlier attempt of this run left.
 
     A left one that failed, or whose model was fetched already, is replaced.
     """
     name = manifest["metadata"]["name"]
     deadline = time.monotonic() + config.unreachable_minutes * 60
-    while not _patiently(lambda: cluster.create(manifest), config):
-        left = _patiently(lambda: cluster.train_job(name), config)
+    while not _patiently(lambda: api.create(manifest), config):
+        left = _patiently(lambda: api.train_job(name), config)
         if left is not None and not left["metadata"].get("deletionTimestamp"):
             was_fetched = condition(left, "Complete") and not (folder / "metrics.json").is_file()
             if not (condition(left, "Failed") or was_fetched):
                 print(f"TrainJob {name} is there already: following it", flush=True)
                 return
             print(f"TrainJob {name} of an earlier attempt has ended: replacing it", flush=True)
-            cluster.delete(name)
+            api.delete(name)
         if time.monotonic() > deadline:
             raise TrainJobError(f"TrainJob {name} of an earlier attempt does not go away")
         time.sleep(config.poll_seconds)
-    print(f"TrainJob {name} created in namespace {cluster.namespace!r}", flush=True)
+    print(f"TrainJob {name} created in namespace {api.namespace!r}", flush=True)
 
 
-def _remove(cluster: Cluster, name: str, config: TrainJobConfig, succeeded: bool) -> None:
+def _remove(api: JobApi, name: str, config: TrainJobConfig, succeeded: bool) -> None:
     """Delete the TrainJob unless it is to stay; one that is not final never stays."""
     with _best_effort(name):
-        job = cluster.train_job(name)
+        job = api.train_job(name)
         is_final = job is not None and (condition(job, "Complete") or condition(job, "Failed"))
         stays = config.keep == "always" or (config.keep == "failed" and not succeeded)
         if job is not None and not (is_final and stays):
-            cluster.delete(name)
+            api.delete(name)
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def _best_effort(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _deleted_when_interrupted(cluster: Cluster, name: str) -> Iterator[None]:
+def _deleted_when_interrupted(api: JobApi, name: str) -> Iterator[None]:
     """Delete the TrainJob when this process is told to stop: nobody would fetch its model."""
 
     def stop(number: int, frame: Any) -> None:
@@ -136,7 +136,7 @@ def _deleted_when_interrupted(cluster: Cluster, name: str) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit):
         with _best_effort(name):
-            cluster.delete(name)
+            api.delete(name)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
