@@ -50,10 +50,11 @@ test: $(STAMP)  ## Run the unit tests (some minutes)
 test-slow: $(STAMP)  ## Run the slow tests too: whole local pipeline runs, short trainings
 	@$(PYTEST) -m 'not gpu and not image' $(OPTIONS)
 
-check: $(STAMP)  ## Check format, style and types, and that pipeline.yaml is current
+check: $(STAMP)  ## Check format, style, types and imports, and that pipeline.yaml is current
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo --no-cache
 	$(PY) pipeline.py compile --check
 
 compile: $(STAMP)  ## Write pipeline.yaml, the form a cluster takes

@@ -27,7 +27,7 @@ from handbook_models import (
     Transactions,
     build_fold,
     read_transactions,
-    score_baseline,
+    score_rival,
     score_tsa,
     train_tsa,
 )
@@ -101,7 +101,7 @@ def run_fold(
                 entry["train_seconds"] = time.perf_counter() - started
                 score = score_tsa(name, store, rows, place)
             else:
-                score = score_baseline(name, data, fold, rows, seed)
+                score = score_rival(name, data, fold, rows, seed)
                 entry["train_seconds"] = time.perf_counter() - started
             entry |= measure(*aligned, score)
             trainings.append(entry)

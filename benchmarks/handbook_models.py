@@ -119,7 +119,7 @@ def split_at(
     return DatasetDescription.model_validate(description.model_dump() | {"split": split})
 
 
-def score_baseline(name: str, data: Transactions, fold: Fold, rows: Array, seed: int) -> Array:
+def score_rival(name: str, data: Transactions, fold: Fold, rows: Array, seed: int) -> Array:
     """Train one of `BASELINES` on the fold's training week and return its scores of `rows`."""
     train = training_rows(fold, data.day)
     model = create_baseline(name, seed).fit(data.features[train], data.label[train])
@@ -163,8 +163,8 @@ def train_tsa(name: str, store: SequenceStore, run: RunConfig, seed: int, folder
     Returns:
         What `train_model` does, and `curve`: the validation metric after each epoch.
     """
-    model = run.model.model_copy(update={"sequences": TSA[name]})
-    run = run.model_copy(update={"model": model})
+    model = run.model.changed(sequences=TSA[name])
+    run = run.changed(model=model)
     with contextlib.redirect_stdout(io.StringIO()):
         result = train_model(store.directory, run, folder / "model", folder / "log", seed=seed)
     (log,) = (folder / "log").rglob("metrics.csv")

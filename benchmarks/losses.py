@@ -35,9 +35,7 @@ def main() -> None:
     options = parser.parse_args()
     run = RunConfig.load("demo")
     if options.epochs:
-        run = run.model_copy(
-            update={"training": run.training.model_copy(update={"max_epochs": options.epochs})}
-        )
+        run = run.changed(training=run.training.changed(max_epochs=options.epochs))
     assert run.simulation is not None
     results: dict[str, dict[str, Any]] = {}
     print("| loss | test AUC | test AP | validation AUC | best epoch |")
@@ -47,8 +45,8 @@ def main() -> None:
         rows = store.targets("test")
         label = store.labels_of(rows)
         for loss in options.losses:
-            training = run.training.model_copy(update={"loss": loss})
-            trained = run.model_copy(update={"training": training})
+            training = run.training.changed(loss=loss)
+            trained = run.changed(training=training)
             place = Path(folder) / loss
             curve = train_tsa("tsa_dual", store, trained, options.seed, place)["curve"]
             score = score_tsa("tsa_dual", store, rows, place)

@@ -46,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     run = RunConfig.load("demo")
     assert run.simulation is not None
-    simulation = run.simulation.model_copy(update={"orders": arguments.orders, "seed": arguments.seed})
+    simulation = run.simulation.changed(orders=arguments.orders, seed=arguments.seed)
     orders, pattern = simulate_orders_and_patterns(simulation)
 
     categorical = list(run.dataset.categorical)

@@ -40,7 +40,7 @@ def main() -> None:
             with contextlib.redirect_stdout(io.StringIO()):
                 result = train_model(
                     store.directory,
-                    run.model_copy(update={"model": model}),
+                    run.changed(model=model),
                     Path(folder) / size,
                     Path(folder) / f"{size}_log",
                 )

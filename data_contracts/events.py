@@ -14,8 +14,8 @@ from data_contracts.drift import check_drift, measure_features, measure_periods
 from data_contracts.fetching import local_copy
 from data_contracts.findings import Example, Finding, merge
 from data_contracts.parts import check_part
+from data_contracts.result import publish_result
 from data_contracts.sources import Source, open_sources
-from data_contracts.verdict import conclude
 from data_contracts.whole import check_periods, repeated_orders, summarise_periods
 from data_contracts.writing import CanonicalFile, RowsAside, without_orders
 from tsa_model.events.reading import BadEvents, is_text
@@ -84,7 +84,7 @@ def validate_events(
             reading.about_input.append(Finding("the events can be read", detail=str(error)))
         findings = _judge(reading, run.dataset)
         facts = _facts(run.dataset, reading)
-        result = conclude("raw events", subject, facts, findings, report_path, result_path)
+        result = publish_result("raw events", subject, facts, findings, report_path, result_path)
     return _figures(result)
 
 

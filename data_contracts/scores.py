@@ -10,7 +10,7 @@ import numpy as np
 from data_contracts import suites
 from data_contracts.context import check, check_measures
 from data_contracts.findings import Finding, merge
-from data_contracts.verdict import conclude
+from data_contracts.result import publish_result
 from tsa_model.settings.run import RunConfig
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def validate_scores(
         "bad_rows": bad_rows,
         "tables": [table],
     }
-    result = conclude("scores", str(scores_dir), facts, findings, report_path, result_path)
+    result = publish_result("scores", str(scores_dir), facts, findings, report_path, result_path)
     checks = len(result["findings"])
     return {"rows": rows, "checks": checks, "summary": f"{rows:,} scores keep {checks} rules"}
 

@@ -11,7 +11,7 @@ import numpy as np
 from data_contracts import suites
 from data_contracts.context import check
 from data_contracts.findings import Finding
-from data_contracts.verdict import conclude
+from data_contracts.result import publish_result
 from tsa_model.settings.dataset import PERIODS
 from tsa_model.settings.run import RunConfig
 
@@ -57,7 +57,7 @@ def validate_sequences(
         "bad_rows": _bad_rows(findings),
         "tables": [_summary(frame)] if rows else [],
     }
-    result = conclude("sequences", str(store_dir), facts, findings, report_path, result_path)
+    result = publish_result("sequences", str(store_dir), facts, findings, report_path, result_path)
     return {
         "rows": rows,
         "checks": len(result["findings"]),

@@ -27,7 +27,7 @@ def train_model(
         return training.train_model(store_dir, run, model_dir, log_dir, seed=seed, max_epochs=max_epochs)
     changes = {"seed": seed, "max_epochs": max_epochs}
     settings = run.training.model_dump() | {k: v for k, v in changes.items() if v is not None}
-    run = run.model_copy(update={"training": training.TrainConfig.model_validate(settings)})
+    run = run.changed(training=training.TrainConfig.model_validate(settings))
     from train_job.on_nodes import train_on_nodes  # needs the Kubernetes client
 
     return train_on_nodes(Path(store_dir), run, config, Path(model_dir), Path(log_dir))

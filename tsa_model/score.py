@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsa_model.files import atomic_folder
-from tsa_model.scoring.files import Orders, provenance_of, score_table, write_manifest, write_scores
+from tsa_model.scoring.files import ScoredOrders, provenance_of, score_table, write_manifest, write_scores
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.rows import score_rows
 from tsa_model.sequences import SequenceStore
@@ -83,7 +83,9 @@ def score_events(
         )
         rows = select_rows(store, orders, since)
         scored = score_rows(store, model.session, rows, show)
-        table = score_table(scored.score, Orders.of(store, rows), model.percentiles(), model.calibrator())
+        table = score_table(
+            scored.score, ScoredOrders.of(store, rows), model.percentiles(), model.calibrator()
+        )
     with atomic_folder(output_dir) as folder:
         provenance = provenance_of(model.description, model.directory)
         counts = {"test": write_scores(table, provenance, folder)}

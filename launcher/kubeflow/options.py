@@ -129,7 +129,7 @@ def split_connection(options: dict[str, Any]) -> tuple[Connection, dict[str, Any
     return Connection.find(given, options.pop("connection")), options
 
 
-class Prepared(NamedTuple):
+class Submission(NamedTuple):
     """What can be sent: compiled, named and checked."""
 
     documents: Documents
@@ -147,7 +147,7 @@ class Prepared(NamedTuple):
         return str(self.documents[0]["pipelineInfo"].get("description", ""))
 
 
-def prepare(define: Define, options: dict[str, Any], **fixed: Any) -> Prepared:
+def prepare(define: Define, options: dict[str, Any], **fixed: Any) -> Submission:
     """Compile the pipeline and check the arguments; nothing is sent.
 
     Args:
@@ -171,7 +171,7 @@ def prepare(define: Define, options: dict[str, Any], **fixed: Any) -> Prepared:
     end = arguments.get("data_interval_end", "")
     if end != SCHEDULED_TIME:
         interval_end(end)
-    return Prepared(documents, version_name(documents), arguments)
+    return Submission(documents, version_name(documents), arguments)
 
 
 def load_description(config: str) -> RunConfig:

@@ -41,7 +41,7 @@ def wait_for_run(
     """
     began = answered = time.monotonic()
     known: dict[str, str] = {}
-    pause = train_job.api.poll_s
+    pause = server.connection.poll_s
     while True:
         try:
             run = server.get_run(run_id)

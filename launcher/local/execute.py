@@ -1,8 +1,8 @@
 """Child process of a local run: execute a compiled pipeline with kfp's subprocess runner.
 
-`python -m launcher.local.execute FOLDER` reads `pipeline.yaml` and `arguments.json` from FOLDER and writes all
-outputs below it; `launcher.local.runner_lines` reads what it prints. It kills itself and its stages as soon as its
-standard input closes, so that nothing outlives the command that started it.
+`python -m launcher.local.execute FOLDER` reads `pipeline.yaml` and `arguments.json` from FOLDER and writes
+all outputs below it; `launcher.local.runner_lines` reads what it prints. It kills itself and its stages as
+soon as its standard input closes, so that nothing outlives the command that started it.
 """
 
 from __future__ import annotations

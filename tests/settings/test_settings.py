@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tsa_model.settings import load_yaml
+from tsa_model.settings.model import ModelSettings
 from tsa_model.settings.run import RunConfig
 
 
@@ -55,3 +56,17 @@ def test_a_section_that_stands_twice_is_refused(text: str) -> None:
 
 def test_an_anchor_may_be_overridden() -> None:
     assert load_yaml("x: &x {a: 1, b: 2}\ny: {<<: *x, a: 3}")["y"] == {"a": 3, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [({"dropot": 0.1}, "did you mean 'dropout'"), ({"dropout": 7}, r"dropout=7.* is not in \[0, 1\)")],
+)
+def test_a_changed_setting_is_checked(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        ModelSettings().changed(**fields)
+
+
+def test_what_is_not_changed_stays_unset() -> None:
+    changed = ModelSettings(num_heads=2).changed(dropout=0.1)
+    assert changed.model_dump(exclude_unset=True) == {"num_heads": 2, "dropout": 0.1}

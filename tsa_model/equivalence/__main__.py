@@ -85,10 +85,8 @@ def _check(options: argparse.Namespace) -> int:
     from tsa_model.settings.run import RunConfig
 
     run = RunConfig.load(options.config)
-    gate = run.equivalence.model_copy(
-        update={"baselines": (*run.equivalence.baselines, *map(str, options.baseline))}
-    )
-    run = run.model_copy(update={"equivalence": gate})
+    gate = run.equivalence.changed(baselines=(*run.equivalence.baselines, *map(str, options.baseline)))
+    run = run.changed(equivalence=gate)
     found = check_equivalence(options.store, options.model, run, options.verdict, options.report)
     print(f"EQUIVALENT. {found['key_figure']}. Verdict: {options.verdict}, page: {options.report}")
     return 0

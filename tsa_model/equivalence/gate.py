@@ -105,7 +105,7 @@ def run_check(number: int, name: str, check: Check) -> CheckResult:
         result = check()
     except Exception as error:  # a network that cannot be computed is a finding, and the report must say it
         result = broken(number, name, error)
-    return result.model_copy(update={"seconds": round(time.perf_counter() - started, 3)})
+    return result.changed(seconds=round(time.perf_counter() - started, 3))
 
 
 def broken(number: int, name: str, error: Exception) -> CheckResult:

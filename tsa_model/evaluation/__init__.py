@@ -1,4 +1,4 @@
-"""Evaluation: figures with intervals, curves, and a baseline to stand beside the model."""
+"""Evaluation: figures with intervals, curves, and a rival to stand beside the model."""
 
 from tsa_model.evaluation.metrics import (
     Interval,
@@ -10,7 +10,7 @@ from tsa_model.evaluation.metrics import (
     roc_points,
     threshold_for_rate,
 )
-from tsa_model.evaluation.rival import score_baseline
+from tsa_model.evaluation.rival import score_rival
 
 __all__ = [
     "Interval",
@@ -20,6 +20,6 @@ __all__ = [
     "evaluate",
     "reliability_bins",
     "roc_points",
-    "score_baseline",
+    "score_rival",
     "threshold_for_rate",
 ]

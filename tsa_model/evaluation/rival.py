@@ -16,7 +16,7 @@ CHUNK = 8192
 MAX_TRAINING_ROWS = 200_000
 
 
-def score_baseline(store: SequenceStore, period: str = "test", seed: int = 0) -> NDArray[np.float64]:
+def score_rival(store: SequenceStore, period: str = "test", seed: int = 0) -> NDArray[np.float64]:
     """Fit a logistic regression on the training targets' current orders and score a period.
 
     It sees what the network sees of the current order (categories one-hot, numerical and engineered values

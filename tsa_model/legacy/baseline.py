@@ -29,7 +29,7 @@ KINDS = ("single", "dual", "losses")
 
 
 @dataclass(frozen=True)
-class Entry:
+class Recording:
     """One file of a baseline.
 
     Attributes:
@@ -122,7 +122,7 @@ def default_baseline() -> Path:
     return folder
 
 
-def read_baseline(folder: str | Path) -> list[Entry]:
+def read_baseline(folder: str | Path) -> list[Recording]:
     """Read every file of a baseline after comparing its digest with the manifest.
 
     Raises:
@@ -146,7 +146,7 @@ def read_baseline(folder: str | Path) -> list[Entry]:
     ]
 
 
-def _read(path: Path, digest: str, baseline: str) -> Entry:
+def _read(path: Path, digest: str, baseline: str) -> Recording:
     if not path.is_file():
         raise EquivalenceError(f"baseline file {path} is missing")
     if sha256(path) != digest:
@@ -161,7 +161,7 @@ def _read(path: Path, digest: str, baseline: str) -> Entry:
         raise EquivalenceError(f"baseline file {path} is not readable: {error}") from error
     if meta.get("kind") not in KINDS:
         raise EquivalenceError(f"baseline file {path}: kind {meta.get('kind')!r} is not one of {KINDS}")
-    return Entry(f"{baseline}/{path.stem}", meta, arrays)
+    return Recording(f"{baseline}/{path.stem}", meta, arrays)
 
 
 def _salted_weights(meta: dict[str, Any], config: ModelConfig) -> dict[str, Tensor]:

@@ -89,7 +89,7 @@ class Network(Block):
             implementation: how the twin computes.
             config_changes: fields of the configuration to change that leave every parameter's shape alone.
         """
-        config = self.config.model_copy(update=config_changes)
+        config = self.config.changed(**config_changes)
         with torch.device("meta"):
             twin = build_network(config, implementation)
         twin.load_state_dict(self.state_dict(keep_vars=True), assign=True)
@@ -228,14 +228,12 @@ def _feature_aggregation(config: ModelConfig, n_features: int, implementation: I
 
 def _gate_settings(config: ModelConfig) -> ModelConfig:
     """The gate is one more order attention, with sizes of its own (TSA spec, section 9.1)."""
-    return config.model_copy(
-        update={
-            "num_heads": 1,
-            "n_layers_order": config.gate_layers,
-            "dim_attn_feedforward": config.gate_feedforward_dim,
-            "use_moe": config.gate_use_moe,
-            "use_time_seq": config.gate_use_time_seq,
-        }
+    return config.changed(
+        num_heads=1,
+        n_layers_order=config.gate_layers,
+        dim_attn_feedforward=config.gate_feedforward_dim,
+        use_moe=config.gate_use_moe,
+        use_time_seq=config.gate_use_time_seq,
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tsa_model import progress
 from tsa_model.evaluation.metrics import Interval, Ranking
 from tsa_model.promotion.bootstrap import FIGURES, paired_differences
-from tsa_model.promotion.comparison import Check, Comparison, Difference, ModelIdentity
+from tsa_model.promotion.comparison import Check, Comparison, ModelIdentity, PairedDifference
 from tsa_model.promotion.proofs import check_evidence
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.rows import score_rows
@@ -106,7 +106,7 @@ def _score(
         return _Scored(store.ids_of(rows), store.labels_of(rows), scored.score)
 
 
-def _differences(new: _Scored, old: _Scored, config: PromotionConfig) -> dict[str, Difference]:
+def _differences(new: _Scored, old: _Scored, config: PromotionConfig) -> dict[str, PairedDifference]:
     intervals = paired_differences(
         new.label, new.score, old.score, config.confidence, config.resamples, config.seed
     )
@@ -118,8 +118,8 @@ def _differences(new: _Scored, old: _Scored, config: PromotionConfig) -> dict[st
     }
 
 
-def _difference(values: list[float], interval: Interval, margin: float) -> Difference:
-    return Difference(
+def _difference(values: list[float], interval: Interval, margin: float) -> PairedDifference:
+    return PairedDifference(
         challenger=values[0],
         champion=values[1],
         difference=interval.value,
@@ -129,7 +129,7 @@ def _difference(values: list[float], interval: Interval, margin: float) -> Diffe
     )
 
 
-def _check(name: str, one: Difference, config: PromotionConfig) -> Check:
+def _check(name: str, one: PairedDifference, config: PromotionConfig) -> Check:
     reason = (
         f"{one.challenger:.4f} against {one.champion:.4f}, difference {one.difference:+.4f}"
         f" [{one.low:+.4f}, {one.high:+.4f}] at {config.confidence:.0%}; at most {one.margin:g} may be lost"

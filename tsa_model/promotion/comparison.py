@@ -32,7 +32,7 @@ class ModelIdentity(Settings):
         )
 
 
-class Difference(Settings):
+class PairedDifference(Settings):
     """One figure of both models on the same orders."""
 
     challenger: float
@@ -70,7 +70,7 @@ class Comparison(Settings):
     """The compared orders' window [start, end): the challenger's test period."""
     rows: int = 0
     frauds: int = 0
-    figures: dict[str, Difference] = {}
+    figures: dict[str, PairedDifference] = {}
     checks: tuple[Check, ...]
 
     @property

@@ -147,7 +147,7 @@ class Registry:
             if digest != target.digest:
                 raise ValueError(f"{self.directory / target.model} is another model than was promoted")
             changes = {"action": "rollback", "time": datetime.now(UTC), "comparison": {}}
-            return self._swap(pointer, target.model_copy(update=changes))
+            return self._swap(pointer, target.changed(**changes))
 
     def _keep(self, model_dir: str | Path, identity: ModelIdentity, target: Path) -> None:
         """Copy a model folder to its place, unless it was champion before and is there."""

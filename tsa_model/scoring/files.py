@@ -56,7 +56,7 @@ class ScoreTable:
 
 
 @dataclass(frozen=True)
-class Orders:
+class ScoredOrders:
     """What is known of N orders before they are scored."""
 
     order_id: NDArray[Any]
@@ -66,14 +66,14 @@ class Orders:
     """0, 1, or -1 where it is not known."""
 
     @classmethod
-    def of(cls, store: SequenceStore, rows: NDArray[Any]) -> Orders:
+    def of(cls, store: SequenceStore, rows: NDArray[Any]) -> ScoredOrders:
         """The orders of these row numbers."""
         return cls(store.ids_of(rows), store.times_of(rows), store.labels_of(rows))
 
 
 def score_table(
     score: NDArray[np.float32],
-    orders: Orders,
+    orders: ScoredOrders,
     percentiles: PercentileMap | None,
     calibrator: Calibrator | None,
 ) -> ScoreTable:

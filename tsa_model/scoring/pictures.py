@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tsa_model.calibration import Calibrator, PriorCorrection
 from tsa_model.evaluation import plots
-from tsa_model.scoring.files import Orders
+from tsa_model.scoring.files import ScoredOrders
 from tsa_model.scoring.rows import ScoredRows
 
 
@@ -18,7 +18,7 @@ class ScoredPeriod:
     """A period's orders and what the model says of them."""
 
     rows: ScoredRows
-    orders: Orders
+    orders: ScoredOrders
 
     @property
     def label(self) -> NDArray[np.int64]:

@@ -15,14 +15,14 @@ from tsa_model.evaluation import (
     best_f1_threshold,
     evaluate,
     roc_points,
-    score_baseline,
+    score_rival,
     threshold_for_rate,
 )
 from tsa_model.export.session import ScoringSession
 from tsa_model.files import atomic_file, atomic_folder, write_json
 from tsa_model.scoring.files import (
-    Orders,
     Provenance,
+    ScoredOrders,
     provenance_of,
     score_table,
     write_manifest,
@@ -113,7 +113,7 @@ def _score_periods(store: SequenceStore, session: ScoringSession) -> dict[str, S
 
         periods[period] = ScoredPeriod(
             rows=score_rows(store, session, store.targets(period), show),
-            orders=Orders.of(store, store.targets(period)),
+            orders=ScoredOrders.of(store, store.targets(period)),
         )
         done += sizes[period]
     return periods
@@ -161,7 +161,7 @@ def _metrics(
     probability = None if calibrator is None else calibrator.probability(test.rows.score)
     metrics["test"] = _plain(evaluate(test.rows.score, test.label, probability, thresholds, _amount(store)))
     metrics["roc"] = roc_points(test.rows.score, test.label)
-    baseline = evaluate(score_baseline(store, "test"), test.label)
+    baseline = evaluate(score_rival(store, "test"), test.label)
     metrics["baseline"] = _plain({name: baseline[name] for name in ("auc", "average_precision")})
     return metrics
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import typing
-from typing import Any
+from typing import Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,6 +16,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
     )
+
+    def changed(self, **fields: Any) -> Self:
+        """The same settings with other values for some fields, checked as if they had been read so.
+
+        Raises:
+            ValueError: there is no such field, or its value is refused.
+        """
+        kept = {name: getattr(self, name) for name in self.model_fields_set}
+        try:
+            return type(self).model_validate({**kept, **fields})
+        except ValidationError as error:
+            raise ValueError(in_words(error, type(self))) from None
 
 
 def load_yaml(text: str) -> Any:

@@ -68,9 +68,9 @@ class RunConfig(Settings):
         dataset = self.dataset
         shift = interval_end - timedelta(days=dataset.label_delay_days) - dataset.split.test_end
         change: dict[str, Any] = {
-            "dataset": dataset.model_copy(update={"split": dataset.split.moved(shift)}),
+            "dataset": dataset.changed(split=dataset.split.moved(shift)),
         }
         if self.simulation is not None:
             start = self.simulation.start + shift
-            change["simulation"] = self.simulation.model_copy(update={"start": start})
-        return self.model_copy(update=change)
+            change["simulation"] = self.simulation.changed(start=start)
+        return self.changed(**change)

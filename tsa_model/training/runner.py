@@ -83,7 +83,7 @@ def train_model(
         {**run.training.model_dump(), **{k: v for k, v in changes.items() if v is not None}}
     )
     if training.devices * training.num_nodes > 1 and not started_by_launcher():
-        run = run.model_copy(update={"training": training})
+        run = run.changed(training=training)
         return train_in_processes(store_dir, run, model_dir, log_dir)
     check_world_size(training)
     store = SequenceStore.open(store_dir)

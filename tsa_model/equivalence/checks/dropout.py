@@ -52,7 +52,7 @@ def small_config(config: ModelConfig) -> ModelConfig:
         "dropout": RATE,
         "moe_eval": "deterministic",
     }
-    return config.model_copy(update=sizes)
+    return config.changed(**sizes)
 
 
 def measure_dropout(config: ModelConfig, seed: int = 0) -> list[Measurement]:

@@ -23,7 +23,7 @@ from tsa_model.equivalence.differences import difference
 from tsa_model.equivalence.evidence.networks import Networks, outputs
 from tsa_model.equivalence.evidence.ties import decision_margins, observe
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
-from tsa_model.legacy.baseline import Entry, read_baseline
+from tsa_model.legacy.baseline import Recording, read_baseline
 from tsa_model.losses import create_loss_function
 from tsa_model.network.blocks import Implementation, MixtureOfExperts
 from tsa_model.network.networks import Network
@@ -54,7 +54,7 @@ def check_baselines(folders: Iterable[str | Path]) -> CheckResult:
     )
 
 
-def compare_entry(entry: Entry, notes: list[str] | None = None) -> list[Measurement]:
+def compare_entry(entry: Recording, notes: list[str] | None = None) -> list[Measurement]:
     """Hold both computations against one captured file."""
     notes = [] if notes is None else notes
     if entry.meta["kind"] == "losses":
@@ -76,7 +76,7 @@ def compare_entry(entry: Entry, notes: list[str] | None = None) -> list[Measurem
     return measurements
 
 
-def _evaluation(entry: Entry, network: Network, run: str) -> list[Measurement]:
+def _evaluation(entry: Recording, network: Network, run: str) -> list[Measurement]:
     """One evaluation in float64; `network` is float64."""
     _set_run(network, run)
     if run == "random":
@@ -101,7 +101,7 @@ def _promise(title: str, found: Tensor, captured: Tensor) -> Measurement:
     return at_most(f"{title}: share of the allowed difference", gap.used, 1.0, f"row {gap.row} {gap.column}")
 
 
-def _rounding(entry: Entry, network: Network, notes: list[str]) -> list[Measurement]:
+def _rounding(entry: Recording, network: Network, notes: list[str]) -> list[Measurement]:
     """Both float32 results against the float64 reference: ours may be off twice as far as the legacy's."""
     twin = network.twin(network.implementation, moe_eval=FLOAT32_RUN)
     networks = Networks.of(copy.deepcopy(twin).float().eval())
@@ -124,7 +124,7 @@ def _rounding(entry: Entry, network: Network, notes: list[str]) -> list[Measurem
     return measurements
 
 
-def _float32_alone(entry: Entry, network: Network, run: str) -> list[Measurement]:
+def _float32_alone(entry: Recording, network: Network, run: str) -> list[Measurement]:
     """A run that was captured in float32 only: both float32 results may be off, each by its own rounding.
 
     How far rounding takes the reference is measured with the same weights and rows, but without random draws,
@@ -153,13 +153,13 @@ def _float32_alone(entry: Entry, network: Network, run: str) -> list[Measurement
     return measurements
 
 
-def _training_network(entry: Entry, network: Network) -> Network:
+def _training_network(entry: Recording, network: Network) -> Network:
     policy = "random" if entry.meta.get("random_seed") is not None else "all"
     # Deterministic evaluation must not reach into training: the captured training knows no such thing.
     return for_training(network.twin(network.implementation, moe_eval="deterministic"), policy)
 
 
-def _gradients(entry: Entry, network: Network) -> list[Measurement]:
+def _gradients(entry: Recording, network: Network) -> list[Measurement]:
     """Gradient of every parameter; the loss is cross entropy, summed."""
     network = _training_network(entry, network)
     batch = as_dtype(entry.batch, torch.float64)
@@ -194,7 +194,7 @@ def _gradients(entry: Entry, network: Network) -> list[Measurement]:
     return measurements
 
 
-def _steps(entry: Entry, network: Network) -> list[Measurement]:
+def _steps(entry: Recording, network: Network) -> list[Measurement]:
     """Adam steps (rate 1e-3, mean cross entropy): the loss before each, the evaluation after all."""
     network = _training_network(entry, network)
     batch = as_dtype(entry.batch, torch.float64)
@@ -213,7 +213,7 @@ def _steps(entry: Entry, network: Network) -> list[Measurement]:
     return [_promise(f"{title}, {name}", x, y) for name, x, y in captured if y is not None]
 
 
-def _losses(entry: Entry) -> list[Measurement]:
+def _losses(entry: Recording) -> list[Measurement]:
     """Value and gradient of every captured loss call."""
     gaps = []
     for case in entry.meta["cases"]:

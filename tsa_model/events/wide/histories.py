@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from tsa_model.events.casting import MISSING_TEXTS, cast_moment, cast_number, number_spelling
 from tsa_model.events.codes import Codes
-from tsa_model.events.wide.texts import SEPARATOR, TextRows, Tokens
+from tsa_model.events.wide.texts import SEPARATOR, JoinedColumn, TextRows
 
 KEYS = ("cid", "ccid")
 """The customer's and the card's history, as tensors and columns are named."""
@@ -129,7 +129,7 @@ class _History:
         self._rows, self._layout, self._kind, self._key = rows, layout, kind, key
         name = f"{kind}_objectId_by_{key}"
         _refuse_separators(rows, layout.order_id)
-        ids = Tokens(*rows.joined(name, layout.order_id))
+        ids = JoinedColumn(*rows.joined(name, layout.order_id))
         self._is_empty = _flags(pc.is_in(rows.column(name), pa.array(MISSING_TEXTS)))
         self._count = ids.count
         self.current = np.cumsum(self._count) - 1
@@ -145,10 +145,10 @@ class _History:
         self.ids = ids.texts().take(pa.array(self.token))
         _refuse(rows, name, self.row[_flags(pc.is_null(self.ids))], "an order without id")
 
-    def _tokens(self, name: str, current: str) -> Tokens:
-        tokens = Tokens(*self._rows.joined(name, current))
+    def _tokens(self, name: str, current: str) -> JoinedColumn:
+        tokens = JoinedColumn(*self._rows.joined(name, current))
         if not tokens.has_counts(self._count):
-            tokens = Tokens(*self._rows.joined(name, current, blank=self._is_empty))
+            tokens = JoinedColumn(*self._rows.joined(name, current, blank=self._is_empty))
             unequal = np.flatnonzero(tokens.count != self._count)
             _refuse_separators(self._rows, current)
             _refuse(self._rows, name, unequal, f"not as many values as {self._kind}_objectId_by_{self._key}")

@@ -107,7 +107,7 @@ def _as_text(column: Any, name: str, origin: str) -> pa.Array:
         raise BadEvents(f"{origin}: column {name!r} is not text: {error}") from error
 
 
-class Tokens:
+class JoinedColumn:
     """The tokens of a joined column."""
 
     def __init__(self, data: np.ndarray, row_end: np.ndarray) -> None:
@@ -117,7 +117,7 @@ class Tokens:
 
     @property
     def count(self) -> np.ndarray:
-        """Tokens per row, [n] int64."""
+        """JoinedColumn per row, [n] int64."""
         return np.diff(np.searchsorted(self._end, self._row_end), prepend=0)
 
     def has_counts(self, count: np.ndarray) -> bool:

@@ -39,7 +39,7 @@ class Vocabulary(Settings):
         return np.array([*table, default], dtype=np.int32)[column.code]
 
 
-class Scaling(Settings):
+class Scaler(Settings):
     """Scaled value = x · scale + min, as the legacy writes it."""
 
     scale: float
@@ -58,8 +58,8 @@ class Preprocessing(Settings):
     n_embedding: PositiveInt
     """V, the last usable row of the embedding table."""
     categorical: dict[str, Vocabulary]
-    numerical: dict[str, Scaling]
-    engineered: dict[str, Scaling] = {}
+    numerical: dict[str, Scaler]
+    engineered: dict[str, Scaler] = {}
 
     @classmethod
     def load(cls, source: Preprocessing | Mapping | str | Path) -> Preprocessing:
@@ -96,7 +96,7 @@ class Preprocessing(Settings):
             },
             **{
                 role: {
-                    name: Scaling(scale=scale, min=low, default=float(defaults.get(name, 0)))
+                    name: Scaler(scale=scale, min=low, default=float(defaults.get(name, 0)))
                     for name, scale, low in zip(*columns, strict=True)
                 }
                 for role, columns in scales.items()
@@ -159,7 +159,7 @@ def fit(orders: Orders, description: DatasetDescription) -> Preprocessing:
         vocabularies[KNOWN_LABEL] = Vocabulary(values=indices, unknown=next_index)
         next_index += len(LABEL_VALUES)
 
-    def scaling(name: str) -> Scaling:
+    def scaling(name: str) -> Scaler:
         return _fit_scaling(orders.numerical[name][window], description.scale_quantile)
 
     return Preprocessing(
@@ -190,15 +190,15 @@ def _fit_vocabulary(
     )
 
 
-def _fit_scaling(values: np.ndarray, quantile: float) -> Scaling:
+def _fit_scaling(values: np.ndarray, quantile: float) -> Scaler:
     """Map the training window's smallest value to 0 and its quantile to 1; a missing one is its median.
 
     Where the quantile is the smallest value, as in a column of mostly zeros, the largest becomes 1.
     """
     known = values[~np.isnan(values)]
     if not len(known):
-        return Scaling(scale=1.0, min=0.0)
+        return Scaler(scale=1.0, min=0.0)
     low, high = float(known.min()), float(np.quantile(known, quantile))
     high = high if high > low else float(known.max())
     scale = 1.0 / (high - low) if high > low else 1.0
-    return Scaling(scale=scale, min=-low * scale, default=float(np.median(known)))
+    return Scaler(scale=scale, min=-low * scale, default=float(np.median(known)))

@@ -11,7 +11,7 @@ from data_contracts.report import write_report
 from tsa_model.files import write_json
 
 
-def conclude(
+def publish_result(
     contract: str,
     subject: str,
     facts: Mapping[str, Any],
