@@ -12,11 +12,12 @@ STAMP := $(VENV)/.installed
 ENGINE ?= $(shell for name in docker podman; do "$$name" info > /dev/null 2>&1 && echo "$$name" && break; done)
 IMAGE ?= localhost/tsa-python:dev
 
-# A single thread per test process: the networks of the tests are too small to gain from more.
+# A single thread per test process: the networks of the tests are too small to gain from more. Each process takes a
+# run of neighbouring tests, so that few fixtures are made twice.
 TEST_ENV := OMP_NUM_THREADS=1
-PYTEST := $(TEST_ENV) $(PY) -m pytest -n logical --maxprocesses 4
+PYTEST := $(TEST_ENV) $(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup run test test-slow test-image check compile image clean
+.PHONY: help setup run test coverage test-slow test-image check compile image clean
 
 help:  ## Show this list
 	@echo "TSA Pipeline. On a bare clone: 'make run', then 'make test'."
@@ -45,6 +46,9 @@ run: $(STAMP)  ## Run the whole pipeline here: EVENTS=<files>, CONFIG=<name or f
 	@$(PY) pipeline.py run $(if $(EVENTS),--events '$(EVENTS)') $(if $(CONFIG),--config '$(CONFIG)') $(OPTIONS)
 
 test: $(STAMP)  ## Run the unit tests (some minutes)
+	@$(PYTEST) $(OPTIONS)
+
+coverage: $(STAMP)  ## Run the unit tests and say which lines they do not reach
 	@$(PYTEST) --cov --cov-report=term $(OPTIONS)
 
 test-slow: $(STAMP)  ## Run the slow tests too: whole local pipeline runs, short trainings
