@@ -12,6 +12,7 @@ from support import golden
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from tsa_model.equivalence.checks.plain_losses import FORMULAS
 from tsa_model.losses import (
     LOSSES,
     AsymmetricLoss,
@@ -330,3 +331,7 @@ def test_settings_know_every_loss_and_its_parameters() -> None:
     assert {
         name: tuple(inspect.signature(loss).parameters) for name, loss in LOSSES.items()
     } == LOSS_PARAMETERS
+
+
+def test_the_gate_has_a_plain_formula_for_every_loss() -> None:
+    assert FORMULAS.keys() == LOSSES.keys()
