@@ -55,7 +55,7 @@ def benchmark_build(folder: Path, n: int) -> SequenceStore:
 
 
 def benchmark_bytes(store: SequenceStore) -> None:
-    size = sum(entry["bytes"] for entry in store.manifest["files"].values())
+    size = sum(entry.bytes for entry in store.manifest.files.values())
     per_target = 2 * SEQ_LEN * (N_CAT * 8 + (N_NUM + 2) * 8)  # int64 and float64, two sequences
     ratio = per_target * len(store) / size
     each = f"{size / len(store):,.0f} per event against {per_target:,} dense"

@@ -78,7 +78,7 @@ def _fetch(folder: Path, model_dir: Path, log_dir: Path) -> dict[str, Any]:
     for made, target in ((folder / "model", model_dir), (folder / "log", log_dir)):
         with atomic_folder(target) as temporary:
             shutil.copytree(made, temporary, dirs_exist_ok=True)
-    if read_description(model_dir)["weights_sha256"] != metrics["weights_sha256"]:
+    if read_description(model_dir).weights_sha256 != metrics["weights_sha256"]:
         raise TrainJobError(f"{folder}: the model and the metrics are not of the same training")
     return metrics
 

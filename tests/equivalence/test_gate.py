@@ -16,14 +16,15 @@ from support.small_training import small_run
 from tsa_model.equivalence import EquivalenceError, Verdict
 from tsa_model.equivalence.__main__ import main
 from tsa_model.equivalence.checks.algebra import check_algebra
+from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.checks.contract import check_contract
 from tsa_model.equivalence.checks.divergence import check_divergence
-from tsa_model.equivalence.gate import Identity, check_equivalence, make_verdict, run_check
+from tsa_model.equivalence.gate import Identity, check_equivalence, make_verdict
 from tsa_model.equivalence.page.verdict_page import render, worst_of
-from tsa_model.equivalence.results import digest_of
 from tsa_model.files import sha256
 from tsa_model.network.checkpoint import read_description, save_model
 from tsa_model.progress import metadata
+from tsa_model.sealed import with_seal
 from tsa_model.sequences import SequenceStore
 from tsa_model.simulation import simulate_orders
 from tsa_model.training.runner import model_config
@@ -111,10 +112,10 @@ def test_another_computation_is_stopped_and_located():
 
 
 def test_a_check_that_cannot_be_carried_out_has_failed():
-    def check():
+    def run(subject):
         raise RuntimeError("shapes cannot be multiplied")
 
-    result = run_check(4, "Training", check)
+    result = Check(4, "Training", "Would both learn the same?", run).carry_out(None)
     assert not result.passed
     assert result.reason == "RuntimeError: shapes cannot be multiplied"
 
@@ -188,8 +189,8 @@ def test_nan_weights_are_refused(stage, tmp_path):
     tensors = load_file(model / "model.safetensors")
     tensors["clf.0.weight"][0, 0] = float("nan")
     save_file(tensors, model / "model.safetensors")
-    description = {**read_description(model), "weights_sha256": sha256(model / "model.safetensors")}
-    (model / "model.json").write_text(json.dumps({**description, "sha256": digest_of(description)}))
+    description = read_description(model).changed(weights_sha256=sha256(model / "model.safetensors"))
+    (model / "model.json").write_text(json.dumps(with_seal(description.model_dump(mode="json"))))
     with pytest.raises(EquivalenceError, match=r"1 of the \d+ values of clf\.0\.weight are not finite"):
         run_stage(stage, tmp_path, model)
 

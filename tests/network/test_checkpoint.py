@@ -12,6 +12,7 @@ from tsa_model import ModelConfig, Network, build_network
 from tsa_model.files import sha256, write_json
 from tsa_model.network import checkpoint as module
 from tsa_model.network.checkpoint import CheckpointError, load_model, read_description, save_model
+from tsa_model.sealed import with_seal
 
 
 def config(sequences: str) -> ModelConfig:
@@ -56,7 +57,7 @@ def test_a_loaded_network_is_the_saved_one(network: Network, tmp_path: Path, imp
     ):
         assert name == other
         torch.testing.assert_close(tensor, expected, rtol=0, atol=0)
-    assert read_description(tmp_path / "model")["metadata"] == {"best_epoch": 3}
+    assert read_description(tmp_path / "model").metadata == {"best_epoch": 3}
     assert sha256(tmp_path / "model" / module.WEIGHTS_FILE) == digest
 
 
@@ -89,12 +90,8 @@ def rewrite_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], No
     tensors = load_file(folder / module.WEIGHTS_FILE)
     change(tensors)
     save_file(tensors, folder / module.WEIGHTS_FILE)
-    description = read_description(folder)
-    description["weights_sha256"] = sha256(folder / module.WEIGHTS_FILE)
-    write_json(
-        folder / module.DESCRIPTION_FILE,
-        {**description, "sha256": module._description_digest(description)},
-    )
+    description = read_description(folder).changed(weights_sha256=sha256(folder / module.WEIGHTS_FILE))
+    write_json(folder / module.DESCRIPTION_FILE, with_seal(description.model_dump(mode="json")))
 
 
 def test_one_changed_byte_is_noticed(folder: Path) -> None:
@@ -156,7 +153,6 @@ def test_weights_that_are_no_safetensors_are_refused(folder: Path) -> None:
     description = json.loads((folder / module.DESCRIPTION_FILE).read_text())
     description.pop("sha256")
     description["weights_sha256"] = sha256(folder / module.WEIGHTS_FILE)
-    description["sha256"] = module._description_digest(description)
-    (folder / module.DESCRIPTION_FILE).write_text(json.dumps(description))
+    (folder / module.DESCRIPTION_FILE).write_text(json.dumps(with_seal(description)))
     with pytest.raises(CheckpointError, match="not a readable safetensors file"):
         load_model(folder)

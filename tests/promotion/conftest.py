@@ -59,7 +59,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         content = {
             "passed": True,
             "verdict_id": f"verdict-{name}",
-            "weights_sha256": read_description(folder / name)["weights_sha256"],
+            "weights_sha256": read_description(folder / name).weights_sha256,
         }
         verdict.write_text(json.dumps(content))
         export_onnx(folder / "store", folder / name, verdict, run, folder / f"{name}-onnx")

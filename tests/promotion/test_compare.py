@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +189,9 @@ def test_without_parity_nothing_is_promoted(world: Any, tmp_path: Path, share: f
     from tsa_model.promotion.proofs import check_evidence
 
     model = ScoringModel.load(world.good.model)
-    model.description["parity"] |= {"worst_share_of_tolerance": share, "rows": rows}
-    checks = check_evidence(model, world.good.verdict, world.contracts)
+    parity = model.description.parity.changed(worst_share_of_tolerance=share, rows=rows)
+    changed = replace(model, description=model.description.changed(parity=parity))
+    checks = check_evidence(changed, world.good.verdict, world.contracts)
     assert [check.name for check in checks if not check.passed] == ["parity"]
 
 
@@ -201,8 +203,7 @@ def with_split(world: Any, folder: Path, **moments: str) -> Path:
     description = json.loads((folder / DATASET_FILE).read_text())
     description["split"] |= moments
     (folder / DATASET_FILE).write_text(json.dumps(description))
-    about = json.loads((folder / "onnx.json").read_text())
-    write_description({key: value for key, value in about.items() if key != "files"}, folder)
+    write_description(ScoringModel.load(world.good.model).description, folder)
     return folder
 
 

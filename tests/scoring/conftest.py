@@ -41,7 +41,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
     events = simulate_orders(run.simulation)
     store = SequenceStore.build(events, run.dataset, folder / "store")
     save_model(tiny_network(model_config(run, store)), folder / "model")
-    weights = read_description(folder / "model")["weights_sha256"]
+    weights = read_description(folder / "model").weights_sha256
     write_json(folder / "verdict.json", {"passed": True, "verdict_id": "v1", "weights_sha256": weights})
     export_onnx(folder / "store", folder / "model", folder / "verdict.json", run, folder / "onnx")
     metrics = generate_scores(

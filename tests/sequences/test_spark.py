@@ -77,7 +77,7 @@ def test_both_engines_write_the_same_bytes(spark, tmp_path, form):
     one = SequenceStore.build(events, settings, tmp_path / "duckdb")
     two = SequenceStore.build(events, settings, tmp_path / "spark", engine="pyspark")
     assert one.digest == two.digest
-    assert one.manifest["orders"] == len(data)
+    assert one.manifest.orders == len(data)
 
 
 def test_both_engines_set_the_same_rows_aside(spark, tmp_path):
@@ -92,7 +92,7 @@ def test_both_engines_set_the_same_rows_aside(spark, tmp_path):
     one = SequenceStore.build(events, settings, tmp_path / "duckdb")
     two = SequenceStore.build(events, settings, tmp_path / "spark", engine="pyspark")
     assert one.digest == two.digest
-    assert one.manifest["quarantined"] == 4
+    assert one.manifest.quarantined == 4
 
 
 def test_errors_on_executors_keep_their_words(spark, tmp_path):

@@ -223,7 +223,7 @@ def test_bad_wide_rows_can_be_set_aside(golden, tmp_path):
     settings |= {"on_bad_rows": "quarantine", "max_bad_share": 0.2}
     store = SequenceStore.build(pd.DataFrame(bad), settings, tmp_path / "store", fitted)
     assert len(store) == 35
-    assert store.manifest["quarantined"] == 5
+    assert store.manifest.quarantined == 5
     aside = pd.read_csv(store.directory / "quarantine.csv", dtype=str).fillna("")
     assert sorted(aside["order_id"]) == ["", "T0001", "T0004", "T0008", "T0008"]
     assert aside["_problem"].str.startswith("column ").all()

@@ -86,7 +86,7 @@ def test_the_stage_fetches_what_the_nodes_made(
         **outputs,
     )
     made = read_description(tmp_path / "model")
-    assert made["weights_sha256"] == trained.metrics["weights_sha256"]
+    assert made.weights_sha256 == trained.metrics["weights_sha256"]
     assert outputs["model"].metadata["key_figure"] == trained.metrics["key_figure"]
     assert list((tmp_path / "logs").rglob("metrics.csv"))
     (job,) = kubernetes.created
@@ -193,7 +193,7 @@ def test_a_second_attempt_goes_on_with_the_train_job_of_the_first(
     kubernetes.on_look = lambda job, looks: finish(kubernetes, trained, job) if looks == 3 else None
     metrics = train_model(trained.store, run, tmp_path / "model", tmp_path / "log")
     assert kubernetes.created == []
-    assert read_description(tmp_path / "model")["weights_sha256"] == metrics["weights_sha256"]
+    assert read_description(tmp_path / "model").weights_sha256 == metrics["weights_sha256"]
 
 
 def test_a_second_attempt_replaces_a_failed_train_job(
@@ -277,9 +277,9 @@ def test_the_captured_command_trains_one_model_in_two_processes(
     metrics = train_model(trained.store, run, tmp_path / "model", tmp_path / "log")
     assert metrics["epochs"] == 2
     description = read_description(tmp_path / "model")
-    assert description["metadata"]["training"]["num_nodes"] == num_nodes
+    assert description.metadata["training"]["num_nodes"] == num_nodes
     n_steps = 2 * math.ceil(len(SequenceStore.open(trained.store).targets("train")) / 128)
-    assert description["weights_sha256"] == metrics["weights_sha256"]
+    assert description.weights_sha256 == metrics["weights_sha256"]
     assert f'[progress] {{"done": {n_steps}, "total": {n_steps}' in capfd.readouterr().out
 
 

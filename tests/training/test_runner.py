@@ -46,7 +46,7 @@ def test_the_model_folder_holds_what_the_metrics_say(
     assert result["key_figure"] == f"val/auroc {result['val/auroc']:.4f}"
     json.dumps(result, allow_nan=False)
 
-    metadata = read_description(tmp_path / "model")["metadata"]
+    metadata = read_description(tmp_path / "model").metadata
     assert metadata["store_digest"] == store.digest
     assert metadata["metrics"]["val/auroc"] == result["val/auroc"]
     lines = [progress.parse(line) for line in capsys.readouterr().out.splitlines()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,23 +10,24 @@ from torch import Tensor
 
 from tsa_model import progress
 from tsa_model.batch import Batch
-from tsa_model.equivalence.checks.algebra import PROBE, TRAINED, check_algebra
-from tsa_model.equivalence.checks.contract import check_contract
-from tsa_model.equivalence.checks.controls import check_controls
-from tsa_model.equivalence.checks.decisions import check_decisions
-from tsa_model.equivalence.checks.divergence import FIRST, check_divergence
-from tsa_model.equivalence.checks.legacy import check_baselines
-from tsa_model.equivalence.checks.metamorphic import check_metamorphic
-from tsa_model.equivalence.checks.rounding import check_rounding
-from tsa_model.equivalence.checks.training import check_training
+from tsa_model.equivalence.checks.algebra import ALGEBRA
+from tsa_model.equivalence.checks.check import PROBE, TRAINED, Check, Subject
+from tsa_model.equivalence.checks.contract import CONTRACT
+from tsa_model.equivalence.checks.controls import CONTROLS
+from tsa_model.equivalence.checks.decisions import DECISIONS
+from tsa_model.equivalence.checks.divergence import DIVERGENCE, FIRST
+from tsa_model.equivalence.checks.legacy import LEGACY
+from tsa_model.equivalence.checks.metamorphic import METAMORPHIC
+from tsa_model.equivalence.checks.rounding import ROUNDING
+from tsa_model.equivalence.checks.training import TRAINING
 from tsa_model.equivalence.environment import environment
 from tsa_model.equivalence.evidence.effort import effort_for
 from tsa_model.equivalence.evidence.networks import Networks
 from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.evidence.sample import Sample
-from tsa_model.equivalence.results import CheckResult, Verdict, digest_of
-from tsa_model.legacy.baseline import default_baseline
+from tsa_model.equivalence.results import CheckResult, Verdict
 from tsa_model.network.networks import Network
+from tsa_model.sealed import digest_of
 from tsa_model.settings.gate import GateConfig
 from tsa_model.settings.training import TrainConfig
 
@@ -36,10 +36,21 @@ if TYPE_CHECKING:
 
     from tsa_model.settings.run import RunConfig
 
-Check = Callable[[], CheckResult]
+CHECKS = (
+    CONTRACT,
+    ALGEBRA,
+    ROUNDING,
+    DIVERGENCE,
+    TRAINING,
+    METAMORPHIC,
+    LEGACY,
+    CONTROLS,
+    DECISIONS,
+)
+"""In the order in which they are carried out."""
 PROBE_SEED = 20
-LAST_WITH_BLOCKS = (3, 7)
-"""Checks after which nobody needs for a while what went into the reference's blocks."""
+LAST_WITH_BLOCKS = (DIVERGENCE, CONTROLS)
+"""After these checks the recorded block inputs are dropped, to save memory."""
 
 
 @dataclass(frozen=True)
@@ -75,49 +86,22 @@ def judge(
     population = sample.batch if population is None else population
     networks = Networks.of(shipped)
     evidence = Evidence(networks, sample, effort_for(shipped.config))
-    evidences = {TRAINED: evidence, PROBE: evidence.with_probe_weights(PROBE_SEED)}
-    checks: list[tuple[int, str, Check]] = [
-        (0, "Contract", lambda: check_contract(networks, sample, stored)),
-        (1, "Algebra in float64", lambda: check_algebra(evidences)),
-        (2, "Rounding in float32", lambda: check_rounding(evidence)),
-        (3, "First divergence", lambda: check_divergence(evidences)),
-        (4, "Training", lambda: check_training(evidences, training)),
-        (5, "Metamorphic relations", lambda: check_metamorphic(evidences)),
-        (6, "Legacy baseline", lambda: check_baselines([default_baseline(), *gate.baselines])),
-        (7, "Negative control", lambda: check_controls(evidence)),
-        (8, "Decisions", lambda: check_decisions(evidence, population, gate, training.batch_size)),
-    ]
-    results: list[CheckResult] = []
-    for i, (number, name, check) in enumerate(checks):
-        progress.report(i, len(checks), "check", name)
-        results.append(run_check(number, name, check))
-        if number in LAST_WITH_BLOCKS:
-            for each in evidences.values():
-                each.release()
-    progress.report(len(checks), len(checks), "check")
-    return make_verdict(results, identity, sample.summary(), shipped.config.model_dump(mode="json"), started)
-
-
-def run_check(number: int, name: str, check: Check) -> CheckResult:
-    """Run one check; a check that breaks has failed."""
-    started = time.perf_counter()
-    try:
-        result = check()
-    except Exception as error:  # a network that cannot be computed is a finding, and the report must say it
-        result = broken(number, name, error)
-    return result.changed(seconds=round(time.perf_counter() - started, 3))
-
-
-def broken(number: int, name: str, error: Exception) -> CheckResult:
-    """The result of a check that raised."""
-    return CheckResult(
-        number=number,
-        name=name,
-        question="Can the check be carried out?",
-        passed=False,
-        reason=f"{type(error).__name__}: {error}",
-        measurements=[],
+    subject = Subject(
+        evidences={TRAINED: evidence, PROBE: evidence.with_probe_weights(PROBE_SEED)},
+        stored=stored,
+        training=training,
+        gate=gate,
+        population=population,
     )
+    results: list[CheckResult] = []
+    for i, check in enumerate(CHECKS):
+        progress.report(i, len(CHECKS), "check", check.name)
+        results.append(check.carry_out(subject))
+        if check in LAST_WITH_BLOCKS:
+            for each in subject.evidences.values():
+                each.release()
+    progress.report(len(CHECKS), len(CHECKS), "check")
+    return make_verdict(results, identity, sample.summary(), shipped.config.model_dump(mode="json"), started)
 
 
 def make_verdict(
@@ -201,17 +185,17 @@ def judge_model(store_dir: str | Path, model_dir: str | Path, run: RunConfig) ->
     identity = Identity("", "")
     try:
         description = read_description(model_dir)
-        identity = Identity(description["weights_sha256"], "")
+        identity = Identity(description.weights_sha256, "")
         shipped = load_model(model_dir).twin("fast", moe_eval="deterministic").eval()
         stored = load_file(f"{model_dir}/{WEIGHTS_FILE}")
         store = SequenceStore.open(store_dir)
-        identity = Identity(description["weights_sha256"], store.digest)
+        identity = Identity(description.weights_sha256, store.digest)
         effort, gate = effort_for(shipped.config), run.equivalence
         sample = sample_store(store, shipped.config, gate.real_rows or effort.real_rows)
         rows = candidate_rows(store, gate.decision_rows or effort.decision_rows)
         population = store.batch_rows(rows, shipped.config.sequences)
     except ValueError as error:
-        return make_verdict([broken(0, "Contract", error)], identity, {}, {}, started)
+        return make_verdict([CONTRACT.broken(error)], identity, {}, {}, started)
     return judge(shipped, sample, identity, stored, run.training, gate, population)
 
 
@@ -219,11 +203,13 @@ def metrics(verdict: Verdict) -> dict[str, Any]:
     """What the stage table and Kubeflow show of a verdict."""
     checks = {check.number: check for check in verdict.checks}
 
-    def worst(number: int, fragment: str) -> float | None:
-        found = [m.value for m in checks[number].measurements if fragment in m.name and m.value is not None]
+    def worst(check: Check, fragment: str) -> float | None:
+        found = [
+            m.value for m in checks[check.number].measurements if fragment in m.name and m.value is not None
+        ]
         return max(found, default=None)
 
-    used = worst(1, "share of the allowed")
+    used = worst(ALGEBRA, "share of the allowed")
     return {
         "key_figure": f"passed: {len(checks)} checks, {verdict.sample['rows']} rows, "
         f"float64 difference {used:.0e} of the allowed",
@@ -232,7 +218,7 @@ def metrics(verdict: Verdict) -> dict[str, Any]:
         "weights_sha256": verdict.weights_sha256,
         "rows": verdict.sample["rows"],
         "float64_share_of_allowed": used,
-        "float32_error_ratio": worst(2, "error / the reference"),
+        "float32_error_ratio": worst(ROUNDING, "error / the reference"),
         "checks": {check.name: check.passed for check in verdict.checks},
         "seconds": verdict.seconds,
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from typing import Any, Literal
+
+from pydantic import ConfigDict
 
 from tsa_model.settings import Settings
 
@@ -62,6 +62,16 @@ class CheckResult(Settings):
     seconds: float = 0.0
 
 
+class VerdictHead(Settings):
+    """What the next stages ask of a verdict file; the rest of it is for people."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    passed: bool
+    verdict_id: str
+    weights_sha256: str
+
+
 class Verdict(Settings):
     """The gate's verdict on one model: the content of the verdict file."""
 
@@ -112,51 +122,6 @@ def _measurement(
     )
 
 
-def conclude(
-    number: int,
-    name: str,
-    question: str,
-    measurements: list[Measurement],
-    shown: str,
-    notes: list[str] | None = None,
-    plots: list[Plot] | None = None,
-    blame: str = "",
-) -> CheckResult:
-    """Turn measurements into a check's result; without any measurement the check fails.
-
-    Args:
-        number: of the check.
-        name: of the check.
-        question: what it asks.
-        measurements: all must hold.
-        shown: the reason given when they do.
-        notes: remarks for the reader.
-        plots: charts for the report.
-        blame: the reason given when they do not hold; the default lists the failed measurements.
-    """
-    failed = [measurement for measurement in measurements if not measurement.passed]
-    if not measurements:
-        reason = "nothing was compared"
-    elif failed and blame:
-        reason = blame
-    elif failed:
-        reason = "; ".join(describe(measurement) for measurement in failed[:3])
-        if len(failed) > 3:
-            reason += f"; and {len(failed) - 3} more"
-    else:
-        reason = shown
-    return CheckResult(
-        number=number,
-        name=name,
-        question=question,
-        passed=bool(measurements) and not failed,
-        reason=reason,
-        measurements=measurements,
-        notes=notes or [],
-        plots=plots or [],
-    )
-
-
 def describe(measurement: Measurement) -> str:
     """A failed measurement in words."""
     assert measurement.bound is not None
@@ -164,9 +129,3 @@ def describe(measurement: Measurement) -> str:
     wanted = "at most" if measurement.relation == "<=" else "at least"
     where = f" at {measurement.where}" if measurement.where else ""
     return f"{measurement.name} is {value}, must be {wanted} {measurement.bound:.3g}{where}"
-
-
-def digest_of(content: Any) -> str:
-    """Hex SHA-256 of JSON content, whatever the order of its keys."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from tsa_model.export.description import OnnxDescription
 from tsa_model.export.graph import dimension_names
 from tsa_model.export.network import input_names, output_names
 from tsa_model.export.parity import cut, made_rows
@@ -30,7 +31,7 @@ def triton_config(config: ModelConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
-def inference_service(description: dict[str, Any]) -> str:
+def inference_service(description: OnnxDescription) -> str:
     """A KServe InferenceService that serves the Triton repository over the v2 protocol.
 
     Args:
@@ -43,7 +44,7 @@ def inference_service(description: dict[str, Any]) -> str:
         "metadata": {
             "name": MODEL_NAME,
             "annotations": {
-                f"tsa-pipeline/{name.replace('_', '-')}": str(description[name]) for name in names
+                f"tsa-pipeline/{name.replace('_', '-')}": getattr(description, name) for name in names
             },
         },
         "spec": {

@@ -13,16 +13,12 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt
 
 from tsa_model.export.row_loop import BAND, MASK
-from tsa_model.files import sha256, write_json
 from tsa_model.settings import Settings
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 MODEL_FILE = "model.onnx"
-DESCRIPTION_FILE = "onnx.json"
-PREPROCESSING_FILE = "preprocessing.json"
-DATASET_FILE = "dataset.json"
 
 
 class SessionSettings(Settings):
@@ -39,16 +35,6 @@ class SessionSettings(Settings):
     on how many calls run at once. Rows of similar history length share a call, longest first."""
     calls_at_once: NonNegativeInt = 0
     """0 = one for each processor this process may use."""
-
-
-def write_description(description: dict[str, Any], folder: Path) -> None:
-    """Write `onnx.json` into the folder of an exported model, with the digest of every other file there."""
-    files = {
-        path.relative_to(folder).as_posix(): sha256(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != DESCRIPTION_FILE
-    }
-    write_json(folder / DESCRIPTION_FILE, {**description, "files": files})
 
 
 class ScoringSession:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,20 +10,23 @@ from typing import Any
 
 import numpy as np
 
+from tsa_model.equivalence.results import VerdictHead
+from tsa_model.export.description import (
+    DATASET_FILE,
+    PREPROCESSING_FILE,
+    OnnxDescription,
+    ParitySummary,
+    write_description,
+)
 from tsa_model.export.graph import dimension_names, write_onnx
 from tsa_model.export.network import input_names, output_names
 from tsa_model.export.parity import check_parity
-from tsa_model.export.session import (
-    DATASET_FILE,
-    MODEL_FILE,
-    PREPROCESSING_FILE,
-    ScoringSession,
-    SessionSettings,
-    write_description,
-)
+from tsa_model.export.session import MODEL_FILE, ScoringSession, SessionSettings
 from tsa_model.files import atomic_folder, sha256, write_json
 from tsa_model.network.checkpoint import load_model, read_description
+from tsa_model.sealed import read_document
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.dataset import REPORT_ROLES
 from tsa_model.settings.model import ModelConfig
 from tsa_model.settings.run import RunConfig
 
@@ -56,17 +58,17 @@ def export_onnx(
         ParityError: the ONNX model disagrees with the network.
     """
     description = read_description(model_dir)
-    verdict = read_verdict(verdict_path, description["weights_sha256"])
+    verdict = read_verdict(verdict_path, description.weights_sha256)
     network = load_model(model_dir, "reference")
     store = SequenceStore.open(store_dir)
     _check_sizes(network.config, store)
     settings = SessionSettings()
     metadata = {
         "project_version": _project_version(),
-        "run_config_sha256": _digest(run.model_dump_json()),
+        "run_config_sha256": _digest(run.model_dump_json(exclude={"dataset": REPORT_ROLES})),
         "model_config": network.config.model_dump_json(),
-        "weights_sha256": description["weights_sha256"],
-        "verdict_id": str(verdict["verdict_id"]),
+        "weights_sha256": description.weights_sha256,
+        "verdict_id": verdict.verdict_id,
         "store_sha256": store.digest,
         "preprocessing_sha256": sha256(store.directory / PREPROCESSING_FILE),
         "moe_eval": "deterministic",
@@ -77,52 +79,42 @@ def export_onnx(
         rows = parity_rows(store, PARITY_ROWS)
         parity = check_parity(network, session, store.batch_rows(rows, network.config.sequences))
         shutil.copyfile(store.directory / PREPROCESSING_FILE, folder / PREPROCESSING_FILE)
-        write_json(folder / DATASET_FILE, store.description.model_dump(mode="json"))
+        write_json(folder / DATASET_FILE, store.description.as_prepared())
         dimensions = dimension_names(network.config)
-        content = {
-            "model_file": MODEL_FILE,
-            "onnx_sha256": sha256(folder / MODEL_FILE),
+        content = OnnxDescription(
+            model_file=MODEL_FILE,
+            onnx_sha256=sha256(folder / MODEL_FILE),
             **{key: value for key, value in metadata.items() if key != "model_config"},
-            "model_config": network.config.model_dump(mode="json"),
-            "inputs": {name: list(dimensions[name]) for name in input_names(network.config)},
-            "outputs": {name: list(dimensions[name]) for name in output_names(network.config)},
-            "session": settings.model_dump(mode="json"),
-            "parity": parity.summary(),
-        }
+            network=network.config,
+            inputs={name: dimensions[name] for name in input_names(network.config)},
+            outputs={name: dimensions[name] for name in output_names(network.config)},
+            session=settings,
+            parity=ParitySummary.model_validate(parity.summary()),
+        )
         write_description(content, folder)
         size = (folder / MODEL_FILE).stat().st_size
     worst = parity.worst["logits"]
     return {
         "key_figure": f"parity {worst:.1e} over {parity.rows} rows, {size / 1e6:.1f} MB",
-        "onnx_sha256": content["onnx_sha256"],
+        "onnx_sha256": content.onnx_sha256,
         "bytes": size,
         "parity": parity.summary(),
     }
 
 
-def read_verdict(path: str | Path, weights_sha256: str) -> dict[str, Any]:
+def read_verdict(path: str | Path, weights_sha256: str) -> VerdictHead:
     """The gate's verdict, if it passed and is about these weights.
 
     Raises:
         ValueError: it is missing, unreadable, negative, or about other weights.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path} is missing: only a model that passed the gate is exported; run it first")
-    try:
-        verdict = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a verdict: {error}") from error
-    lacking = {"passed", "verdict_id", "weights_sha256"} - (
-        verdict.keys() if isinstance(verdict, dict) else set()
-    )
-    if lacking:
-        raise ValueError(f"{path} is not a verdict: it lacks {sorted(lacking)}")
-    if verdict["passed"] is not True:
-        raise ValueError(f"{path}: the model did not pass the gate (verdict {verdict['verdict_id']})")
-    if verdict["weights_sha256"] != weights_sha256:
+    missing = "only a model that passed the gate is exported; run it first"
+    verdict = read_document(Path(path), VerdictHead, "a verdict", missing)
+    if not verdict.passed:
+        raise ValueError(f"{path}: the model did not pass the gate (verdict {verdict.verdict_id})")
+    if verdict.weights_sha256 != weights_sha256:
         raise ValueError(
-            f"{path} is about the weights {verdict['weights_sha256']}, the model folder holds "
+            f"{path} is about the weights {verdict.weights_sha256}, the model folder holds "
             f"{weights_sha256}: run the gate on this model"
         )
     return verdict

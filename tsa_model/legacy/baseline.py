@@ -10,22 +10,41 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tsa_model.batch import Batch
-from tsa_model.files import sha256
 from tsa_model.legacy.errors import EquivalenceError
 from tsa_model.network.blocks import Implementation
 from tsa_model.network.networks import Network, build_network, load_legacy_state_dict
+from tsa_model.sealed import Digest, check_files, read_document
+from tsa_model.settings import Settings
 from tsa_model.settings.model import ModelConfig
 
 MANIFEST = "baseline.json"
-FORMAT = 1
 KINDS = ("single", "dual", "losses")
+
+
+class BaselineFile(Settings):
+    """A file as the manifest of a baseline lists it."""
+
+    file: str
+    """Path relative to the manifest."""
+    sha256: Digest
+
+
+class BaselineManifest(Settings):
+    """What a baseline holds: the content of `baseline.json`."""
+
+    format: Literal[1] = 1
+    name: str | None = None
+    """Shown in the report; None = the folder's name."""
+    description: str | None = None
+    """For people."""
+    files: tuple[BaselineFile, ...]
 
 
 @dataclass(frozen=True)
@@ -128,31 +147,22 @@ def read_baseline(folder: str | Path) -> list[Recording]:
     Raises:
         EquivalenceError: the manifest or a file is missing, altered or not of this format.
     """
-    path = Path(folder) / MANIFEST
-    if not path.is_file():
-        raise EquivalenceError(f"{path} is missing: {folder} is not a baseline (see docs/BASELINE.md)")
+    folder = Path(folder)
+    path, missing = folder / MANIFEST, f"{folder} is not a baseline (see docs/BASELINE.md)"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        files = [(item["file"], item["sha256"]) for item in manifest["files"]]
-        known = manifest["format"] == FORMAT
-    except (ValueError, KeyError, TypeError) as error:
-        raise EquivalenceError(f"{path} is not a baseline manifest: {error!r}") from error
-    if not known:
-        raise EquivalenceError(f"{path} has format {manifest['format']}, this version reads {FORMAT}")
-    if not files:
-        raise EquivalenceError(f"{path} lists no file: a baseline of nothing proves nothing")
-    return [
-        _read(Path(folder) / name, digest, manifest.get("name", path.parent.name)) for name, digest in files
-    ]
+        manifest = read_document(path, BaselineManifest, "a baseline manifest", missing)
+        if not manifest.files:
+            raise ValueError(f"{path} lists no file: a baseline of nothing proves nothing")
+        digests = {item.file: item.sha256 for item in manifest.files}
+        if len(digests) < len(manifest.files):
+            raise ValueError(f"{path} lists a file twice")
+        check_files(folder, digests, remedy="the baseline was altered")
+    except ValueError as error:
+        raise EquivalenceError(str(error)) from error
+    return [_read(folder / name, manifest.name or folder.name) for name in digests]
 
 
-def _read(path: Path, digest: str, baseline: str) -> Recording:
-    if not path.is_file():
-        raise EquivalenceError(f"baseline file {path} is missing")
-    if sha256(path) != digest:
-        raise EquivalenceError(
-            f"baseline file {path} was altered: it has not the SHA-256 its manifest states"
-        )
+def _read(path: Path, baseline: str) -> Recording:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name != "meta"}

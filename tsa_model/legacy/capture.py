@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from tsa_model.batch import Batch, as_dtype
-from tsa_model.files import atomic_folder, sha256, write_json
-from tsa_model.legacy.baseline import FORMAT, MANIFEST
+from tsa_model.files import atomic_folder, write_json
+from tsa_model.legacy.baseline import MANIFEST, BaselineFile, BaselineManifest
 from tsa_model.legacy.errors import EquivalenceError
+from tsa_model.sealed import list_files
 from tsa_model.settings.model import ModelConfig
 
 Outputs = Tensor | tuple[Tensor, ...] | list[Tensor] | Mapping[str, Tensor]
@@ -84,10 +85,9 @@ def capture(
     with atomic_folder(folder) as temporary:
         file = temporary / f"{name}.npz"
         np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
-        write_json(
-            temporary / MANIFEST,
-            {"format": FORMAT, "name": name, "files": [{"file": file.name, "sha256": sha256(file)}]},
-        )
+        files = [BaselineFile(file=key, sha256=each.sha256) for key, each in list_files(temporary).items()]
+        manifest = BaselineManifest(name=name, files=tuple(files))
+        write_json(temporary / MANIFEST, manifest.model_dump(mode="json", exclude={"description"}))
     return captured
 
 

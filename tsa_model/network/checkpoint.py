@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from tsa_model.files import atomic_folder, sha256, write_json
 from tsa_model.network.blocks import Implementation
 from tsa_model.network.networks import Network, build_network
+from tsa_model.sealed import Digest, read_sealed, with_seal
+from tsa_model.settings import Settings
 from tsa_model.settings.model import ModelConfig
 
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
-FORMAT = 1
 
 
 class CheckpointError(ValueError):
     """A model folder that is incomplete, altered or does not fit its own configuration."""
+
+
+class ModelDescription(Settings):
+    """What a model folder holds: the content of `model.json`, which also states its own digest."""
+
+    format: Literal[1] = 1
+    config: ModelConfig
+    weights_sha256: Digest
+    """Of the weights file."""
+    metadata: dict[str, Any] = {}
+    """How the weights came about."""
 
 
 def save_model(network: Network, directory: str | Path, metadata: dict[str, Any] | None = None) -> str:
@@ -46,13 +55,8 @@ def save_model(network: Network, directory: str | Path, metadata: dict[str, Any]
     with atomic_folder(directory) as folder:
         save_file(tensors, folder / WEIGHTS_FILE)
         digest = sha256(folder / WEIGHTS_FILE)
-        description = {
-            "format": FORMAT,
-            "config": network.config.model_dump(mode="json"),
-            "weights_sha256": digest,
-            "metadata": metadata or {},
-        }
-        write_json(folder / DESCRIPTION_FILE, {**description, "sha256": _description_digest(description)})
+        description = ModelDescription(config=network.config, weights_sha256=digest, metadata=metadata or {})
+        write_json(folder / DESCRIPTION_FILE, with_seal(description.model_dump(mode="json")))
     return digest
 
 
@@ -71,25 +75,21 @@ def load_model(directory: str | Path, implementation: Implementation = "fast") -
     from safetensors.torch import load_file
 
     description = read_description(directory)
-    try:
-        config = ModelConfig.model_validate(description["config"])
-    except ValidationError as error:
-        raise CheckpointError(f"{directory}: the model configuration is not valid: {error}") from error
     path = Path(directory) / WEIGHTS_FILE
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: {directory} is not a whole model folder")
     digest = sha256(path)
-    if digest != description["weights_sha256"]:
+    if digest != description.weights_sha256:
         raise CheckpointError(
             f"{path} has the SHA-256 {digest}, but {DESCRIPTION_FILE} was written for"
-            f" {description['weights_sha256']}: the weights were changed or belong to another model"
+            f" {description.weights_sha256}: the weights were changed or belong to another model"
         )
     try:
         tensors = load_file(path)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
     _check_finite(tensors, str(path))
-    network = build_network(config, implementation)
+    network = build_network(description.config, implementation)
     _check_matches(tensors, unshared(network), path)
     with torch.no_grad():
         for name, target in unshared(network).items():
@@ -97,33 +97,17 @@ def load_model(directory: str | Path, implementation: Implementation = "fast") -
     return network.eval()
 
 
-def read_description(directory: str | Path) -> dict[str, Any]:
-    """The content of `model.json`: format, config, weights_sha256, metadata.
+def read_description(directory: str | Path) -> ModelDescription:
+    """The content of `model.json`.
 
     Raises:
         CheckpointError: the file is missing, no JSON, of an unknown format, or was edited.
     """
-    path = Path(directory) / DESCRIPTION_FILE
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing: {directory} is not a model folder")
+    path, missing = Path(directory) / DESCRIPTION_FILE, f"{directory} is not a model folder"
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        return read_sealed(path, ModelDescription, "a model description", missing)
     except ValueError as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a model description of format {FORMAT}")
-    lacking = {"config", "weights_sha256", "metadata", "sha256"} - description.keys()
-    if lacking:
-        raise CheckpointError(f"{path} lacks {sorted(lacking)}")
-    recorded = description.pop("sha256")
-    if _description_digest(description) != recorded:
-        raise CheckpointError(f"{path} was edited: its content has not the SHA-256 {recorded} it states")
-    return description
-
-
-def _description_digest(description: dict[str, Any]) -> str:
-    canonical = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+        raise CheckpointError(str(error)) from error
 
 
 def unshared(module: nn.Module) -> dict[str, Tensor]:

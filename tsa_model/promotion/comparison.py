@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from tsa_model.export.session import DESCRIPTION_FILE
+from tsa_model.export.description import DESCRIPTION_FILE
 from tsa_model.files import sha256, write_json
 from tsa_model.scoring.model import ScoringModel
+from tsa_model.sealed import read_json, typed
 from tsa_model.settings import Settings
 
 
@@ -28,7 +28,9 @@ class ModelIdentity(Settings):
         about = model.description
         return cls(
             digest=sha256(model.directory / DESCRIPTION_FILE),
-            **{name: str(about[name]) for name in ("onnx_sha256", "weights_sha256", "verdict_id")},
+            onnx_sha256=about.onnx_sha256,
+            weights_sha256=about.weights_sha256,
+            verdict_id=about.verdict_id,
         )
 
 
@@ -94,9 +96,7 @@ class Comparison(Settings):
         Raises:
             ValueError: it is missing or no comparison.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise ValueError(f"{path} is missing: compare challenger and champion first")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        path, what = Path(path), "a comparison"
+        content = read_json(path, what, "compare challenger and champion first")
         content.pop("passed", None)  # it is worked out from the checks
-        return cls.model_validate(content)
+        return typed(content, cls, path, what)

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+
+from pydantic import ConfigDict
 
 from tsa_model.export.stage import read_verdict
 from tsa_model.promotion.comparison import Check
 from tsa_model.scoring.model import ScoringModel
+from tsa_model.sealed import read_document
+from tsa_model.settings import Settings
 
 CONTRACTS = ("raw events", "sequences", "scores")
 """What must have been kept, as the contracts call themselves."""
+RESULT = "the result of a contract"
 WITHOUT_STORE = "raw events"
 """This contract comes before there is a sequence store, so its result names the data set only."""
+
+
+class ContractHead(Settings):
+    """What a promotion asks of the result of a data contract; the rest of it is for people."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    contract: str
+    """One of `CONTRACTS`."""
+    dataset: str
+    passed: bool
+    store_sha256: str | None = None
 
 
 def check_evidence(
@@ -34,10 +50,10 @@ def check_evidence(
 
 def _gate(model: ScoringModel, path: str | Path) -> Check:
     try:
-        verdict = read_verdict(path, model.description["weights_sha256"])
+        verdict = read_verdict(path, model.description.weights_sha256)
     except ValueError as error:
         return Check(name="gate", passed=False, reason=str(error))
-    verdict_id, expected = str(verdict["verdict_id"]), model.description["verdict_id"]
+    verdict_id, expected = verdict.verdict_id, model.description.verdict_id
     if verdict_id != expected:
         reason = f"the model was exported on verdict {expected}, {path} is {verdict_id}"
         return Check(name="gate", passed=False, reason=reason)
@@ -45,8 +61,8 @@ def _gate(model: ScoringModel, path: str | Path) -> Check:
 
 
 def _parity(model: ScoringModel) -> Check:
-    parity = model.description["parity"]
-    share, rows = parity["worst_share_of_tolerance"], parity["rows"]
+    parity = model.description.parity
+    share, rows = parity.worst_share_of_tolerance, parity.rows
     reason = f"worst difference {share:.2g} of the tolerance over {rows} rows"
     return Check(name="parity", passed=rows > 0 and 0 <= share <= 1, reason=reason)
 
@@ -55,18 +71,18 @@ def _contracts(model: ScoringModel, paths: Sequence[str | Path]) -> Check:
     found, reasons, failures = set(), [], []
     for path in map(Path, paths):
         try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-            subject, dataset, passed = (result[key] for key in ("contract", "dataset", "passed"))
-            found.add(subject)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            failures.append(f"{path} is not the result of a contract ({type(error).__name__}: {error})")
+            result = read_document(path, ContractHead, RESULT)
+        except (OSError, ValueError) as error:
+            failures.append(f"a contract's result is broken: {error}")
             continue
+        subject, dataset = result.contract, result.dataset
+        found.add(subject)
         reasons.append(f"{subject} of {dataset}")
-        if passed is not True:
+        if not result.passed:
             failures.append(f"the contract of {subject} is broken, see {path}")
         if dataset != model.dataset.name:
             failures.append(f"{path} is about {dataset!r}, the model was made from {model.dataset.name!r}")
-        store, expected = result.get("store_sha256"), model.description["store_sha256"]
+        store, expected = result.store_sha256, model.description.store_sha256
         if subject != WITHOUT_STORE and store != expected:
             failures.append(f"{path} is about the sequence store {store}, the model was made from {expected}")
     failures += [f"the contract's result of {name} is missing" for name in CONTRACTS if name not in found]

@@ -17,6 +17,7 @@ from typing import Literal
 from tsa_model.files import atomic_folder, write_json
 from tsa_model.promotion.comparison import Comparison, ModelIdentity
 from tsa_model.scoring.model import ScoringModel
+from tsa_model.sealed import read_document
 from tsa_model.settings import Settings
 
 POINTER = "champion.json"
@@ -68,7 +69,7 @@ class Registry:
         path = self.directory / POINTER
         if not path.is_file():
             return None
-        return Pointer.model_validate_json(path.read_text(encoding="utf-8"))
+        return read_document(path, Pointer, "a pointer to the model in use")
 
     def champion_dir(self) -> Path | None:
         """The folder of the model in use; None before the first promotion."""

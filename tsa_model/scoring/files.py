@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import NonNegativeInt
 
 from tsa_model.calibration import Calibrator, PercentileMap
 from tsa_model.files import sha256, write_json
 from tsa_model.scoring.model import CALIBRATOR_FILE
+from tsa_model.sealed import ListedFile, list_files
+from tsa_model.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tsa_model.export.description import OnnxDescription
     from tsa_model.sequences import SequenceStore
 
 SCORE_FILE = "score_file.csv"
@@ -26,8 +30,7 @@ MANIFEST_FILE = "manifest.json"
 ROW_GROUP = 128 * 1024
 
 
-@dataclass(frozen=True)
-class Provenance:
+class Provenance(Settings):
     """What made the scores; the same in every row of the Parquet."""
 
     run_id: str
@@ -37,6 +40,20 @@ class Provenance:
     """SHA-256 of the calibrator's parameters; None when there was too little data to calibrate on."""
     gate_id: str
     """The equivalence gate's verdict."""
+
+
+class ListedScores(ListedFile):
+    """A file of a score folder."""
+
+    rows: NonNegativeInt | None = None
+    """Of a score file."""
+
+
+class ScoreManifest(Provenance):
+    """What a score folder holds: the content of `manifest.json`."""
+
+    files: dict[str, ListedScores]
+    """Every other file of the folder."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +105,7 @@ def score_table(
     )
 
 
-def provenance_of(description: dict[str, Any], folder: Path) -> Provenance:
+def provenance_of(description: OnnxDescription, folder: Path) -> Provenance:
     """Where the scores of a model folder come from.
 
     Args:
@@ -97,13 +114,13 @@ def provenance_of(description: dict[str, Any], folder: Path) -> Provenance:
     """
     calibrator = folder / CALIBRATOR_FILE
     digest = sha256(calibrator) if calibrator.is_file() else None
-    parts = (description["onnx_sha256"], description["store_sha256"], digest or "")
+    parts = (description.onnx_sha256, description.store_sha256, digest or "")
     return Provenance(
         # The same model and calibrator give the same scores, so they give the same id.
         run_id=hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16],
-        model_digest=description["onnx_sha256"],
+        model_digest=description.onnx_sha256,
         calibrator_digest=digest,
-        gate_id=description["verdict_id"],
+        gate_id=description.verdict_id,
     )
 
 
@@ -115,17 +132,18 @@ def write_manifest(folder: Path, provenance: Provenance, counts: dict[str, dict[
         provenance: of the scores.
         counts: period → file → rows; the files of "test" lie at the top, the others' in folders.
     """
-    files: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            files[path.relative_to(folder).as_posix()] = {
-                "bytes": path.stat().st_size,
-                "sha256": sha256(path),
-            }
-    for period, rows in counts.items():
-        for name, n_rows in rows.items():
-            files[name if period == "test" else f"{period}/{name}"]["rows"] = n_rows
-    write_json(folder / MANIFEST_FILE, {**provenance.__dict__, "files": files})
+    rows = {
+        name if period == "test" else f"{period}/{name}": n_rows
+        for period, found in counts.items()
+        for name, n_rows in found.items()
+    }
+    files = {
+        name: ListedScores(**dict(file), rows=rows.get(name))
+        for name, file in list_files(folder, (MANIFEST_FILE,)).items()
+    }
+    manifest = ScoreManifest(**dict(provenance), files=files)
+    without_rows = {name: {"rows"} for name, file in files.items() if file.rows is None}
+    write_json(folder / MANIFEST_FILE, manifest.model_dump(mode="json", exclude={"files": without_rows}))
 
 
 def write_scores(table: ScoreTable, provenance: Provenance, folder: Path) -> dict[str, int]:

@@ -13,23 +13,22 @@ example_request.json, example_response.json
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tsa_model.calibration import Calibrator, PercentileMap, load_calibrator
-from tsa_model.export.serving import MODEL_NAME, example_exchange, inference_service, triton_config
-from tsa_model.export.session import (
+from tsa_model.export.description import (
     DATASET_FILE,
-    DESCRIPTION_FILE,
     PREPROCESSING_FILE,
-    ScoringSession,
-    SessionSettings,
+    OnnxDescription,
+    read_onnx_folder,
     write_description,
 )
-from tsa_model.files import sha256, write_json
+from tsa_model.export.serving import MODEL_NAME, example_exchange, inference_service, triton_config
+from tsa_model.export.session import ScoringSession
+from tsa_model.files import write_json
+from tsa_model.sealed import read_document
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.model import ModelConfig
 
@@ -43,7 +42,7 @@ class ScoringModel:
     """A folder with an exported model, opened."""
 
     directory: Path
-    description: dict[str, Any]
+    description: OnnxDescription
     """The content of `onnx.json`."""
     session: ScoringSession
 
@@ -55,27 +54,20 @@ class ScoringModel:
             ValueError: a file is missing or was changed.
         """
         directory = Path(directory)
-        path = directory / DESCRIPTION_FILE
-        if not path.is_file():
-            raise ValueError(f"{path} is missing: {directory} is not the folder of an exported model")
-        description = json.loads(path.read_text(encoding="utf-8"))
-        for name, digest in description["files"].items():
-            if not (directory / name).is_file():
-                raise ValueError(f"{directory / name} is missing: the model folder is not whole")
-            if (found := sha256(directory / name)) != digest:
-                raise ValueError(f"{directory / name} was changed: SHA-256 {found} instead of {digest}")
-        settings = SessionSettings.model_validate(description["session"])
-        return cls(directory, description, ScoringSession(directory / description["model_file"], settings))
+        description = read_onnx_folder(directory)
+        return cls(
+            directory, description, ScoringSession(directory / description.model_file, description.session)
+        )
 
     @property
     def config(self) -> ModelConfig:
         """The network's configuration."""
-        return ModelConfig.model_validate(self.description["model_config"])
+        return self.description.network
 
     @property
     def dataset(self) -> DatasetDescription:
         """The columns' roles in the orders the model was made from."""
-        return DatasetDescription.load(json.loads(self._read(DATASET_FILE)))
+        return read_document(self.directory / DATASET_FILE, DatasetDescription, "a dataset description")
 
     @property
     def preprocessing_path(self) -> Path:
@@ -92,9 +84,6 @@ class ScoringModel:
         path = self.directory / CALIBRATOR_FILE
         return load_calibrator(path) if path.is_file() else None
 
-    def _read(self, name: str) -> str:
-        return (self.directory / name).read_text(encoding="utf-8")
-
 
 def write_model_folder(
     model: ScoringModel, percentiles: PercentileMap, calibrator: Calibrator | None, folder: Path
@@ -109,7 +98,7 @@ def write_model_folder(
     """
     repository_model = folder / REPOSITORY_MODEL
     repository_model.parent.mkdir(parents=True)
-    shutil.copyfile(model.directory / model.description["model_file"], repository_model)
+    shutil.copyfile(model.directory / model.description.model_file, repository_model)
     repository_model.parents[1].joinpath("config.pbtxt").write_text(triton_config(model.config))
     for name in (DATASET_FILE, PREPROCESSING_FILE):
         shutil.copyfile(model.directory / name, folder / name)
@@ -120,4 +109,4 @@ def write_model_folder(
     write_json(folder / "example_request.json", request)
     write_json(folder / "example_response.json", response)
     (folder / "inference_service.yaml").write_text(inference_service(model.description))
-    write_description({**model.description, "model_file": REPOSITORY_MODEL}, folder)
+    write_description(model.description.changed(model_file=REPOSITORY_MODEL), folder)

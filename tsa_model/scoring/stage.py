@@ -18,6 +18,7 @@ from tsa_model.evaluation import (
     score_rival,
     threshold_for_rate,
 )
+from tsa_model.export.description import OnnxDescription
 from tsa_model.export.session import ScoringSession
 from tsa_model.files import atomic_file, atomic_folder, write_json
 from tsa_model.scoring.files import (
@@ -34,7 +35,6 @@ from tsa_model.scoring.report import render_report
 from tsa_model.scoring.rows import score_rows
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.run import RunConfig
-from tsa_model.settings.scoring import ScoringConfig
 
 SCORED_PERIODS = ("vali", "cali", "test")
 PERCENTILE_CSV = "percentile_map.csv"
@@ -68,9 +68,9 @@ def generate_scores(
     """
     model = ScoringModel.load(onnx_dir)
     store = SequenceStore.open(store_dir)
-    if model.description["store_sha256"] != store.digest:
+    if model.description.store_sha256 != store.digest:
         raise ValueError(
-            f"{onnx_dir} was exported for the store {model.description['store_sha256']}, "
+            f"{onnx_dir} was exported for the store {model.description.store_sha256}, "
             f"{store_dir} is {store.digest}: score with the store of the same run"
         )
     periods = _score_periods(store, model.session)
@@ -85,7 +85,7 @@ def generate_scores(
         for name, period in periods.items():
             table = score_table(period.rows.score, period.orders, percentiles, calibrator)
             counts[name] = write_scores(table, provenance, folder if name == "test" else folder / name)
-        metrics = _metrics(store, periods, calibrator, run.scoring)
+        metrics = _metrics(store, periods, calibrator, run)
         metrics["calibration"] = refusal or run.scoring.calibration
         write_json(folder / METRICS_FILE, metrics)
         pictures = draw_pictures(periods, calibrator, _prior_correction(store), model.config.gate_threshold)
@@ -143,11 +143,11 @@ def _metrics(
     store: SequenceStore,
     periods: dict[str, ScoredPeriod],
     calibrator: Calibrator | None,
-    config: ScoringConfig,
+    run: RunConfig,
 ) -> dict[str, Any]:
     """Figures of the test period at thresholds chosen on the calibration period."""
     cali, test = periods["cali"], periods["test"]
-    rate = config.alert_rate
+    rate = run.scoring.alert_rate
     thresholds = {f"alert_rate_{rate:g}": threshold_for_rate(cali.rows.score, rate)}
     if 0 < cali.label.sum() < cali.label.size:
         thresholds["best_f1"] = best_f1_threshold(cali.rows.score, cali.label)
@@ -159,42 +159,49 @@ def _metrics(
     if not 0 < test.label.sum() < test.label.size:
         return metrics
     probability = None if calibrator is None else calibrator.probability(test.rows.score)
-    metrics["test"] = _plain(evaluate(test.rows.score, test.label, probability, thresholds, _amount(store)))
+    amount = _amount(store, run.dataset.amount)
+    metrics["test"] = _plain(evaluate(test.rows.score, test.label, probability, thresholds, amount))
     metrics["roc"] = roc_points(test.rows.score, test.label)
     baseline = evaluate(score_rival(store, "test"), test.label)
     metrics["baseline"] = _plain({name: baseline[name] for name in ("auc", "average_precision")})
     return metrics
 
 
-def _amount(store: SequenceStore) -> NDArray[np.float64] | None:
-    """Raw amounts of the test orders, where a numerical column tells them."""
+def _amount(store: SequenceStore, column: str | None) -> NDArray[np.float64] | None:
+    """Raw amounts of the test orders; None = the dataset description names no column with them."""
     from tsa_model.evaluation.rival import current_orders
 
-    names = [name for name in store.preprocessing.numerical if name.lower() in ("amount", "tx_amount")]
-    if not names:
+    if column is None:
         return None
-    scaling = store.preprocessing.numerical[names[0]]
-    place = list(store.preprocessing.numerical).index(names[0])
+    fitted = store.preprocessing
+    scalings = [*fitted.numerical.items(), *fitted.engineered.items()]
+    place = next((i for i, (name, _) in enumerate(scalings) if name == column), None)
+    if place is None:
+        raise ValueError(
+            f"{store.directory} was made without the amount column {column!r}: score with the dataset "
+            "description of the same run"
+        )
+    scaling = scalings[place][1]
     _, values = current_orders(store, store.targets("test"))
     return ((values[:, place] - scaling.min) / scaling.scale).clip(0.0)
 
 
-def _facts(description: dict[str, Any], provenance: Provenance) -> dict[str, str]:
-    session = description["session"]
+def _facts(description: OnnxDescription, provenance: Provenance) -> dict[str, str]:
+    session = description.session
     return {
         "run": provenance.run_id,
         "ONNX file, SHA-256": provenance.model_digest,
-        "weights, SHA-256": description["weights_sha256"],
+        "weights, SHA-256": description.weights_sha256,
         "equivalence verdict": provenance.gate_id,
-        "sequence store, SHA-256": description["store_sha256"],
+        "sequence store, SHA-256": description.store_sha256,
         "calibrator, SHA-256": provenance.calibrator_digest or "none",
         "parity": (
-            f"worst logit difference {description['parity']['worst_difference']['logits']:.2g} over "
-            f"{description['parity']['rows']} rows"
+            f"worst logit difference {description.parity.worst_difference['logits']:.2g} over "
+            f"{description.parity.rows} rows"
         ),
-        "session": f"{', '.join(session['providers'])}, {session['graph_optimization_level']}, "
-        f"{session['intra_op_num_threads']} thread per operator, {session['rows_per_call']} rows per call",
-        "project version": description["project_version"],
+        "session": f"{', '.join(session.providers)}, {session.graph_optimization_level}, "
+        f"{session.intra_op_num_threads} thread per operator, {session.rows_per_call} rows per call",
+        "project version": description.project_version,
     }
 
 

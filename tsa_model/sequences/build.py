@@ -27,7 +27,7 @@ def build_sequences(events_path: str | Path, run: RunConfig, store_dir: str | Pa
     return {
         "key_figure": f"{len(store):,} orders, {sum(n_targets.values()):,} targets",
         "orders": len(store),
-        "quarantined": store.manifest["quarantined"],
+        "quarantined": store.manifest.quarantined,
         **n_targets,
         "n_embedding": store.n_embedding,
         "train_positive_rate": store.prior,

@@ -21,6 +21,8 @@ from tsa_model.settings.descriptions import read_description
 
 PERIODS = ("train", "vali", "cali", "test")
 KNOWN_LABEL = "known_label"
+REPORT_ROLES = {"amount"}
+"""Roles on which neither the store nor the weights depend; no digest covers them."""
 
 
 def _utc(moment: datetime) -> datetime:
@@ -128,6 +130,9 @@ class DatasetDescription(Settings):
     categorical: tuple[str, ...]
     numerical: tuple[str, ...]
     engineered: tuple[str, ...] = ()
+    amount: str | None = None
+    """The numerical or engineered column with an order's value in money; None = reports show no amounts.
+    A role for reports: neither the store nor the weights depend on it."""
     numeric_categorical: tuple[str, ...] = ()
     """Categories written as numbers, of which the whole part counts: "3.0" is "3"."""
     float_categorical: tuple[str, ...] = ()
@@ -187,7 +192,16 @@ class DatasetDescription(Settings):
             raise ValueError(f"known_label adds the feature {KNOWN_LABEL!r}, which categorical names too")
         self._check_windows()
         self._check_markers()
+        self._check_amount()
         return self
+
+    def _check_amount(self) -> None:
+        known = [column for column in (*self.numerical, *self.engineered) if column not in self.derived]
+        if self.amount is not None and self.amount not in known:
+            raise ValueError(
+                f"amount names {self.amount!r}, which is no numerical or engineered column that is read: "
+                f"{list(dict.fromkeys(known))}"
+            )
 
     def _check_markers(self) -> None:
         """Refuse a property of a column that does not exist, most likely a slip of the pen."""
@@ -231,6 +245,10 @@ class DatasetDescription(Settings):
         wanted = [*self.numerical, *self.engineered]
         wanted += [window.column for window in self.windows if window.column is not None]
         return tuple(dict.fromkeys(column for column in wanted if column not in self.derived))
+
+    def as_prepared(self) -> dict[str, Any]:
+        """What a store is made by, as JSON values: everything but the roles that only reports use."""
+        return self.model_dump(mode="json", exclude=REPORT_ROLES)
 
     @classmethod
     def load(cls, source: DatasetDescription | dict[str, Any] | str | Path) -> DatasetDescription:

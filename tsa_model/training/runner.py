@@ -119,7 +119,7 @@ def train_model(
         "rows_per_second": round(throughput.rows_per_second, 1),
         "feeding_share": round(throughput.feeding_share, 4),
         "seconds": round(time.perf_counter() - started, 1),
-        "weights_sha256": read_description(model_dir)["weights_sha256"],
+        "weights_sha256": read_description(model_dir).weights_sha256,
         "key_figure": f"{selection.monitor} {selection.best_value:.4f}",
     }
 

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from tsa_model.batch import rows_of
 from tsa_model.equivalence import tolerance
+from tsa_model.equivalence.checks.check import PROBE, TRAINED, Check
 from tsa_model.equivalence.differences import difference
 from tsa_model.equivalence.evidence.networks import POLICIES, align, has_capacity, outputs, small_pieces
 from tsa_model.equivalence.evidence.observations import Evidence
-from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
+from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
 
-TRAINED = "trained weights"
-PROBE = "probe weights"
 N_QUEUEING = 32
 """Rows of the legacy's evaluation, every edge case among them; few, because there the reference's cost grows
 with their square."""
@@ -52,15 +51,20 @@ def check_algebra(evidences: dict[str, Evidence], seed: int = 0) -> CheckResult:
             measurements += _legacy_evaluation(label, evidence, policies, alarms, seed)
     worst = max(m.value or 0.0 for m in measurements)
     measurements.append(at_least("intermediate tensors compared", n_layers, 1))
-    return conclude(
-        1,
-        "Algebra in float64",
-        "Do both networks compute the same numbers where rounding cannot hide a difference?",
+    return ALGEBRA.conclude(
         measurements,
         f"{len(measurements) - 1} tensors agree on {n_rows} rows; the largest difference uses {worst:.1e} of "
         f"what rtol {tolerance.RTOL:g} / atol {tolerance.ATOL:g} allows",
         notes=alarms or [f"No difference reaches the alarm of {tolerance.ALARM:g} of a tensor's scale."],
     )
+
+
+ALGEBRA = Check(
+    1,
+    "Algebra in float64",
+    "Do both networks compute the same numbers where rounding cannot hide a difference?",
+    lambda subject: check_algebra(subject.evidences),
+)
 
 
 def _legacy_evaluation(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.evidence.networks import Networks
 from tsa_model.equivalence.evidence.sample import Sample
-from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
+from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
 from tsa_model.network.networks import Network
 
 
@@ -40,13 +41,18 @@ def check_contract(
     ]
     n = sum(p.numel() for p in shipped.parameters())
     shown = f"{len(sources['shipped'])} named tensors ({n:,} weights) are the same in {', '.join(sources)}"
-    return conclude(
-        0,
-        "Contract",
-        "Are these the trained weights, complete, in both networks, and is there something to compare?",
+    return CONTRACT.conclude(
         measurements,
         shown,
     )
+
+
+CONTRACT = Check(
+    0,
+    "Contract",
+    "Are these the trained weights, complete, in both networks, and is there something to compare?",
+    lambda subject: check_contract(subject.trained.networks, subject.trained.sample, subject.stored),
+)
 
 
 def _under_every_name(network: Network, stored: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,15 +11,16 @@ import torch
 from torch import nn
 
 from tsa_model.equivalence.checks.algebra import check_algebra
+from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.checks.divergence import check_divergence
-from tsa_model.equivalence.checks.legacy import compare_entry
+from tsa_model.equivalence.checks.legacy import LEGACY, compare_entry
 from tsa_model.equivalence.checks.metamorphic import check_metamorphic
 from tsa_model.equivalence.checks.rounding import check_rounding
-from tsa_model.equivalence.checks.training import compare_gradients
+from tsa_model.equivalence.checks.training import TRAINING, compare_gradients
 from tsa_model.equivalence.evidence.generated import sequence_names
 from tsa_model.equivalence.evidence.networks import Networks
 from tsa_model.equivalence.evidence.observations import Evidence
-from tsa_model.equivalence.results import CheckResult, at_least, conclude
+from tsa_model.equivalence.results import CheckResult, at_least
 from tsa_model.legacy.baseline import default_baseline, read_baseline
 from tsa_model.network.networks import Network
 from tsa_model.settings.training import TrainConfig
@@ -38,7 +39,7 @@ def check_controls(evidence: Evidence) -> CheckResult:
         return check_metamorphic({"control": bad})
 
     def training(bad: Evidence) -> CheckResult:
-        return conclude(4, "Training", "", compare_gradients("control", bad, TrainConfig()), "")
+        return TRAINING.conclude(compare_gradients("control", bad, TrainConfig()), "")
 
     controls: list[tuple[str, Callable[[Network], None], Callable[[Evidence], CheckResult]]] = [
         ("the oldest order of each history is forgotten", _forget_oldest, algebra)
@@ -57,15 +58,24 @@ def check_controls(evidence: Evidence) -> CheckResult:
             at_least(f"{name}: rejected by check {result.number}", float(not result.passed), 1)
         )
     measurements.append(
-        at_least("one captured logit is off by 1e-5: rejected by check 6", float(_baseline_rejected()), 1)
+        at_least(
+            f"one captured logit is off by 1e-5: rejected by check {LEGACY.number}",
+            float(_baseline_rejected()),
+            1,
+        )
     )
-    return conclude(
-        7,
-        "Negative control",
-        "Would the gate notice? Networks that are known to be wrong must fail.",
+    return CONTROLS.conclude(
         measurements,
         f"all {len(measurements)} known-bad variants were rejected",
     )
+
+
+CONTROLS = Check(
+    7,
+    "Negative control",
+    "Would the gate notice? Networks that are known to be wrong must fail.",
+    lambda subject: check_controls(subject.trained),
+)
 
 
 def _baseline_rejected() -> bool:

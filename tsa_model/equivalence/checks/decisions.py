@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tsa_model.batch import Batch, n_rows
+from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.evidence.networks import outputs
 from tsa_model.equivalence.evidence.observations import Evidence
-from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude, reported
+from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, reported
 from tsa_model.network.networks import Network
 from tsa_model.settings.gate import GateConfig
 
@@ -59,14 +60,21 @@ def check_decisions(
         notes.append(f"AUC and AP are not compared: fewer than {FEWEST_FRAUDS} orders of a class.")
     measurements.append(at_least("orders scored", n_rows(population), 1))
     change = float(np.abs(scores - legacy).max())
-    return conclude(
-        8,
-        "Decisions",
-        "How do deterministic and legacy evaluation differ in their decisions, and by how much?",
+    return DECISIONS.conclude(
         measurements,
         f"deterministic evaluation moves a score by at most {change:.2g} and costs no ranking quality",
         notes=notes,
     )
+
+
+DECISIONS = Check(
+    8,
+    "Decisions",
+    "How do deterministic and legacy evaluation differ in their decisions, and by how much?",
+    lambda subject: check_decisions(
+        subject.trained, subject.population, subject.gate, subject.training.batch_size
+    ),
+)
 
 
 def score(network: Network, batch: Batch, batch_size: int) -> Scores:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from tsa_model.equivalence import tolerance
+from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.differences import difference
 from tsa_model.equivalence.evidence.calls import replay
 from tsa_model.equivalence.evidence.networks import align
 from tsa_model.equivalence.evidence.observations import Evidence
-from tsa_model.equivalence.results import CheckResult, Measurement, Plot, at_least, at_most, conclude
+from tsa_model.equivalence.results import CheckResult, Measurement, Plot, at_least, at_most
 
 
 class Point(NamedTuple):
@@ -40,10 +41,7 @@ def check_divergence(evidences: dict[str, Evidence]) -> CheckResult:
         ]
         measurements.append(at_least(f"{label}: blocks given the reference's input", len(forced), 1))
         plots += [_plot(f"{label}: free-running", free), _plot(f"{label}: teacher-forced", forced)]
-    return conclude(
-        3,
-        "First divergence",
-        "Given the same input, does every single block compute the same? If not, which is the first?",
+    return DIVERGENCE.conclude(
         measurements,
         f"none of {n_blocks} blocks differs on the reference's own inputs, "
         f"and none of {n_tensors} tensors in the free-running networks",
@@ -51,6 +49,14 @@ def check_divergence(evidences: dict[str, Evidence]) -> CheckResult:
         plots=plots,
         blame="; ".join(notes),
     )
+
+
+DIVERGENCE = Check(
+    3,
+    "First divergence",
+    "Given the same input, does every single block compute the same? If not, which is the first?",
+    lambda subject: check_divergence(subject.evidences),
+)
 
 
 def free_running(evidence: Evidence) -> list[Point]:

@@ -17,13 +17,14 @@ from torch.nn import functional
 
 from tsa_model.batch import as_dtype, n_rows
 from tsa_model.equivalence import tolerance
+from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.checks.rounding import compare_rounding
 from tsa_model.equivalence.checks.training import for_training
 from tsa_model.equivalence.differences import difference
 from tsa_model.equivalence.evidence.networks import Networks, outputs
 from tsa_model.equivalence.evidence.ties import decision_margins, observe
-from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
-from tsa_model.legacy.baseline import Recording, read_baseline
+from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
+from tsa_model.legacy.baseline import Recording, default_baseline, read_baseline
 from tsa_model.losses import create_loss_function
 from tsa_model.network.blocks import Implementation, MixtureOfExperts
 from tsa_model.network.networks import Network
@@ -44,14 +45,19 @@ def check_baselines(folders: Iterable[str | Path]) -> CheckResult:
             measurements += compare_entry(entry, notes)
     n_compared = len(measurements)
     measurements.append(at_least("captured files compared", n_files, 1))
-    return conclude(
-        6,
-        "Legacy baseline",
-        "Do both computations give what the legacy model itself gave?",
+    return LEGACY.conclude(
         measurements,
         f"both computations reproduce the captured values: {n_compared} comparisons, {n_files} file(s)",
         notes=notes,
     )
+
+
+LEGACY = Check(
+    6,
+    "Legacy baseline",
+    "Do both computations give what the legacy model itself gave?",
+    lambda subject: check_baselines([default_baseline(), *subject.gate.baselines]),
+)
 
 
 def compare_entry(entry: Recording, notes: list[str] | None = None) -> list[Measurement]:

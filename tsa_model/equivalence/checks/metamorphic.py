@@ -11,12 +11,13 @@ from torch import Tensor
 
 from tsa_model.batch import Batch, as_dtype, rows_of
 from tsa_model.equivalence import tolerance
+from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.differences import difference
 from tsa_model.equivalence.evidence.effort import effort_for
 from tsa_model.equivalence.evidence.generated import fill_masked, sequence_names
 from tsa_model.equivalence.evidence.networks import outputs
 from tsa_model.equivalence.evidence.observations import Evidence
-from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
+from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
 from tsa_model.network.networks import Network
 from tsa_model.network.trace import Trace
 
@@ -53,13 +54,18 @@ def check_metamorphic(evidences: dict[str, Evidence]) -> CheckResult:
                 )
         measurements += _exact(label, network, batch, base)
     measurements.append(at_least("relations tried", len(measurements), 1))
-    return conclude(
-        5,
-        "Metamorphic relations",
-        "Does a row's score stay the same when only what must not matter is changed?",
+    return METAMORPHIC.conclude(
         measurements,
         f"{len(measurements) - 1} relations hold",
     )
+
+
+METAMORPHIC = Check(
+    5,
+    "Metamorphic relations",
+    "Does a row's score stay the same when only what must not matter is changed?",
+    lambda subject: check_metamorphic(subject.evidences),
+)
 
 
 Relation = Callable[[Network, Batch, Tensor, list[str]], Case | None]

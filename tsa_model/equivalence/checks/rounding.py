@@ -17,6 +17,7 @@ from torch import Tensor
 from tsa_model.batch import rows_of
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.checks.block_rounding import compare_blocks
+from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.differences import ulp_distance
 from tsa_model.equivalence.evidence.networks import outputs
 from tsa_model.equivalence.evidence.observations import Evidence
@@ -26,7 +27,6 @@ from tsa_model.equivalence.results import (
     Plot,
     at_least,
     at_most,
-    conclude,
     reported,
 )
 from tsa_model.network.networks import Network
@@ -66,16 +66,21 @@ def check_rounding(evidence: Evidence) -> CheckResult:
             measurements.append(reported("smallest decision margin of the other rows, in roundings", closest))
     measurements += compare_blocks(evidence)
     logits = (x["logits"][~at_risk] for x in (evidence.shipped_rounded, evidence.rounded, evidence.truth))
-    return conclude(
-        2,
-        "Rounding in float32",
-        "Is the float32 error of the shipped network no larger than rounding makes the reference's own?",
+    return ROUNDING.conclude(
         measurements,
         f"the float32 error is at most {ratio:.2f} times the reference's own "
         f"(largest allowed {tolerance.ROUNDING_FACTOR:g})",
         notes=[_risk_note(evidence, risky)],
         plots=[_histogram(*logits)],
     )
+
+
+ROUNDING = Check(
+    2,
+    "Rounding in float32",
+    "Is the float32 error of the shipped network no larger than rounding makes the reference's own?",
+    lambda subject: check_rounding(subject.trained),
+)
 
 
 class _Again:

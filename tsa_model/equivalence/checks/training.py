@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from tsa_model.batch import Batch, as_dtype, n_rows, rows_of
 from tsa_model.equivalence import tolerance
+from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.checks.dropout import measure_dropout
 from tsa_model.equivalence.checks.plain_losses import FORMULAS, plain_loss
 from tsa_model.equivalence.checks.rounding import nudged
 from tsa_model.equivalence.differences import difference
 from tsa_model.equivalence.evidence.networks import POLICIES, has_capacity, outputs, small_pieces
 from tsa_model.equivalence.evidence.observations import Evidence
-from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most, conclude
+from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
 from tsa_model.losses import compute_loss, create_loss_function
 from tsa_model.network.blocks import MixtureOfExperts, TemporalMultiheadAttention
 from tsa_model.network.forms.experts import NoisyTop2Experts
@@ -51,13 +52,18 @@ def check_training(evidences: dict[str, Evidence], config: TrainConfig, seed: in
     measurements += _trajectory(trained, evidences[trained], config, seed)
     measurements += _float32_gradients(trained, evidences[trained], config)
     measurements += measure_dropout(evidences[trained].networks.shipped.config, seed)
-    return conclude(
-        4,
-        "Training",
-        "Do losses, gradients and optimiser steps agree, so that both networks would learn the same?",
+    return TRAINING.conclude(
         measurements,
         f"{len(FORMULAS)} losses, every parameter's gradient and {n_steps} optimiser steps agree",
     )
+
+
+TRAINING = Check(
+    4,
+    "Training",
+    "Do losses, gradients and optimiser steps agree, so that both networks would learn the same?",
+    lambda subject: check_training(subject.evidences, subject.training),
+)
 
 
 def _losses(config: TrainConfig) -> list[Measurement]:

@@ -12,7 +12,7 @@ import numpy as np
 from tsa_model.sequences.features.preprocessing import Preprocessing
 from tsa_model.sequences.store.building import build_store
 from tsa_model.sequences.store.gather import SequenceGather, SortedEvents
-from tsa_model.sequences.store.storage import read_manifest, read_npy
+from tsa_model.sequences.store.storage import StoreManifest, read_manifest, read_npy
 from tsa_model.settings.dataset import PERIODS, DatasetDescription
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ class SequenceStore:
     A row number names an order: orders are numbered by (time, order id).
     """
 
-    def __init__(self, directory: Path, manifest: Mapping[str, Any], digest: str) -> None:
+    def __init__(self, directory: Path, manifest: StoreManifest, digest: str) -> None:
         self.directory = directory
         self.manifest = manifest
         self.digest = digest
         """Hex SHA-256 of the manifest, and so of everything in the store."""
-        self.description = DatasetDescription.model_validate(manifest["description"])
+        self.description = manifest.description
         self.preprocessing = Preprocessing.load(directory / "preprocessing.json")
-        self.keys: tuple[str, ...] = tuple(manifest["keys"])
+        self.keys = manifest.keys
         self._sequences = {
             key: SortedEvents(
                 **{part.name: self._array(f"{key}_{part.name}") for part in fields(SortedEvents)}
@@ -126,12 +126,12 @@ class SequenceStore:
     @property
     def prior(self) -> float | None:
         """Share of fraud among the training targets before downsampling."""
-        return self.manifest["prior"]
+        return self.manifest.prior
 
     @property
     def sampled_prior(self) -> float | None:
         """Share of fraud among the training targets as a model sees them."""
-        return self.manifest["sampled_prior"]
+        return self.manifest.sampled_prior
 
     def targets(self, period: str) -> np.ndarray:
         """Row numbers of the labelled orders of a period ("train", …, "test"), in time order, [n] int32."""

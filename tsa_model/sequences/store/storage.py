@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import NonNegativeInt
 
-from tsa_model.files import sha256
+from tsa_model.files import write_json
+from tsa_model.sealed import ListedFile, check_files, list_files, read_document
+from tsa_model.settings import Settings
+from tsa_model.settings.dataset import DatasetDescription
 
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.sha256"
-FORMAT = 1
+REMEDY = "build the store again"
 SMALL_BYTES = 4096
+
+
+class StoreManifest(Settings):
+    """What a store holds: the content of `manifest.json`."""
+
+    format: Literal[1] = 1
+    description: DatasetDescription
+    """What it was prepared by, without the roles that only reports use."""
+    keys: tuple[str, ...]
+    """The columns whose histories it holds: the customer's, and the card's where there is one."""
+    orders: NonNegativeInt
+    labelled_orders: NonNegativeInt
+    """Orders whose label is known."""
+    quarantined: NonNegativeInt
+    """Rows that could not be used and lie in `quarantine.csv`."""
+    targets: dict[str, NonNegativeInt]
+    """Period → its targets."""
+    prior: float | None
+    """Share of frauds among the training targets before sampling; None = there are none."""
+    sampled_prior: float | None
+    """The same after sampling."""
+    files: dict[str, ListedFile] = {}
+    """Every other file of the store but `manifest.sha256`."""
 
 
 def write_npy(path: Path, blocks: Iterable[np.ndarray], shape: tuple[int, ...], dtype: Any) -> None:
@@ -43,26 +69,23 @@ def read_npy(path: Path) -> np.ndarray:
     return array.view(np.ndarray)  # np.memmap's subclass bookkeeping costs time in every indexing
 
 
-def write_manifest(directory: Path, content: dict[str, Any]) -> None:
-    """Write the manifest: `content` plus size and digest of every file in `directory`, and its own digest."""
-    files = {
-        path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
-        for path in sorted(directory.iterdir())
-    }
-    text = json.dumps({"format": FORMAT, **content, "files": files}, indent=2, allow_nan=False) + "\n"
-    (directory / MANIFEST).write_text(text, encoding="utf-8")
-    (directory / MANIFEST_DIGEST).write_text(_digest_line(text.encode()), encoding="utf-8")
+def write_manifest(directory: Path, manifest: StoreManifest) -> None:
+    """Write the manifest with size and digest of every file in `directory`, and its own digest."""
+    content = manifest.changed(files=list_files(directory)).model_dump(mode="json")
+    write_json(directory / MANIFEST, {**content, "description": manifest.description.as_prepared()})
+    digest_line = _digest_line((directory / MANIFEST).read_bytes())
+    (directory / MANIFEST_DIGEST).write_text(digest_line, encoding="utf-8")
 
 
 def _digest_line(manifest: bytes) -> str:
     return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n"
 
 
-def read_manifest(directory: Path) -> tuple[dict[str, Any], str]:
-    """Return the manifest and its SHA-256, after checking every file it lists.
+def read_manifest(directory: Path) -> tuple[StoreManifest, str]:
+    """Return the manifest and its SHA-256, after checking every file of the store.
 
     Raises:
-        ValueError: a file is missing, has another size or other bytes; the message names it.
+        ValueError: a file is missing, damaged or not listed; the message names it.
     """
     path, digest_path = directory / MANIFEST, directory / MANIFEST_DIGEST
     for file in (path, digest_path):
@@ -70,19 +93,7 @@ def read_manifest(directory: Path) -> tuple[dict[str, Any], str]:
             raise ValueError(f"{directory} is not a whole sequence store: {file.name} is missing")
     text = path.read_bytes()
     if digest_path.read_bytes() != _digest_line(text).encode():
-        raise ValueError(f"{path} is damaged: {MANIFEST_DIGEST} has another digest; build the store again")
-    manifest = json.loads(text)
-    if manifest["format"] != FORMAT:
-        raise ValueError(f"{path}: format {manifest['format']!r}, this version reads {FORMAT}")
-    for name, entry in manifest["files"].items():
-        _check_file(directory / name, entry["bytes"], entry["sha256"])
+        raise ValueError(f"{path} is damaged: {MANIFEST_DIGEST} has another digest; {REMEDY}")
+    manifest = read_document(path, StoreManifest, "the manifest of a sequence store")
+    check_files(directory, manifest.files, besides=(MANIFEST, MANIFEST_DIGEST), remedy=REMEDY)
     return manifest, hashlib.sha256(text).hexdigest()
-
-
-def _check_file(file: Path, size: int, digest: str) -> None:
-    if not file.is_file():
-        raise ValueError(f"{file} is missing; build the store again")
-    if file.stat().st_size != size:
-        raise ValueError(f"{file} has {file.stat().st_size} bytes instead of {size}; build the store again")
-    if sha256(file) != digest:
-        raise ValueError(f"{file} is damaged: its SHA-256 is not the manifest's; build the store again")

@@ -14,7 +14,7 @@ from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.columns.event_columns import Columns, KeyedEvents, Orders, Prepared
 from tsa_model.sequences.features.preprocessing import Preprocessing
 from tsa_model.sequences.features.targets import Targets, select_targets
-from tsa_model.sequences.store.storage import write_array, write_manifest, write_npy
+from tsa_model.sequences.store.storage import StoreManifest, write_array, write_manifest, write_npy
 from tsa_model.settings.dataset import DatasetDescription
 
 BLOCK_BYTES = 64 * 2**20
@@ -47,16 +47,16 @@ def write_store(
         _write_keyed(folder, key, keyed, encoder)
     write_manifest(
         folder,
-        {
-            "description": description.model_dump(mode="json"),
-            "keys": list(prepared.keyed),
-            "orders": len(orders),
-            "labelled_orders": int(np.count_nonzero(orders.label != UNKNOWN_LABEL)),
-            "quarantined": prepared.n_quarantined,
-            "targets": {period: len(rows) for period, rows in targets.rows.items()},
-            "prior": targets.prior,
-            "sampled_prior": targets.sampled_prior,
-        },
+        StoreManifest(
+            description=description,
+            keys=tuple(prepared.keyed),
+            orders=len(orders),
+            labelled_orders=int(np.count_nonzero(orders.label != UNKNOWN_LABEL)),
+            quarantined=prepared.n_quarantined,
+            targets={period: len(rows) for period, rows in targets.rows.items()},
+            prior=targets.prior,
+            sampled_prior=targets.sampled_prior,
+        ),
     )
 
 
