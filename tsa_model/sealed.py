@@ -176,10 +176,11 @@ def typed(content: dict[str, Any], model: type[Document], path: Path, what: str)
     """The content of a document as settings; see `read_document`."""
     try:
         # As text, because in Pydantic's strict mode only JSON may hold a tuple as a list or a time as text.
-        return model.model_validate_json(json.dumps(content, allow_nan=False), strict=True)
+        text = json.dumps(content, allow_nan=False, ensure_ascii=False).encode("utf-8")
+        return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         problems = [_short(line) for line in in_words(error, model).splitlines()]
-    except OverflowError as error:  # a time at the end of the calendar, moved to UTC
+    except (UnicodeEncodeError, OverflowError) as error:  # half a character; a time before the calendar
         problems = [_short(error)]
     shown = "; ".join(problems[:MAX_PROBLEMS])
     more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""

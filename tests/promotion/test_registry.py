@@ -36,6 +36,30 @@ def registry(world: Any, tmp_path: Path) -> Registry:
     return registry
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no valid JSON"),
+        ("[]", "it holds a list"),
+        ('{"format": 1}', "current: missing; history: missing"),
+        ('{"format": "1", "current": {}, "history": []}', "format: Input should be 1"),
+    ],
+)
+def test_a_damaged_pointer_is_refused_by_name(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "champion.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"champion\.json is not a pointer .*{words}"):
+        Registry(tmp_path).pointer()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"passed": true}', '{"checks": [{"name": "gate", "passed": 1}]}']
+)
+def test_a_damaged_comparison_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "comparison.json").write_text(text)
+    with pytest.raises(ValueError, match=r"comparison\.json is not a comparison: "):
+        Comparison.load(tmp_path / "comparison.json")
+
+
 def test_the_pointer_leads_to_a_whole_copy(registry: Registry, world: Any) -> None:
     champion = registry.champion_dir()
     assert champion is not None

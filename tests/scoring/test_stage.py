@@ -15,7 +15,9 @@ from tsa_model.export.session import ScoringSession, SessionSettings
 from tsa_model.files import sha256
 from tsa_model.scoring import generate_scores
 from tsa_model.scoring.files import ScoreTable, check_scores
+from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.rows import score_rows
+from tsa_model.scoring.stage import _amount
 
 COLUMNS = [
     "order_id",
@@ -130,6 +132,45 @@ def test_a_changed_model_file_is_refused(scored, tmp_path, damage) -> None:
     path.unlink() if damage == "missing" else path.write_text(path.read_text() + " ")
     with pytest.raises(ValueError, match=f"preprocessing.json (is|was) {damage}"):
         generate_scores(scored.store.directory, tmp_path / "onnx", scored.run, tmp_path / "s", tmp_path / "r")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_file": "../other.onnx"}, r"lists no file '\.\./other\.onnx'"),
+        ({"model_file": "preprocessing.json"}, "lists no file 'preprocessing.json' with the SHA-256"),
+        ({"files": {"../onnx/model.onnx": "0" * 64}}, "which is no file in it"),
+        ({"files": {}}, "is not listed in the manifest of"),
+        ({"files": ["model.onnx"]}, "files: Input should be an object"),
+        ({"session": {"rows_per_call": "64"}}, r"session\.rows_per_call: Input should be a valid integer"),
+        ({"parity": None}, "parity: "),
+        ({"weights": "0"}, "did you mean 'weights_sha256'"),
+    ],
+)
+def test_an_edited_description_is_refused(scored, tmp_path, change, words) -> None:
+    shutil.copytree(scored.onnx, tmp_path / "onnx")
+    path = tmp_path / "onnx" / "onnx.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=words):
+        ScoringModel.load(tmp_path / "onnx")
+
+
+def test_a_calibrator_laid_into_the_model_folder_is_refused(scored, tmp_path) -> None:
+    shutil.copytree(scored.onnx, tmp_path / "onnx")
+    (tmp_path / "onnx" / "calibration.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"calibration\.json is not listed"):
+        ScoringModel.load(tmp_path / "onnx")
+
+
+def test_amounts_are_those_of_the_column_the_description_names(scored) -> None:
+    ids = scored.store.ids_of(scored.store.targets("test"))
+    orders = scored.events.set_index("order_id").loc[ids]
+    for column in ("amount", "amount_per_item"):
+        found = _amount(scored.store, column)
+        np.testing.assert_allclose(found, orders[column], rtol=1e-5, atol=1e-3)
+    assert _amount(scored.store, None) is None
+    with pytest.raises(ValueError, match="made without the amount column 'price'"):
+        _amount(scored.store, "price")
 
 
 def table(**changes) -> ScoreTable:

@@ -29,6 +29,14 @@ def test_a_description_survives_json():
     assert DatasetDescription.load(one.model_dump(mode="json")) == one
 
 
+def test_the_amount_is_for_reports_and_no_part_of_what_a_store_is_made_by():
+    one = DatasetDescription.load(description())
+    two = one.changed(amount=one.numerical[0])
+    assert two.model_dump(mode="json")["amount"] == one.numerical[0]
+    assert two.as_prepared() == one.as_prepared()
+    assert one.changed(**two.as_prepared()) == one
+
+
 def test_moments_without_zone_are_utc_and_others_become_it():
     content = description()
     content["split"] |= {"train_start": "2024-02-29 12:00", "test_end": "2024-03-18T01:00:00+02:00"}
@@ -78,6 +86,12 @@ WINDOW = {"name": "n", "key": "card", "statistic": "count", "days": [1]}
         ),
         ({"may_be_missing": ["shop"]}, "may_be_missing names .'shop'., which the features do not"),
         ({"numeric_categorical": ["shops"]}, "numeric_categorical names .'shops'."),
+        ({"amount": "amuont"}, "amount names 'amuont', which is no numerical or engineered column"),
+        ({"amount": "shop"}, "amount names 'shop'"),
+        (
+            {"windows": [WINDOW], "engineered": ["n_1d"], "amount": "n_1d"},
+            "amount names 'n_1d', which is no numerical or engineered column that is read",
+        ),
         ({"known_label": True, "categorical": ["known_label"]}, "adds the feature 'known_label'"),
         ({"layout": "wide", "known_label": True}, "no derived columns"),
         ({"target_positive_rate": 1.0}, "less than 1"),
