@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -195,6 +196,18 @@ def test_only_the_first_problems_are_named(tmp_path: Path) -> None:
     path = written(tmp_path, json.dumps({f"field{i}": i for i in range(10)}))
     with pytest.raises(ValueError, match=r"; and 9 more$"):
         read(path)
+
+
+class Versioned(Settings):
+    format: Literal[2] = 2
+    name: str
+
+
+@pytest.mark.parametrize("version", [1, "2", None, [2]])
+def test_another_format_is_said_before_its_fields(tmp_path: Path, version: object) -> None:
+    path = written(tmp_path, json.dumps({"format": version, "names": []}))
+    with pytest.raises(ValueError, match=r"example\.json has format .*, this version reads 2$"):
+        read_document(path, Versioned, "an example")
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:

@@ -174,6 +174,10 @@ def read_json(path: Path, what: str, missing: str = "") -> dict[str, Any]:
 
 def typed(content: dict[str, Any], model: type[Document], path: Path, what: str) -> Document:
     """The content of a document as settings; see `read_document`."""
+    version = model.model_fields.get("format")
+    if version is not None and content.get("format", version.default) != version.default:
+        found = _short(repr(content["format"]))
+        raise ValueError(f"{path} has format {found}, this version reads {version.default}")
     try:
         # As text, because in Pydantic's strict mode only JSON may hold a tuple as a list or a time as text.
         text = json.dumps(content, allow_nan=False, ensure_ascii=False).encode("utf-8")

@@ -42,18 +42,16 @@ def registry(world: Any, tmp_path: Path) -> Registry:
         ("", "no valid JSON"),
         ("[]", "it holds a list"),
         ('{"format": 1}', "current: missing; history: missing"),
-        ('{"format": "1", "current": {}, "history": []}', "format: Input should be 1"),
+        ('{"format": "1", "current": {}, "history": []}', "format '1', this version reads 1"),
     ],
 )
 def test_a_damaged_pointer_is_refused_by_name(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "champion.json").write_text(text)
-    with pytest.raises(ValueError, match=rf"champion\.json is not a pointer .*{words}"):
+    with pytest.raises(ValueError, match=rf"champion\.json (is not a pointer .*|has ){words}"):
         Registry(tmp_path).pointer()
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", '{"passed": true}', '{"checks": [3]}']
-)
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"passed": true}', '{"checks": [3]}'])
 def test_a_damaged_comparison_is_refused_by_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "comparison.json").write_text(text)
     with pytest.raises(ValueError, match=r"comparison\.json is not a comparison: "):
