@@ -28,12 +28,12 @@ if TYPE_CHECKING:
         TimeEncode,
         TimeEncoder,
     )
+    from tsa_model.network.legacy_weights import load_legacy_state_dict
     from tsa_model.network.networks import (
         DualSequenceNetwork,
         Network,
         SingleSequenceNetwork,
         build_network,
-        load_legacy_state_dict,
     )
     from tsa_model.training.modules import TSADualSeq, TSASingleSeq
 
@@ -82,12 +82,12 @@ __getattr__ = lazy.names_from(
             "TimeEncode",
             "TimeEncoder",
         ),
+        "tsa_model.network.legacy_weights": ("load_legacy_state_dict",),
         "tsa_model.network.networks": (
             "DualSequenceNetwork",
             "Network",
             "SingleSequenceNetwork",
             "build_network",
-            "load_legacy_state_dict",
         ),
         "tsa_model.training.modules": ("TSADualSeq", "TSASingleSeq"),
     },

@@ -5,15 +5,73 @@ This module needs torch to be used but not to be imported, so that whoever assem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 Batch = dict[str, "Tensor"]
-"""Tensor name → tensor; rows first, but for `attn_mask`, which has none."""
+"""Tensor name → tensor; rows first, but for the attention mask, which has none."""
+Sequences = Literal["single", "dual"]
+T = TypeVar("T")
+
+KEYS = ("cid", "ccid")
+"""The two histories of a dual batch: the customer's and the card's."""
+ENGINEERED = "x_engineered"
+"""Engineered features of the current order, float [B, Fe]; absent where there are none."""
+LABEL = "label"
+"""1 = fraud, 0 = not, -1 = not known, int64 [B]; no network reads it."""
+ATTN_MASK = "attn_mask"
+"""Which orders may not attend to which, [L + 1, L + 1]; seldom given."""
+
+
+class History(NamedTuple, Generic[T]):
+    """What a batch holds of one history: tensors, or their names.
+
+    Attributes:
+        cat: vocabulary indices of the categorical features, int64 [B, L, Fc].
+        num: scaled numerical features, float [B, L, Fn].
+        time: seconds before the current order, float [B, L, 1].
+        mask: True = padding, bool [B, L + 1]; the last column is the dummy token's.
+    """
+
+    cat: T
+    num: T
+    time: T
+    mask: T
+
+
+def history_names(sequences: Sequences) -> tuple[History[str], ...]:
+    """The names of every history of a batch: one for `single`, the customer's and the card's for `dual`."""
+    if sequences == "single":
+        return (History("x_cat", "x_num", "time_seq", "key_padding_mask"),)
+    return tuple(
+        History(f"x_seq_cat_{key}", f"x_seq_num_{key}", f"time_seq_{key}", f"key_padding_mask_{key}")
+        for key in KEYS
+    )
+
+
+def network_inputs(sequences: Sequences, engineered: bool) -> list[str]:
+    """The names of all that a network reads, in order.
+
+    Args:
+        sequences: histories.
+        engineered: whether there are engineered features.
+    """
+    names = [name for history in history_names(sequences) for name in history]
+    return names + ([ENGINEERED] if engineered else [])
+
+
+def sequences_of(names: Iterable[str]) -> Sequences:
+    """Whether tensors of these names make a dual batch or a single one."""
+    return "dual" if set(history_names("dual")[1]) & set(names) else "single"
+
+
+def histories(batch: Mapping[str, T], sequences: Sequences) -> tuple[History[T], ...]:
+    """The tensors of every history of a batch."""
+    return tuple(History(*(batch[name] for name in names)) for names in history_names(sequences))
 
 
 def as_dtype(batch: Batch, dtype: torch.dtype) -> Batch:
@@ -28,7 +86,7 @@ def n_rows(batch: Batch) -> int:
 
 def rows_of(batch: Batch, rows: Tensor | slice) -> Batch:
     """Some rows of a batch; an attention mask, which has no rows, is kept."""
-    return {name: x if name == "attn_mask" else x[rows] for name, x in batch.items()}
+    return {name: x if name == ATTN_MASK else x[rows] for name, x in batch.items()}
 
 
 def chunks(batch: Batch, n: int) -> Iterator[Batch]:

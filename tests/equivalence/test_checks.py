@@ -124,11 +124,13 @@ def test_rounding_notices_two_wrong_rows(evidence):
 def test_rounding_sees_a_block_below_the_noise_of_the_whole(evidence):
     """An ill-conditioned network's own rounding covers a fault of its last block; alone it shows."""
     noise = torch.Generator().manual_seed(0)
-    noisy = dataclasses.replace(evidence)
-    for name in ("truth", "rounded"):
-        noisy.__dict__[name] = dict(getattr(evidence, name))
-    for name, x in evidence.rounded.items():
-        noisy.rounded[name] = x + 0.1 * torch.randn(x.shape, generator=noise) * x.abs().max()
+    reference = copy.deepcopy(evidence.networks.reference)
+    reference.register_forward_hook(
+        lambda *call: tuple(x + 0.1 * torch.randn(x.shape, generator=noise) * x.abs().max() for x in call[-1])
+    )
+    noisy = dataclasses.replace(
+        evidence, networks=dataclasses.replace(evidence.networks, reference=reference)
+    )
 
     def half(network):
         network.clf.register_forward_pre_hook(lambda _, args: (args[0].half().to(args[0].dtype),))

@@ -17,7 +17,9 @@ from tsa_model import (
     build_network,
 )
 from tsa_model.network.blocks import plain_feedforward
-from tsa_model.network.fast import aggregation, pieces
+from tsa_model.network.fast import pieces
+from tsa_model.network.fast.form import fast_in_pieces
+from tsa_model.network.fast.pieces import PieceSizes
 from tsa_model.settings.presets import PRESETS
 
 CASES: dict[str, dict[str, Any]] = {
@@ -118,13 +120,14 @@ def test_the_mlp_branch() -> None:
         fast(without)
 
 
-def test_small_pieces_give_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_small_pieces_give_the_same_numbers(at_once: int) -> None:
     reference, fast = both("dual", {"moe_eval": "legacy"}, torch.float64)
     batch = to(ragged_batch(fast.config, 33), torch.float64)
     expected = gradients(reference, batch)
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 4096)
-    monkeypatch.setattr(aggregation, "PIECE_ELEMENTS", 200)
-    torch.testing.assert_close(gradients(fast, batch), expected, rtol=1e-10, atol=1e-12)
+    sizes = PieceSizes(activation_bytes=4096, aggregation_elements=200, at_once=at_once)
+    cut = fast.twin(fast_in_pieces(sizes))
+    torch.testing.assert_close(gradients(cut, batch), expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("rows", [1, 7])

@@ -8,7 +8,8 @@ from support.batches import ragged_batch, randomised, tiny_config
 
 from tsa_model import build_network
 from tsa_model.network.fast import padding
-from tsa_model.network.fast.pieces import Rows
+from tsa_model.network.fast.form import fast_in_pieces
+from tsa_model.network.fast.pieces import PieceSizes, Rows
 
 POLICIES = ("random", "all", "none", "threshold")
 
@@ -18,11 +19,11 @@ def queueing_config(sequences: str = "dual", **changes: object):
     return tiny_config(sequences, **{**sizes, **changes})
 
 
-def both(config, batch):
+def both(config, batch, implementation="fast"):
     reference = randomised(build_network(config, "reference")).double().eval()
     batch = {name: x.double() if x.is_floating_point() else x for name, x in batch.items()}
     results = []
-    for network in (reference, reference.twin("fast")):
+    for network in (reference, reference.twin(implementation)):
         torch.manual_seed(11)
         with torch.no_grad():
             results.append(network(batch))
@@ -31,11 +32,13 @@ def both(config, batch):
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("sequences", ["single", "dual"])
-def test_short_histories_in_long_sequences(sequences, policy, monkeypatch):
-    # Small pieces, so that rows are sorted, cut at different lengths and put back.
-    monkeypatch.setattr("tsa_model.network.fast.rows_per_piece", lambda *_: 7)
+def test_short_histories_in_long_sequences(sequences, policy):
     config = queueing_config(sequences, moe_second_policy_eval=policy)
-    (logits, ensemble), (fast_logits, fast_ensemble) = both(config, ragged_batch(config, 40, seed=3))
+    # Pieces of seven rows, so that rows are sorted, cut at different lengths and put back.
+    row_bytes = 8 * (config.seq_len + 1) * 2 * config.dim_embedding_table
+    in_sevens = fast_in_pieces(PieceSizes(activation_bytes=7 * row_bytes))
+    batch = ragged_batch(config, 40, seed=3)
+    (logits, ensemble), (fast_logits, fast_ensemble) = both(config, batch, in_sevens)
     torch.testing.assert_close(fast_logits, logits, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(fast_ensemble, ensemble, rtol=1e-10, atol=1e-12)
 

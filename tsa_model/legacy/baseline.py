@@ -18,8 +18,9 @@ from torch import Tensor
 
 from tsa_model.batch import Batch
 from tsa_model.legacy.errors import EquivalenceError
-from tsa_model.network.blocks import Implementation
-from tsa_model.network.networks import Network, build_network, load_legacy_state_dict
+from tsa_model.network.implementation import ImplementationName
+from tsa_model.network.legacy_weights import load_legacy_state_dict
+from tsa_model.network.networks import Network, build_network
 from tsa_model.sealed import Digest, check_files, read_document
 from tsa_model.settings import Settings
 from tsa_model.settings.model import ModelConfig
@@ -108,7 +109,7 @@ class Recording:
             return stored
         return _salted_weights(self.meta, self.config)
 
-    def network(self, implementation: Implementation) -> Network:
+    def network(self, implementation: ImplementationName) -> Network:
         """A float64 network with the baseline's weights, in training mode.
 
         Raises:

@@ -1,24 +1,17 @@
-"""The blocks that own the parameters, under the legacy's names; what they compute lies in
-`reference.py` and `fast.py`, chosen by `implementation`.
+"""The blocks that own the parameters, under the legacy's names; what they compute was handed in.
+
+An implementation is the name of one (`choice.py`) or an `Implementation` itself.
 """
 
 from __future__ import annotations
 
-import importlib
-import itertools
-from types import ModuleType
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
+from tsa_model.network.choice import implementation_of
+from tsa_model.network.implementation import Implementation, ImplementationName
+from tsa_model.network.parameters import AggregationParameters, Block, MixtureParameters
 from tsa_model.network.trace import SILENT, Trace
-
-Implementation = Literal["reference", "fast"]
-IMPLEMENTATIONS = ("reference", "fast")
-
-FEATURE_AGGREGATION_HALVINGS = 5
-MIN_EXPERT_CAPACITY = 4
 
 
 def untrained(*shape: int) -> nn.Parameter:
@@ -31,68 +24,25 @@ def untrained_layer_norm(dim: int) -> nn.LayerNorm:
     return nn.LayerNorm(dim).requires_grad_(False)
 
 
-class Block(nn.Module):
-    """A block whose computation is `reference` or `fast`; both read the same parameters."""
-
-    def __init__(self, implementation: Implementation = "reference") -> None:
-        super().__init__()
-        if implementation not in IMPLEMENTATIONS:
-            raise ValueError(f"implementation={implementation!r} is not one of {IMPLEMENTATIONS}")
-        self.implementation = implementation
-
-    @property
-    def compute(self) -> ModuleType:
-        """The module of functions this block computes with."""
-        return importlib.import_module(f"tsa_model.network.{self.implementation}")
-
-
-class FeatureAggregation(Block):
+class FeatureAggregation(AggregationParameters):
     """[..., D, F] → [..., D, 1]: an MLP along the feature axis (TSA spec, section 3).
 
     Args:
-        n_features: F. Widths halve five times, never below 1, and end at 1.
+        n_features: F.
     """
 
-    def __init__(self, n_features: int, implementation: Implementation = "reference") -> None:
-        super().__init__(implementation)
-        widths = [max(1, n_features // 2**k) for k in range(FEATURE_AGGREGATION_HALVINGS + 1)] + [1]
-        layers: list[nn.Module] = []
-        for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
-            if i:
-                layers.append(nn.LeakyReLU(0.01))
-            layers.append(nn.Linear(n_in, n_out))
-        self.encoder = nn.Sequential(*layers)
+    def __init__(
+        self, n_features: int, implementation: Implementation | ImplementationName = "reference"
+    ) -> None:
+        super().__init__(n_features, implementation_of(implementation))
 
     def forward(self, x: Tensor) -> Tensor:
         """Aggregate the last axis."""
         return self.compute.feature_aggregation(self, x)
 
 
-class _Top2Gate(nn.Module):
-    def __init__(self, dim: int, num_experts: int) -> None:
-        super().__init__()
-        self.w_gating = nn.Parameter(torch.randn(dim, num_experts))
-
-
-class _Experts(nn.Module):
-    def __init__(self, dim: int, num_experts: int, hidden_dim: int) -> None:
-        super().__init__()
-        self.w1 = nn.Parameter(torch.empty(num_experts, dim, hidden_dim).uniform_(-1, 1) / dim**0.5)
-        self.w2 = nn.Parameter(torch.empty(num_experts, hidden_dim, dim).uniform_(-1, 1) / hidden_dim**0.5)
-
-
-class MixtureOfExperts(Block):
-    """[G, N, D] → [G, N, D]: top-2 mixture of experts with capacity (TSA spec, section 6).
-
-    Args:
-        dim: width D of a token.
-        num_experts: experts, at least 2.
-        hidden_dim: hidden width of an expert.
-        second_policy_train: what happens to the second expert in training: random | all | none | threshold.
-        second_policy_eval: the same in evaluation.
-        deterministic_eval: in evaluation keep every second expert and drop the capacity limit, so that
-            a row's result does not depend on its batch.
-    """
+class MixtureOfExperts(MixtureParameters):
+    """[G, N, D] → [G, N, D]: top-2 mixture of experts with capacity; arguments as in `MixtureParameters`."""
 
     def __init__(
         self,
@@ -102,40 +52,21 @@ class MixtureOfExperts(Block):
         second_policy_train: str = "random",
         second_policy_eval: str = "random",
         deterministic_eval: bool = False,
-        implementation: Implementation = "reference",
+        implementation: Implementation | ImplementationName = "reference",
     ) -> None:
-        super().__init__(implementation)
-        self.num_experts = num_experts
-        self.gate = _Top2Gate(dim, num_experts)
-        self.experts = _Experts(dim, num_experts, hidden_dim)
-        self.second_policy_train = second_policy_train
-        self.second_policy_eval = second_policy_eval
-        self.deterministic_eval = deterministic_eval
-        self.capacity_factor_train = 1.25
-        self.capacity_factor_eval = 2.0
-
-    @property
-    def unlimited(self) -> bool:
-        """No capacity limit and no dropped second expert: rows do not influence each other."""
-        return self.deterministic_eval and not self.training
-
-    @property
-    def second_policy(self) -> str:
-        """The policy in force."""
-        if self.unlimited:
-            return "all"
-        return self.second_policy_train if self.training else self.second_policy_eval
-
-    def capacity(self, n_tokens: int) -> int:
-        """Tokens of a group one expert accepts."""
-        if self.unlimited:
-            return max(n_tokens, 1)
-        factor = self.capacity_factor_train if self.training else self.capacity_factor_eval
-        return max(min(n_tokens, int(n_tokens * factor / self.num_experts)), MIN_EXPERT_CAPACITY)
+        super().__init__(
+            dim,
+            num_experts,
+            hidden_dim,
+            second_policy_train,
+            second_policy_eval,
+            deterministic_eval,
+            implementation_of(implementation),
+        )
 
     def forward(self, x: Tensor, trace: Trace = SILENT) -> Tensor:
         """Route and mix; see the class for what the rows of a batch do to each other."""
-        return self.compute.mixture_of_experts(self, x, trace=trace)
+        return self.compute.mixture_of_experts(self, x, trace)
 
 
 class TemporalMultiheadAttention(Block):
@@ -152,9 +83,9 @@ class TemporalMultiheadAttention(Block):
         embed_dim: int,
         num_heads: int = 1,
         dropout: float = 0.0,
-        implementation: Implementation = "reference",
+        implementation: Implementation | ImplementationName = "reference",
     ) -> None:
-        super().__init__(implementation)
+        super().__init__(implementation_of(implementation))
         if embed_dim % num_heads:
             raise ValueError(f"num_heads={num_heads} does not divide embed_dim={embed_dim}")
         self.num_heads = num_heads
@@ -174,7 +105,7 @@ class TemporalMultiheadAttention(Block):
         trace: Trace = SILENT,
     ) -> Tensor:
         """Attend; `time` [T, B, 1] in seconds makes it temporal, masks are True = ignore."""
-        return self.compute.attention(self, x, time, key_padding_mask, attn_mask, trace=trace)
+        return self.compute.attention(self, x, time, key_padding_mask, attn_mask, trace)
 
 
 def plain_feedforward(dim: int, hidden_dim: int, dropout: float) -> nn.Sequential:
@@ -193,10 +124,10 @@ class _LayerParameters(Block):
         num_heads: int,
         feedforward: nn.Module,
         dropout: float = 0.0,
-        implementation: Implementation = "reference",
+        implementation: Implementation | ImplementationName = "reference",
     ) -> None:
-        super().__init__(implementation)
-        self.multi_attn = TemporalMultiheadAttention(dim, num_heads, dropout, implementation)
+        super().__init__(implementation_of(implementation))
+        self.multi_attn = TemporalMultiheadAttention(dim, num_heads, dropout, self.compute)
         self.layer_norm1 = nn.LayerNorm(dim)
         self.layer_norm2 = nn.LayerNorm(dim)
         self.feedforward = feedforward
@@ -216,7 +147,7 @@ class AttentionLayer(_LayerParameters):
         trace: Trace = SILENT,
     ) -> Tensor:
         """Run the layer; arguments as in `TemporalMultiheadAttention`."""
-        return self.compute.attention_layer(self, x, time, key_padding_mask, attn_mask, trace=trace)
+        return self.compute.attention_layer(self, x, time, key_padding_mask, attn_mask, trace)
 
 
 class AttentionLayerPreNorm(_LayerParameters):
@@ -224,7 +155,7 @@ class AttentionLayerPreNorm(_LayerParameters):
 
     def forward(self, x: Tensor, trace: Trace = SILENT) -> Tensor:
         """Run the layer."""
-        return self.compute.attention_layer_pre_norm(self, x, trace=trace)
+        return self.compute.attention_layer_pre_norm(self, x, trace)
 
 
 class OrderAttentionModule(Block):
@@ -252,9 +183,9 @@ class OrderAttentionModule(Block):
         use_time_seq: bool = True,
         return_seq: bool = False,
         time_encoder: nn.Module | None = None,
-        implementation: Implementation = "reference",
+        implementation: Implementation | ImplementationName = "reference",
     ) -> None:
-        super().__init__(implementation)
+        super().__init__(implementation_of(implementation))
         D = embedding.embedding_dim
         self.n_embedding = embedding.num_embeddings - 2
         self.n_num_features = n_num_features
@@ -281,9 +212,7 @@ class OrderAttentionModule(Block):
         trace: Trace = SILENT,
     ) -> Tensor:
         """Read a history; tensors as in TSA spec, section 1."""
-        return self.compute.order_attention(
-            self, x_cat, x_num, time_seq, key_padding_mask, attn_mask, trace=trace
-        )
+        return self.compute.order_attention(self, x_cat, x_num, time_seq, key_padding_mask, attn_mask, trace)
 
 
 class FeatureAttentionModule(Block):
@@ -305,9 +234,9 @@ class FeatureAttentionModule(Block):
         n_num_features: int,
         layers: list[AttentionLayerPreNorm],
         use_bias_table: bool = True,
-        implementation: Implementation = "reference",
+        implementation: Implementation | ImplementationName = "reference",
     ) -> None:
-        super().__init__(implementation)
+        super().__init__(implementation_of(implementation))
         D = embedding.embedding_dim
         self.n_embedding = embedding.num_embeddings - 2
         self.n_num_features = n_num_features
@@ -328,4 +257,4 @@ class FeatureAttentionModule(Block):
         self, x_cat: Tensor, x_num: Tensor, x_engineered: Tensor | None = None, trace: Trace = SILENT
     ) -> Tensor:
         """Read the current order, the last row of `x_cat` [B, L, Fc] and `x_num` [B, L, Fn]."""
-        return self.compute.feature_attention(self, x_cat, x_num, x_engineered, trace=trace)
+        return self.compute.feature_attention(self, x_cat, x_num, x_engineered, trace)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tsa_model.files import atomic_folder, sha256, write_json
-from tsa_model.network.blocks import Implementation
+from tsa_model.network.implementation import ImplementationName
 from tsa_model.network.networks import Network, build_network
 from tsa_model.sealed import Digest, read_sealed, with_seal
 from tsa_model.settings import Settings
@@ -60,7 +60,7 @@ def save_model(network: Network, directory: str | Path, metadata: dict[str, Any]
     return digest
 
 
-def load_model(directory: str | Path, implementation: Implementation = "fast") -> Network:
+def load_model(directory: str | Path, implementation: ImplementationName = "fast") -> Network:
     """Build the network of a model folder and load its weights, in evaluation mode.
 
     Args:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from tsa_model.batch import Batch
 from tsa_model.network.trace import Trace
-
-if TYPE_CHECKING:
-    from tsa_model.network.networks import Network
 
 _SHOWN = ("gate_scores_raw", "gate_scores", "attention_weights", "expert_load")
 
 
 @torch.no_grad()
-def inspect_network(network: Network, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+def inspect_batch(
+    batch: Batch, reference: nn.Module, legacy: nn.Module, deterministic: nn.Module
+) -> dict[str, Tensor]:
     """Run the plain computation on a batch and return what it saw.
 
     Args:
-        network: single or dual; its mode (training or evaluation) and weights are used as they are.
         batch: tensors named as in TSA spec, section 1.
+        reference: the plain computation, in the mode (training or evaluation) to look into.
+        legacy: the same weights in the legacy's evaluation, where rows queue for experts.
+        deterministic: the same weights in the evaluation without queues.
 
     Returns:
         `logits` and `ensemble`; for the dual network `gate_scores_raw` and `gate_scores` [B, 2] (columns cid,
@@ -30,18 +30,19 @@ def inspect_network(network: Network, batch: dict[str, Tensor]) -> dict[str, Ten
         of tokens whose experts differ between the legacy's evaluation and the deterministic one.
     """
     trace = Trace()
-    logits, ensemble = network.twin("reference")(batch, trace=trace)
+    logits, ensemble = reference(batch, trace=trace)
     details = {"logits": logits, "ensemble": ensemble}
     details |= {name: value for name, value in trace.tensors.items() if name.rsplit(".", 1)[-1] in _SHOWN}
-    routings = []
-    for moe_eval in ("legacy", "deterministic"):
-        trace = Trace()
-        network.twin("reference", moe_eval=moe_eval).eval()(batch, trace=trace)
-        routings.append({k: v for k, v in trace.tensors.items() if k.endswith(".routing")})
-    legacy, deterministic = routings
-    for name, routing_2GNX in legacy.items():
-        if routing_2GNX.shape != deterministic[name].shape:
+    legacy_routings, routings = _routings(legacy, batch), _routings(deterministic, batch)
+    for name, routing_2GNX in legacy_routings.items():
+        if routing_2GNX.shape != routings[name].shape:
             continue  # the rows with a card history differ already, so there is no token to compare
-        changed_GN = (routing_2GNX != deterministic[name]).any(dim=-1).any(dim=0)
+        changed_GN = (routing_2GNX != routings[name]).any(dim=-1).any(dim=0)
         details[name.removesuffix("routing") + "routing_changed"] = changed_GN.double().mean()
     return details
+
+
+def _routings(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    trace = Trace()
+    network(batch, trace=trace)
+    return {name: value for name, value in trace.tensors.items() if name.endswith(".routing")}

@@ -1,28 +1,30 @@
-"""The two classifiers, what builds them from a configuration, and what loads legacy weights."""
+"""The two classifiers, and what builds them from a configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tsa_model.batch import Batch, network_inputs
 from tsa_model.network.blocks import (
     AttentionLayer,
     AttentionLayerPreNorm,
-    Block,
     FeatureAggregation,
     FeatureAttentionModule,
-    Implementation,
     MixtureOfExperts,
     OrderAttentionModule,
     plain_feedforward,
 )
+from tsa_model.network.choice import implementation_of
 from tsa_model.network.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
 from tsa_model.network.forms.features import FeatureAggregationLinear, FeatureAggregationReLU
 from tsa_model.network.forms.time_encoding import CosineTimeEncoding, PeriodicTimeEncoding
-from tsa_model.network.inspection import inspect_network
+from tsa_model.network.implementation import Implementation, ImplementationName, Scored
+from tsa_model.network.inspection import inspect_batch
+from tsa_model.network.parameters import Block
 from tsa_model.network.trace import SILENT, Trace
 from tsa_model.settings.model import ModelConfig
 
@@ -39,10 +41,8 @@ MLP_DROPOUT = 0.1
 class Network(Block):
     """What both classifiers share: the tables, the feature side, the head, and the forward contract."""
 
-    required: tuple[str, ...]
-
-    def __init__(self, config: ModelConfig, implementation: Implementation) -> None:
-        super().__init__(implementation)
+    def __init__(self, config: ModelConfig, implementation: Implementation | ImplementationName) -> None:
+        super().__init__(implementation_of(implementation))
         self.config = config
 
     def _classifier(self, dim: int) -> nn.Sequential:
@@ -53,15 +53,11 @@ class Network(Block):
             nn.Linear(CLASSIFIER_HIDDEN_DIM, self.config.n_classes),
         )
 
-    def _check(self, batch: Mapping[str, Tensor]) -> None:
-        required = list(self.required)
-        if self.config.n_engineered_num_features:
-            required.append("x_engineered")
-        missing = [name for name in required if name not in batch]
-        if missing:
-            raise ValueError(f"the batch lacks {missing}; a {self.config.sequences} network reads {required}")
+    def _scored(self, batch: Batch, trace: Trace) -> Scored:
+        """What `forward` returns, of a batch that lacks nothing."""
+        raise NotImplementedError
 
-    def forward(self, batch: dict[str, Tensor], trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch, trace: Trace = SILENT) -> Scored:
         """Score a batch.
 
         Args:
@@ -74,19 +70,25 @@ class Network(Block):
         Raises:
             ValueError: a tensor is missing.
         """
-        self._check(batch)
-        compute = getattr(self.compute, self.config.sequences)
-        return compute(self, batch, trace=trace)
+        config = self.config
+        required = network_inputs(config.sequences, config.n_engineered_num_features > 0)
+        missing = [name for name in required if name not in batch]
+        if missing:
+            raise ValueError(f"the batch lacks {missing}; a {config.sequences} network reads {required}")
+        return self._scored(batch, trace)
 
-    def inspect(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Look inside one forward pass; see `inspection.inspect_network`."""
-        return inspect_network(self, batch)
+    def inspect(self, batch: Batch) -> dict[str, Tensor]:
+        """Look inside one forward pass; see `inspection.inspect_batch`."""
+        legacy, deterministic = (
+            self.twin("reference", moe_eval=moe_eval).eval() for moe_eval in ("legacy", "deterministic")
+        )
+        return inspect_batch(batch, self.twin("reference"), legacy, deterministic)
 
-    def twin(self, implementation: Implementation, **config_changes: Any) -> Network:
+    def twin(self, implementation: Implementation | ImplementationName, **config_changes: Any) -> Network:
         """A network over the very same parameter tensors, computed another way.
 
         Args:
-            implementation: how the twin computes.
+            implementation: how the twin computes, by name or handed in.
             config_changes: fields of the configuration to change that leave every parameter's shape alone.
         """
         config = self.config.changed(**config_changes)
@@ -102,16 +104,16 @@ class SingleSequenceNetwork(Network):
     The legacy calls it OrderFeatureAttentionClassifier.
     """
 
-    required = ("x_cat", "x_num", "time_seq", "key_padding_mask")
-
-    def __init__(self, config: ModelConfig, implementation: Implementation = "reference") -> None:
+    def __init__(
+        self, config: ModelConfig, implementation: Implementation | ImplementationName = "reference"
+    ) -> None:
         super().__init__(config, implementation)
         D, Fe = config.dim_embedding_table, config.n_engineered_num_features
         self.embedding = _table(config.n_embedding + 2, D, config)
-        self.order_attention = _order_attention(config, self.embedding, implementation)
+        self.order_attention = _order_attention(config, self.embedding, self.compute)
         self.embedding_engineered = _table(Fe + 1, D, config)
         self.feature_attention = _feature_attention(
-            config, self.embedding, self.embedding_engineered, implementation
+            config, self.embedding, self.embedding_engineered, self.compute
         )
         self.layer_norm = nn.LayerNorm(2 * D).requires_grad_(False)  # the legacy stores it, never uses it
         self.mlp: nn.Sequential | None = None
@@ -126,6 +128,9 @@ class SingleSequenceNetwork(Network):
             self.mlp_layer_norm = nn.LayerNorm(D)
         self.clf = self._classifier(n_parts * D)
 
+    def _scored(self, batch: Batch, trace: Trace) -> Scored:
+        return self.compute.single(self, batch, trace)
+
 
 class DualSequenceNetwork(Network):
     """Both histories and a gate that weighs them (TSA spec, section 9).
@@ -133,21 +138,17 @@ class DualSequenceNetwork(Network):
     The legacy calls it TwoSeqMoEOrderFeatureAttentionClassifier.
     """
 
-    required = tuple(
-        f"{name}_{key}"
-        for key in ("cid", "ccid")
-        for name in ("x_seq_cat", "x_seq_num", "time_seq", "key_padding_mask")
-    )
-
-    def __init__(self, config: ModelConfig, implementation: Implementation = "reference") -> None:
+    def __init__(
+        self, config: ModelConfig, implementation: Implementation | ImplementationName = "reference"
+    ) -> None:
         super().__init__(config, implementation)
         D, Fe = config.dim_embedding_table, config.n_engineered_num_features
         self.gate_threshold = config.gate_threshold
         self.embedding = _table(config.n_embedding + 2, D, config)
-        self.order_attention_cid = _order_attention(config, self.embedding, implementation)
-        self.order_attention_ccid = _order_attention(config, self.embedding, implementation)
+        self.order_attention_cid = _order_attention(config, self.embedding, self.compute)
+        self.order_attention_ccid = _order_attention(config, self.embedding, self.compute)
         self.embedding_gate = _table(config.n_embedding + 2, config.gate_embedding_dim, config)
-        self.gate_emb = _order_attention(_gate_settings(config), self.embedding_gate, implementation)
+        self.gate_emb = _order_attention(_gate_settings(config), self.embedding_gate, self.compute)
         self.gate_score = nn.Sequential(
             nn.Linear(4 * config.gate_embedding_dim, config.gate_hidden_dim),
             nn.ReLU(),
@@ -156,10 +157,13 @@ class DualSequenceNetwork(Network):
         )
         self.embedding_engineered = _table(Fe + 1, D, config)
         self.feature_attention = _feature_attention(
-            config, self.embedding, self.embedding_engineered, implementation
+            config, self.embedding, self.embedding_engineered, self.compute
         )
         self.layer_norm = nn.LayerNorm(2 * D)
         self.clf = self._classifier(3 * D)
+
+    def _scored(self, batch: Batch, trace: Trace) -> Scored:
+        return self.compute.dual(self, batch, trace)
 
 
 def _table(n_rows: int, dim: int, config: ModelConfig) -> nn.Embedding:
@@ -271,55 +275,17 @@ NETWORKS: dict[str, Callable[..., Network]] = {
 }
 
 
-def build_network(config: ModelConfig, implementation: Implementation = "fast") -> Network:
+def build_network(
+    config: ModelConfig, implementation: Implementation | ImplementationName = "fast"
+) -> Network:
     """Build the network a configuration describes.
 
     Args:
         config: sizes and choices.
         implementation: `reference` computes as the specification writes it, `fast` computes the same
-            numbers faster. Both have the same parameters.
+            numbers faster. Both have the same parameters. An `Implementation` itself is taken as it is.
 
     Returns:
         The network, in training mode, with fresh weights from torch's generator.
     """
     return NETWORKS[config.sequences](config, implementation)
-
-
-def load_legacy_state_dict(network: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
-    """Load weights under the legacy's names, all of them or none.
-
-    Args:
-        network: a network from `build_network`; its dtype and device are kept.
-        state_dict: legacy name → tensor or array. Shared tables appear under each of their names.
-
-    Raises:
-        ValueError: names are missing or surplus, shapes differ, or names of one shared table differ in value.
-    """
-    own = network.state_dict(keep_vars=True)
-    given = {name: torch.as_tensor(value) for name, value in state_dict.items()}
-    problems = []
-    if missing := sorted(own.keys() - given.keys()):
-        problems.append(f"missing: {missing}")
-    if surplus := sorted(given.keys() - own.keys()):
-        problems.append(f"surplus: {surplus}")
-    both = [name for name in own if name in given]
-    mis_shaped = [
-        f"{name} is {tuple(given[name].shape)}, expected {tuple(own[name].shape)}"
-        for name in both
-        if own[name].shape != given[name].shape
-    ]
-    if mis_shaped:
-        problems.append(f"mis-shaped: {mis_shaped}")
-    first_name: dict[int, str] = {}
-    unequal = []
-    for name in both:
-        first = first_name.setdefault(id(own[name]), name)
-        if given[first].shape == given[name].shape and not torch.equal(given[first], given[name]):
-            unequal.append(f"{name} differs from {first}")
-    if unequal:
-        problems.append(f"one shared table with two values: {unequal}")
-    if problems:
-        raise ValueError("the state dict does not fit the network; " + "; ".join(problems))
-    with torch.no_grad():
-        for name in first_name.values():
-            own[name].copy_(given[name])

@@ -1,7 +1,7 @@
 """The TSA network as the specification writes it: the plain computation everything else is measured by.
 
-Each function takes the block that owns the parameters (see `blocks.py`) and tensors. `fast.py` has the
-same functions; the two share no helper but the choice of precision.
+Each function takes the block that owns the parameters (see `blocks.py`) and tensors. `fast/` has the same
+functions; the two share no helper but the choice of precision and the names of a batch's tensors.
 
 Shape letters, here and in the whole package:
     B batch            L orders of a history        T = L + 1 tokens (the dummy token is the last)
@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tsa_model.batch import ATTN_MASK, ENGINEERED, Batch, histories
+from tsa_model.network.implementation import Implementation
 from tsa_model.network.precision import computed_in, token_dtype
 from tsa_model.network.trace import SILENT, Trace
 
@@ -226,32 +228,29 @@ def feature_attention(
 
 
 def single(
-    network: networks.SingleSequenceNetwork, batch: dict[str, Tensor], trace: Trace = SILENT
+    network: networks.SingleSequenceNetwork, batch: Batch, trace: Trace = SILENT
 ) -> tuple[Tensor, Tensor]:
     """One history and the current order → (logits [B, classes], ensemble) (TSA spec, section 8)."""
-    x_cat, x_num = batch["x_cat"], batch["x_num"]
-    x_engineered = batch.get("x_engineered")
+    (history,) = histories(batch, "single")
+    x_engineered = batch.get(ENGINEERED)
     with trace.scope("order_attention"):
-        order_BE = network.order_attention(
-            x_cat, x_num, batch["time_seq"], batch["key_padding_mask"], batch.get("attn_mask"), trace=trace
-        )
+        order_BE = network.order_attention(*history, batch.get(ATTN_MASK), trace=trace)
     with trace.scope("feature_attention"):
-        feature_BD = network.feature_attention(x_cat, x_num, x_engineered, trace=trace)
+        feature_BD = network.feature_attention(history.cat, history.num, x_engineered, trace=trace)
     parts = [order_BE, feature_BD]
     if network.mlp is not None:
-        current = [x_num[:, -1]] if x_engineered is None else [x_num[:, -1], x_engineered]
+        current = [history.num[:, -1]]
+        if x_engineered is not None:
+            current.append(x_engineered)
         parts.append(network.mlp_layer_norm(network.mlp(torch.cat(current, dim=-1))))
     ensemble = torch.cat(parts, dim=-1)
     return network.clf(ensemble), ensemble
 
 
-def dual(
-    network: networks.DualSequenceNetwork, batch: dict[str, Tensor], trace: Trace = SILENT
-) -> tuple[Tensor, Tensor]:
+def dual(network: networks.DualSequenceNetwork, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
     """Both histories, weighed by a learned gate → (logits [B, classes], ensemble) (TSA spec, section 9)."""
-    names = ("x_seq_cat", "x_seq_num", "time_seq", "key_padding_mask")
-    cid, ccid = ([batch[f"{name}_{key}"] for name in names] for key in ("cid", "ccid"))
-    attn_mask = batch.get("attn_mask")
+    cid, ccid = histories(batch, "dual")
+    attn_mask = batch.get(ATTN_MASK)
 
     embeddings = []
     for key, sequence in (("cid", cid), ("ccid", ccid)):
@@ -259,7 +258,7 @@ def dual(
             embeddings.append(network.gate_emb(*sequence, attn_mask, trace=trace))
     raw_B2 = torch.softmax(network.gate_score(torch.cat(embeddings, dim=-1)), dim=-1)
     trace.record("gate_scores_raw", raw_B2)
-    mask_BT = ccid[3]
+    mask_BT = ccid.mask
     no_card_history_B = mask_BT.sum(dim=1) == mask_BT.shape[1] - 2  # L - 1 of the L + 1 columns are padding
     gate_cid_B = raw_B2[:, 0]
     gate_ccid_B = raw_B2[:, 1].masked_fill(no_card_history_B, 0.0)
@@ -274,6 +273,20 @@ def dual(
     combined_BE = network.layer_norm(gate_cid_B[:, None] * cid_BE + gate_ccid_B[:, None] * ccid_BE)
     trace.record("combined", combined_BE)
     with trace.scope("feature_attention"):
-        feature_BD = network.feature_attention(cid[0], cid[1], batch.get("x_engineered"), trace=trace)
+        feature_BD = network.feature_attention(cid.cat, cid.num, batch.get(ENGINEERED), trace=trace)
     ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
     return network.clf(ensemble), ensemble
+
+
+REFERENCE = Implementation(
+    name="reference",
+    feature_aggregation=feature_aggregation,
+    mixture_of_experts=mixture_of_experts,
+    attention=attention,
+    attention_layer=attention_layer,
+    attention_layer_pre_norm=attention_layer_pre_norm,
+    order_attention=order_attention,
+    feature_attention=feature_attention,
+    single=single,
+    dual=dual,
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from tsa_model.batch import rows_of
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.checks.check import PROBE, TRAINED, Check
 from tsa_model.equivalence.differences import difference
-from tsa_model.equivalence.evidence.networks import POLICIES, align, has_capacity, outputs, small_pieces
+from tsa_model.equivalence.evidence.networks import POLICIES, align, has_capacity, outputs
 from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
 
@@ -46,9 +45,8 @@ def check_algebra(evidences: dict[str, Evidence], seed: int = 0) -> CheckResult:
             measurements.append(_measure(title, x, align(expected, x), rows, alarms))
         configured = evidence.networks.shipped.config.moe_second_policy_eval
         policies = {TRAINED: (configured,), PROBE: POLICIES}.get(label, ())
-        config = evidence.networks.shipped.config
-        with small_pieces(config, N_QUEUEING) if label == PROBE else nullcontext():
-            measurements += _legacy_evaluation(label, evidence, policies, alarms, seed)
+        cut = evidence.in_small_pieces(N_QUEUEING) if label == PROBE else evidence
+        measurements += _legacy_evaluation(label, cut, policies, alarms, seed)
     worst = max(m.value or 0.0 for m in measurements)
     measurements.append(at_least("intermediate tensors compared", n_layers, 1))
     return ALGEBRA.conclude(
@@ -79,7 +77,7 @@ def _legacy_evaluation(
     for policy in policies:
         found = []
         for network in evidence.networks.pair(torch.float64):
-            twin = network.twin(network.implementation, moe_eval="legacy", moe_second_policy_eval=policy)
+            twin = network.twin(network.compute, moe_eval="legacy", moe_second_policy_eval=policy)
             torch.manual_seed(seed)
             found.append(outputs(twin, batch)["logits"])
         expected, x = found

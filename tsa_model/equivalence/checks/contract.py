@@ -10,6 +10,8 @@ from tsa_model.equivalence.evidence.networks import Networks
 from tsa_model.equivalence.evidence.sample import Sample
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
 from tsa_model.network.networks import Network
+from tsa_model.network.parameters import Block
+from tsa_model.network.reference import REFERENCE
 
 
 def check_contract(
@@ -104,7 +106,6 @@ def _sharing_differs(networks: Networks) -> int:
 
 
 def _computations(networks: Networks) -> Measurement:
-    right = networks.reference.implementation == "reference" and all(
-        getattr(m, "implementation", "reference") == "reference" for m in networks.reference.modules()
-    )
+    blocks = [module for module in networks.reference.modules() if isinstance(module, Block)]
+    right = all(block.compute == REFERENCE for block in blocks)
     return at_most("blocks of the reference that do not compute as the reference", 0 if right else 1, 0)

@@ -42,7 +42,7 @@ def check_decisions(
     """
     shipped = evidence.networks.shipped
     scores = score(shipped, population, batch_size)
-    legacy_network = shipped.twin(shipped.implementation, moe_eval="legacy").eval()
+    legacy_network = shipped.twin(shipped.compute, moe_eval="legacy").eval()
     torch.manual_seed(seed)
     legacy, again = (score(legacy_network, population, batch_size) for _ in range(2))
     thresholds = {rate: float(np.quantile(scores, 1 - rate)) for rate in config.alert_rates}

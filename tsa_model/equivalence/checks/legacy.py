@@ -26,10 +26,11 @@ from tsa_model.equivalence.evidence.ties import decision_margins, observe
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
 from tsa_model.legacy.baseline import Recording, default_baseline, read_baseline
 from tsa_model.losses import create_loss_function
-from tsa_model.network.blocks import Implementation, MixtureOfExperts
+from tsa_model.network.blocks import MixtureOfExperts
+from tsa_model.network.implementation import ImplementationName
 from tsa_model.network.networks import Network
 
-IMPLEMENTATIONS: tuple[Implementation, ...] = ("reference", "fast")
+IMPLEMENTATIONS: tuple[ImplementationName, ...] = ("reference", "fast")
 FLOAT32_RUN = "deterministic"
 """The run whose float32 outputs are compared: in others a decision that rounding turns moves other rows."""
 
@@ -109,7 +110,7 @@ def _promise(title: str, found: Tensor, captured: Tensor) -> Measurement:
 
 def _rounding(entry: Recording, network: Network, notes: list[str]) -> list[Measurement]:
     """Both float32 results against the float64 reference: ours may be off twice as far as the legacy's."""
-    twin = network.twin(network.implementation, moe_eval=FLOAT32_RUN)
+    twin = network.twin(network.compute, moe_eval=FLOAT32_RUN)
     networks = Networks.of(copy.deepcopy(twin).float().eval())
     title = f"{entry.title}, {FLOAT32_RUN}, {network.implementation}"
     (truth, decisions), (_, rounded) = (
@@ -162,7 +163,7 @@ def _float32_alone(entry: Recording, network: Network, run: str) -> list[Measure
 def _training_network(entry: Recording, network: Network) -> Network:
     policy = "random" if entry.meta.get("random_seed") is not None else "all"
     # Deterministic evaluation must not reach into training: the captured training knows no such thing.
-    return for_training(network.twin(network.implementation, moe_eval="deterministic"), policy)
+    return for_training(network.twin(network.compute, moe_eval="deterministic"), policy)
 
 
 def _gradients(entry: Recording, network: Network) -> list[Measurement]:

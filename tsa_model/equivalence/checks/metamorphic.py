@@ -217,4 +217,4 @@ def _threshold(label: str, network: Network, batch: Batch) -> list[Measurement]:
 
 
 def _with_threshold(network: Network, threshold: float) -> Network:
-    return network.twin(network.implementation, gate_threshold=threshold)
+    return network.twin(network.compute, gate_threshold=threshold)

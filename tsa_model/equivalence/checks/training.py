@@ -16,7 +16,7 @@ from tsa_model.equivalence.checks.dropout import measure_dropout
 from tsa_model.equivalence.checks.plain_losses import FORMULAS, plain_loss
 from tsa_model.equivalence.checks.rounding import nudged
 from tsa_model.equivalence.differences import difference
-from tsa_model.equivalence.evidence.networks import POLICIES, has_capacity, outputs, small_pieces
+from tsa_model.equivalence.evidence.networks import POLICIES, has_capacity, outputs
 from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
 from tsa_model.losses import compute_loss, create_loss_function
@@ -46,9 +46,9 @@ def check_training(evidences: dict[str, Evidence], config: TrainConfig, seed: in
     measurements += compare_gradients(trained, evidences[trained], config, None, seed)
     for label in others:
         policies = POLICIES if has_capacity(evidences[label].networks.shipped.config) else (None,)
+        cut = evidences[label].in_small_pieces(n_rows(_batch(evidences[label])))
         for policy in policies:
-            with small_pieces(evidences[label].networks.shipped.config, n_rows(_batch(evidences[label]))):
-                measurements += compare_gradients(label, evidences[label], config, policy, seed)
+            measurements += compare_gradients(label, cut, config, policy, seed)
     measurements += _trajectory(trained, evidences[trained], config, seed)
     measurements += _float32_gradients(trained, evidences[trained], config)
     measurements += measure_dropout(evidences[trained].networks.shipped.config, seed)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from tsa_model.batch import Batch, as_dtype, chunks, n_rows
-from tsa_model.network.fast import aggregation, pieces
+from tsa_model.network.fast.form import fast_in_pieces
+from tsa_model.network.fast.pieces import PieceSizes
 from tsa_model.network.networks import Network
 from tsa_model.network.trace import Trace
 from tsa_model.settings.model import ModelConfig
@@ -41,6 +42,14 @@ class Networks:
             return self.reference64, self.shipped64
         return self.reference, self.shipped
 
+    def in_small_pieces(self, rows: int) -> Networks:
+        """The same networks, but the shipped float64 one cuts a batch of `rows` into some pieces.
+
+        Only a large batch is cut otherwise, for which the reference would be slow.
+        """
+        sizes = small_pieces(self.shipped64.config, rows)
+        return replace(self, shipped64=self.shipped64.twin(fast_in_pieces(sizes)))
+
 
 @torch.no_grad()
 def outputs(network: Network, batch: Batch, rows_per_call: int | None = None) -> dict[str, Tensor]:
@@ -60,18 +69,14 @@ def outputs(network: Network, batch: Batch, rows_per_call: int | None = None) ->
 N_PIECES = 4
 
 
-@contextmanager
-def small_pieces(config: ModelConfig, rows: int) -> Iterator[None]:
-    """Let the fast computation cut a float64 batch of `rows` into some pieces, as it cuts a large batch."""
-    before = pieces.PIECE_BYTES, aggregation.PIECE_ELEMENTS
+def small_pieces(config: ModelConfig, rows: int) -> PieceSizes:
+    """Sizes that cut a float64 batch of `rows` into `N_PIECES` or a few more."""
     rows_each, D = max(1, rows // N_PIECES), config.dim_embedding_table
     n_features = min(config.n_cat_features, max(1, config.n_num_features // 2))
-    pieces.PIECE_BYTES = rows_each * (config.seq_len + 1) * 2 * D * 8
-    aggregation.PIECE_ELEMENTS = max(1, rows_each * config.seq_len // 2) * n_features * D
-    try:
-        yield
-    finally:
-        pieces.PIECE_BYTES, aggregation.PIECE_ELEMENTS = before
+    return PieceSizes(
+        activation_bytes=rows_each * (config.seq_len + 1) * 2 * D * 8,
+        aggregation_elements=max(1, rows_each * config.seq_len // 2) * n_features * D,
+    )
 
 
 POLICIES = ("random", "all", "none", "threshold")

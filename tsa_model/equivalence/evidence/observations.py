@@ -15,20 +15,57 @@ from tsa_model.equivalence.evidence.networks import Networks, outputs, traced
 from tsa_model.equivalence.evidence.probe import with_probe_weights
 from tsa_model.equivalence.evidence.sample import Sample
 from tsa_model.equivalence.evidence.ties import Decisions, decision_margins, observe
+from tsa_model.network.networks import Network
+
+
+class Recording:
+    """What went into and came out of the reference's blocks on some rows, until it is released.
+
+    Args:
+        reference: the network to record.
+        batch: the rows.
+    """
+
+    def __init__(self, reference: Network, batch: Batch) -> None:
+        self._reference, self._batch = reference, batch
+        self._found: tuple[list[Call], dict[str, Tensor]] | None = None
+
+    def found(self) -> tuple[list[Call], dict[str, Tensor]]:
+        """The calls, and the traced tensors; recorded when first asked for, and again after `release`."""
+        if self._found is None:
+            self._found = calls_of(self._reference, self._batch)
+        return self._found
+
+    def release(self) -> None:
+        """Drop the recording, to save memory."""
+        self._found = None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The networks, the sample, and lazily what comes of them."""
+    """The networks, the sample, and lazily what comes of them.
+
+    Attributes:
+        networks: what is compared.
+        sample: on which rows.
+        effort: how many rows each check gets.
+        known: evidence about the same reference, whose `traced_rows` are this sample: what the reference
+            computed there is not computed again.
+    """
 
     networks: Networks
     sample: Sample
     effort: Effort
+    known: Evidence | None = None
 
     def with_probe_weights(self, seed: int) -> Evidence:
         """The same comparison on random weights and the traced rows alone."""
         probe = with_probe_weights(self.networks.shipped, seed)
         return Evidence(Networks.of(probe), self.sample.part(self.traced_rows), self.effort)
+
+    def in_small_pieces(self, rows: int) -> Evidence:
+        """The same comparison, but the shipped float64 network cuts a batch of `rows` into some pieces."""
+        return replace(self, networks=self.networks.in_small_pieces(rows))
 
     @cached_property
     def _observed64(self) -> tuple[dict[str, Tensor], Decisions]:
@@ -41,16 +78,22 @@ class Evidence:
     @cached_property
     def truth(self) -> dict[str, Tensor]:
         """Outputs of the float64 reference."""
+        if self.known is not None:
+            return _rows_of_each(self.known.truth, self.known.traced_rows)
         return self._observed64[0]
 
     @cached_property
     def rounded(self) -> dict[str, Tensor]:
         """Outputs of the float32 reference."""
+        if self.known is not None:
+            return _rows_of_each(self.known.rounded, self.known.traced_rows)
         return self._observed32[0]
 
     @cached_property
     def margins(self) -> Tensor:
         """Smallest margin of a row's decisions in units of float32's rounding error, [B]."""
+        if self.known is not None:
+            return self.known.margins[self.known.traced_rows]
         truth, rounded = self._observed64[1], self._observed32[1]
         return decision_margins(truth, rounded, self.networks.shipped.config, len(self.sample))
 
@@ -62,6 +105,8 @@ class Evidence:
     @cached_property
     def traced_rows(self) -> Tensor:
         """Row numbers whose layers are looked at: every edge case, then real rows, evenly spaced."""
+        if self.known is not None:
+            return torch.arange(len(self.sample))
         edges = torch.arange(self.sample.n_real, len(self.sample))
         n_real = max(1, min(self.sample.n_real, self.effort.traced_rows - len(edges)))
         return torch.cat([torch.linspace(0, self.sample.n_real - 1, n_real).round().long(), edges])
@@ -74,21 +119,22 @@ class Evidence:
     @cached_property
     def layers(self) -> dict[str, Tensor]:
         """Traced tensors of the float64 reference on `traced_rows`."""
-        return self._calls_and_layers[1]
+        return self._recording.found()[1]
 
-    @cached_property
+    @property
     def calls(self) -> list[Call]:
         """What went into and came out of the float64 reference's blocks on `traced_rows`."""
-        return self._calls_and_layers[0]
+        return self._recording.found()[0]
 
     def release(self) -> None:
         """Forget `calls`, the largest part of what is kept; they are computed again when asked for."""
-        for name in ("calls", "_calls_and_layers"):
-            self.__dict__.pop(name, None)
+        self._recording.release()
 
     @cached_property
-    def _calls_and_layers(self) -> tuple[list[Call], dict[str, Tensor]]:
-        return calls_of(self.networks.reference64, self.traced_batch)
+    def _recording(self) -> Recording:
+        if self.known is not None:
+            return self.known._recording
+        return Recording(self.networks.reference64, self.traced_batch)
 
     @cached_property
     def shipped_outputs(self) -> dict[str, Tensor]:
@@ -107,12 +153,8 @@ class Evidence:
 
     def against(self, networks: Networks) -> Evidence:
         """The traced rows for another shipped network; nothing the reference computed is computed again."""
-        rows = self.traced_rows
-        other = replace(self, networks=networks, sample=self.sample.part(rows))
-        for name in ("truth", "rounded"):
-            other.__dict__[name] = {key: x[rows] for key, x in getattr(self, name).items()}
-        other.__dict__["margins"] = self.margins[rows]
-        other.__dict__["traced_rows"] = torch.arange(len(rows))
-        for name in ("traced_batch", "layers", "calls"):
-            other.__dict__[name] = getattr(self, name)
-        return other
+        return replace(self, networks=networks, sample=self.sample.part(self.traced_rows), known=self)
+
+
+def _rows_of_each(tensors: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    return {name: x[rows] for name, x in tensors.items()}

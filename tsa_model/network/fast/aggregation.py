@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from tsa_model.network import blocks
 from tsa_model.network.fast.autocast import lowered
+from tsa_model.network.fast.pieces import PieceSizes
+from tsa_model.network.parameters import AggregationParameters
 from tsa_model.network.precision import computed_in
 
 NEGATIVE_SLOPE = 0.01
-PIECE_ELEMENTS = 1 << 20
-"""Elements of the widest activation of one piece: 4 MiB in float32."""
 
 
 def layer_matrices(encoder: nn.Sequential) -> list[Tensor]:
@@ -34,36 +33,36 @@ def layer_matrices(encoder: nn.Sequential) -> list[Tensor]:
 
 
 def aggregate_categorical(
-    block: nn.Module, embedding: nn.Embedding, ids_nF: Tensor, dtype: torch.dtype | None = None
+    block: nn.Module,
+    embedding: nn.Embedding,
+    ids_nF: Tensor,
+    sizes: PieceSizes,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Aggregate the embeddings of `ids_nF` [n, Fc] → [n, D]; row 0 of the table is not trained.
 
     With a `dtype`, all layers but the first one are computed in it, and so is the result.
     """
-    if not isinstance(block, blocks.FeatureAggregation):
+    if not isinstance(block, AggregationParameters):
         return computed_in(dtype, block, embedding(ids_nF).transpose(1, 2)).squeeze(-1)
     table, *matrices = lowered(embedding.weight, *layer_matrices(block.encoder))
     matrices[1:] = [m if dtype is None else m.to(dtype) for m in matrices[1:]]
-    return _AggregateCategorical.apply(table, ids_nF, *matrices)
+    return _AggregateCategorical.apply(table, ids_nF, sizes, *matrices)
 
 
 def aggregate_numerical(
-    block: nn.Module, rows_FD: Tensor, x_nF: Tensor, dtype: torch.dtype | None = None
+    block: nn.Module, rows_FD: Tensor, x_nF: Tensor, sizes: PieceSizes, dtype: torch.dtype | None = None
 ) -> Tensor:
     """Aggregate value × embedding for `x_nF` [n, Fn] and the features' embeddings [Fn, D] → [n, D].
 
     With a `dtype`, all layers but the first one are computed in it, and so is the result.
     """
-    if not isinstance(block, blocks.FeatureAggregation):
+    if not isinstance(block, AggregationParameters):
         return computed_in(dtype, block, (rows_FD * x_nF[:, :, None]).transpose(1, 2)).squeeze(-1)
     rows_FD, x_nF = functional.pad(rows_FD, (0, 0, 0, 1), value=1.0), functional.pad(x_nF, (0, 1), value=1.0)
     rows_FD, x_nF, *matrices = lowered(rows_FD, x_nF, *layer_matrices(block.encoder))
     matrices[1:] = [m if dtype is None else m.to(dtype) for m in matrices[1:]]
-    return _AggregateNumerical.apply(rows_FD, x_nF, *matrices)
-
-
-def _piece_length(n_features: int, dim: int) -> int:
-    return max(1, PIECE_ELEMENTS // (n_features * dim))
+    return _AggregateNumerical.apply(rows_FD, x_nF, sizes, *matrices)
 
 
 def _forward_tail(h: Tensor, matrices: tuple[Tensor, ...]) -> list[Tensor]:
@@ -100,14 +99,15 @@ def _embedded(table: Tensor, ids_nF: Tensor) -> Tensor:
 
 class _AggregateCategorical(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, table: Tensor, ids_nF: Tensor, *matrices: Tensor) -> Tensor:
+    def forward(ctx: Any, table: Tensor, ids_nF: Tensor, sizes: PieceSizes, *matrices: Tensor) -> Tensor:
         n, F = ids_nF.shape
         D = table.shape[1]
         out_nD = matrices[-1].new_empty(n, D)
-        step = _piece_length(F, D)
+        step = sizes.aggregated_orders(F, D)
         for start in range(0, n, step):
             h = (matrices[0] @ _embedded(table, ids_nF[start : start + step])).to(out_nD.dtype)
             out_nD[start : start + step] = _forward_tail(h, matrices[1:])[-1].view(-1, D)
+        ctx.sizes = sizes
         ctx.save_for_backward(table, ids_nF, *matrices)
         return out_nD
 
@@ -120,7 +120,7 @@ class _AggregateCategorical(torch.autograd.Function):
         D = table.shape[1]
         grad_table = torch.zeros_like(table)
         grads = [torch.zeros_like(m) for m in matrices]
-        step = _piece_length(F, D)
+        step = ctx.sizes.aggregated_orders(F, D)
         for start in range(0, n, step):
             ids = ids_nF[start : start + step]
             x = _embedded(table, ids)
@@ -132,7 +132,7 @@ class _AggregateCategorical(torch.autograd.Function):
             grad_table += torch.ops.aten.embedding_dense_backward(
                 grad_x, ids.t().reshape(-1), len(table), 0, False
             )
-        return grad_table, None, *grads
+        return grad_table, None, None, *grads
 
 
 def _numerical_product(matrix: Tensor, rows_FD: Tensor) -> Tensor:
@@ -144,14 +144,15 @@ class _AggregateNumerical(torch.autograd.Function):
     """`rows_FD` and `x_nF` end in ones, [Fn + 1, D] and [n, Fn + 1]."""
 
     @staticmethod
-    def forward(ctx: Any, rows_FD: Tensor, x_nF: Tensor, *matrices: Tensor) -> Tensor:
+    def forward(ctx: Any, rows_FD: Tensor, x_nF: Tensor, sizes: PieceSizes, *matrices: Tensor) -> Tensor:
         n, D = len(x_nF), rows_FD.shape[1]
         product = _numerical_product(matrices[0], rows_FD)
         out_nD = matrices[-1].new_empty(n, D)
-        step = _piece_length(len(matrices[0]), D)
+        step = sizes.aggregated_orders(len(matrices[0]), D)
         for start in range(0, n, step):
             h = (product @ x_nF[start : start + step].t()).view(len(matrices[0]), -1).to(out_nD.dtype)
             out_nD[start : start + step] = _forward_tail(h, matrices[1:])[-1].view(D, -1).t()
+        ctx.sizes = sizes
         ctx.save_for_backward(rows_FD, x_nF, *matrices)
         return out_nD
 
@@ -165,7 +166,7 @@ class _AggregateNumerical(torch.autograd.Function):
         grad_product = torch.zeros_like(product)
         grads = [torch.zeros_like(m) for m in matrices]
         grad_x_nF = torch.empty_like(x_nF) if ctx.needs_input_grad[1] else None
-        step = _piece_length(n_rows, D)
+        step = ctx.sizes.aggregated_orders(n_rows, D)
         first = slice(0, (n_rows - 1) * D)
         for start in range(0, n, step):
             x = x_nF[start : start + step]
@@ -180,4 +181,4 @@ class _AggregateNumerical(torch.autograd.Function):
         grad_product = grad_product.view(n_rows, D, -1)
         grads[0] = torch.einsum("fdj,jd->fj", grad_product, rows_FD)
         grad_rows_FD = torch.einsum("fdj,fj->jd", grad_product, matrices[0])
-        return grad_rows_FD, grad_x_nF, *grads
+        return grad_rows_FD, grad_x_nF, None, *grads

@@ -8,15 +8,17 @@ folding would cost more than it saves, except where a single token is read out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from tsa_model.network import blocks
 from tsa_model.network.fast.autocast import lowered
+
+if TYPE_CHECKING:
+    from tsa_model.network import blocks
 
 TIME_SCALE_S = 1e6
 FOLD_FROM_TOKENS_PER_WIDTH = 4

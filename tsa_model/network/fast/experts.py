@@ -11,12 +11,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from tsa_model.network import blocks
 from tsa_model.network.fast.autocast import lowered
-from tsa_model.network.fast.pieces import even_size, rows_per_piece
-
-PIECES_AT_ONCE = 2
-"""Size of what is sorted by expert together, in pieces: an expert works on its share of the tokens only."""
+from tsa_model.network.fast.pieces import PieceSizes, even_size
+from tsa_model.network.parameters import MixtureParameters
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class Choice:
         return Choice(*(each.gather(2, positions.expand(2, -1, -1)) for each in tensors))
 
 
-def gates(block: blocks.MixtureOfExperts, x_nE: Tensor) -> Tensor:
+def gates(block: MixtureParameters, x_nE: Tensor) -> Tensor:
     """Softmax over the experts, [X, n]: experts first, so that comparisons run along contiguous memory."""
     return torch.softmax((x_nE @ block.gate.w_gating).t().to(x_nE.dtype), dim=0)
 
@@ -86,7 +83,7 @@ def _top2(values_XBT: Tensor) -> Tensor:
     return torch.cat([first_1BT, second_1BT])
 
 
-def choose(block: blocks.MixtureOfExperts, gates_XBT: Tensor, n_positions: int) -> Choice:
+def choose(block: MixtureParameters, gates_XBT: Tensor, n_positions: int) -> Choice:
     """Top-2 choice of every token under the policy and the capacity (TSA spec, section 6).
 
     Groups are positions (T) and the rows of the batch (B) queue for slots.
@@ -153,10 +150,10 @@ def sort_by_expert(choice: Choice, n_experts: int) -> Routing:
     )
 
 
-def run(block: blocks.MixtureOfExperts, x_nE: Tensor, choice: Choice) -> Iterator[Tensor]:
+def run(block: MixtureParameters, x_nE: Tensor, choice: Choice, sizes: PieceSizes) -> Iterator[Tensor]:
     """Σ kept gate · expert(x) of every token, [n, E] in parts; a token that lost both experts gets 0."""
     n, E = x_nE.shape
-    size = even_size(n, rows_per_piece(E, x_nE, PIECES_AT_ONCE))
+    size = even_size(n, sizes.rows_at_once(E, x_nE))
     for x, part in zip(x_nE.split(size), choice.split(size), strict=True):
         routing = sort_by_expert(part, block.num_experts)
         x, w1, w2, gate_2n = lowered(x, block.experts.w1, block.experts.w2, routing.gate_2n)
@@ -164,7 +161,7 @@ def run(block: blocks.MixtureOfExperts, x_nE: Tensor, choice: Choice) -> Iterato
 
 
 def mix(
-    block: blocks.MixtureOfExperts, x_nE: Tensor, n_rows: int, n_positions: int | None = None
+    block: MixtureParameters, x_nE: Tensor, n_rows: int, sizes: PieceSizes, n_positions: int | None = None
 ) -> Iterator[Tensor]:
     """The whole mixture, [n, E] in parts.
 
@@ -172,11 +169,12 @@ def mix(
         block: the mixture.
         x_nE: tokens, row after row; rows that queue for slots have the same number of them.
         n_rows: rows of the batch.
+        sizes: of the parts.
         n_positions: positions random numbers are drawn for; by default those of a row.
     """
     n_queueing = 1 if block.unlimited else n_rows
     gates_XBT = gates(block, x_nE).unflatten(1, (n_queueing, len(x_nE) // max(n_queueing, 1)))
-    return run(block, x_nE, choose(block, gates_XBT, n_positions or gates_XBT.shape[2]))
+    return run(block, x_nE, choose(block, gates_XBT, n_positions or gates_XBT.shape[2]), sizes)
 
 
 def _weighted_rows(rows_KE: Tensor, position_2n: Tensor, weight_2n: Tensor) -> Tensor:

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
-from tsa_model.network import blocks
 from tsa_model.network.fast import experts
 from tsa_model.network.fast.attention import Scaling, attend_last, attention_over
+from tsa_model.network.fast.pieces import PieceSizes
+from tsa_model.network.parameters import MixtureParameters
+from tsa_model.network.trace import SILENT, Trace
+
+if TYPE_CHECKING:
+    from tsa_model.network import blocks
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,16 @@ class Tokens:
         """[B, T, E]; only of pieces that have the same length."""
         return self.x_nE.view(self.n_rows, self.shapes[0][1], self.x_nE.shape[1])
 
+    def record(self, trace: Trace, name: str) -> None:
+        """Record them as [T, B, E] where somebody asks."""
+        if trace is not SILENT:  # a copy: the next layer may write into the tokens
+            trace.record(name, self.rows().transpose(0, 1).clone())
+
 
 def rows_are_independent(layers: nn.ModuleList) -> bool:
     """Whether no mixture of these layers lets one row of the batch influence another."""
-    feedforwards = [cast(blocks.AttentionLayer, layer).feedforward for layer in layers]
-    return all(block.unlimited for block in feedforwards if isinstance(block, blocks.MixtureOfExperts))
+    feedforwards = [cast("blocks.AttentionLayer", layer).feedforward for layer in layers]
+    return all(block.unlimited for block in feedforwards if isinstance(block, MixtureParameters))
 
 
 def add_up(residual: Tensor, dropout: nn.Module, parts: Iterator[Tensor]) -> Tensor:
@@ -89,10 +99,10 @@ def add_attention(
     return add_up(tokens.x_nE, layer.dropout1, parts)
 
 
-def feedforward(block: nn.Module, tokens: Tokens) -> Iterator[Tensor]:
+def feedforward(block: nn.Module, tokens: Tokens, sizes: PieceSizes) -> Iterator[Tensor]:
     """The feed-forward part of a layer, [n, E] in parts."""
-    if isinstance(block, blocks.MixtureOfExperts):
-        yield from experts.mix(block, tokens.x_nE, tokens.n_rows)
+    if isinstance(block, MixtureParameters):
+        yield from experts.mix(block, tokens.x_nE, tokens.n_rows, sizes)
     elif isinstance(block, nn.Sequential):
         yield block(tokens.x_nE)
     else:
@@ -100,22 +110,24 @@ def feedforward(block: nn.Module, tokens: Tokens) -> Iterator[Tensor]:
             yield block(x_BTE.transpose(0, 1)).transpose(0, 1).flatten(0, 1)
 
 
-def feedforward_last(block: nn.Module, x_BE: Tensor, n_positions: int) -> Tensor:
+def feedforward_last(block: nn.Module, x_BE: Tensor, n_positions: int, sizes: PieceSizes) -> Tensor:
     """The feed-forward part for the last token alone, [B, E] → [B, E].
 
     A mixture draws its random numbers for every position, as if all were computed.
     """
-    if isinstance(block, blocks.MixtureOfExperts):
-        return torch.cat(list(experts.mix(block, x_BE, len(x_BE), n_positions)))
+    if isinstance(block, MixtureParameters):
+        return torch.cat(list(experts.mix(block, x_BE, len(x_BE), sizes, n_positions)))
     if isinstance(block, nn.Sequential):
         return block(x_BE)
     return block(x_BE[None])[0]
 
 
-def post_norm_layer(layer: blocks.AttentionLayer, tokens: Tokens, scalings: list[Scaling]) -> Tokens:
+def post_norm_layer(
+    layer: blocks.AttentionLayer, tokens: Tokens, scalings: list[Scaling], sizes: PieceSizes
+) -> Tokens:
     """One layer of order attention, every token."""
     tokens = tokens.with_values(layer.layer_norm1(add_attention(layer, tokens, scalings)))
-    mixed = feedforward(layer.feedforward, tokens)
+    mixed = feedforward(layer.feedforward, tokens, sizes)
     return tokens.with_values(layer.layer_norm2(add_up(tokens.x_nE, layer.dropout2, mixed)))
 
 
@@ -125,6 +137,7 @@ def post_norm_layer_last(
     scalings: list[Scaling],
     back: Tensor,
     n_positions: int,
+    sizes: PieceSizes,
 ) -> Tensor:
     """One layer of order attention, the last token of every row only, [B, E].
 
@@ -134,30 +147,31 @@ def post_norm_layer_last(
         scalings: of every piece.
         back: where each row of the batch lies in the pieces, int64 [B].
         n_positions: positions a mixture draws random numbers for.
+        sizes: of the parts a mixture works on.
     """
     attended = [
         x[:, -1] + layer.dropout1(attend_last(layer.multi_attn, x, scaling.last_query()))
         for x, scaling in zip(tokens.pieces(), scalings, strict=True)
     ]
     x_BE = layer.layer_norm1(torch.cat(attended).index_select(0, back))
-    y_BE = feedforward_last(layer.feedforward, x_BE, n_positions)
+    y_BE = feedforward_last(layer.feedforward, x_BE, n_positions, sizes)
     return layer.layer_norm2(x_BE + layer.dropout2(y_BE))
 
 
-def pre_norm_layer(layer: blocks.AttentionLayerPreNorm, tokens: Tokens) -> Tokens:
+def pre_norm_layer(layer: blocks.AttentionLayerPreNorm, tokens: Tokens, sizes: PieceSizes) -> Tokens:
     """One layer of feature attention, every token."""
     scalings = [Scaling()] * len(tokens.shapes)
     tokens = tokens.with_values(add_attention(layer, tokens, scalings, layer.layer_norm1))
-    mixed = feedforward(layer.feedforward, tokens.with_values(layer.layer_norm2(tokens.x_nE)))
+    mixed = feedforward(layer.feedforward, tokens.with_values(layer.layer_norm2(tokens.x_nE)), sizes)
     return tokens.with_values(add_up(tokens.x_nE, layer.dropout2, mixed))
 
 
-def pre_norm_layer_last(layer: blocks.AttentionLayerPreNorm, tokens: Tokens) -> Tensor:
+def pre_norm_layer_last(layer: blocks.AttentionLayerPreNorm, tokens: Tokens, sizes: PieceSizes) -> Tensor:
     """One layer of feature attention, the last token of every row only, [B, D]."""
     attended = [
         x[:, -1] + layer.dropout1(attend_last(layer.multi_attn, layer.layer_norm1(x), Scaling()))
         for x in tokens.pieces()
     ]
     x_BD = torch.cat(attended)
-    y_BD = feedforward_last(layer.feedforward, layer.layer_norm2(x_BD), tokens.shapes[0][1])
+    y_BD = feedforward_last(layer.feedforward, layer.layer_norm2(x_BD), tokens.shapes[0][1], sizes)
     return x_BD + layer.dropout2(y_BD)

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from tsa_model.network import blocks
 from tsa_model.network.fast import experts
 from tsa_model.network.fast.attention import Scaling
 from tsa_model.network.fast.layers import Tokens, add_attention, add_up
-from tsa_model.network.fast.pieces import Rows
+from tsa_model.network.fast.pieces import PieceSizes, Rows
+from tsa_model.network.parameters import MixtureParameters
+
+if TYPE_CHECKING:
+    from tsa_model.network import blocks
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def queueing_layers(
     n_positions: int,
     rows: list[Rows],
     scalings: list[Scaling],
+    sizes: PieceSizes,
 ) -> Tokens:
     """Layers of order attention in evaluation, whose mixtures let rows of the batch compete.
 
@@ -91,6 +95,7 @@ def queueing_layers(
         rows: the pieces the batch is cut into; positions before a piece's start hold equal tokens in each of
             its rows, and are never attended to.
         scalings: of every piece, over all T positions.
+        sizes: of the parts a mixture works on.
 
     Returns:
         The tokens from every piece's start on.
@@ -98,7 +103,7 @@ def queueing_layers(
     back = torch.argsort(torch.cat([each.index for each in rows]))
     leading = [_Leading.of(each) for each in rows]
     for layer in layers:
-        block = cast(blocks.MixtureOfExperts, layer.feedforward)
+        block = cast(MixtureParameters, layer.feedforward)
         of_last = [
             scaling.of_last(width) for scaling, (_, width) in zip(scalings, tokens.shapes, strict=True)
         ]
@@ -122,7 +127,7 @@ def queueing_layers(
             chosen.append(choice_of_piece)
             start += b * width
         x_nE = x_nE.index_select(0, torch.cat([index.flatten() for index in found]))
-        mixed = experts.run(block, x_nE, experts.Choice.cat(chosen))
+        mixed = experts.run(block, x_nE, experts.Choice.cat(chosen), sizes)
         x_nE = layer.layer_norm2(add_up(x_nE, layer.dropout2, mixed))
         tokens = Tokens(x_nE, tuple((index.shape[0], index.shape[1]) for index in found))
     return tokens

@@ -11,15 +11,38 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-PIECE_BYTES = 4 << 20
-"""Size of one activation of a piece on a CPU; other devices take the batch whole."""
 
+@dataclass(frozen=True)
+class PieceSizes:
+    """How large the pieces are; the results do not depend on it, beyond rounding.
 
-def rows_per_piece(row_elements: int, like: Tensor, n_pieces: int = 1) -> int:
-    """How many rows of `row_elements` elements make `n_pieces` pieces, in device and dtype of `like`."""
-    if like.device.type != "cpu":
-        return 1 << 30
-    return max(1, n_pieces * PIECE_BYTES // max(1, row_elements * like.element_size()))
+    Attributes:
+        activation_bytes: size of one activation of a piece on a CPU; other devices take the batch whole.
+        aggregation_elements: elements of the widest activation of a piece of the feature aggregation: 4 MiB
+            in float32.
+        at_once: pieces whose tokens are sorted by expert together, since an expert works on its share only.
+    """
+
+    activation_bytes: int = 4 << 20
+    aggregation_elements: int = 1 << 20
+    at_once: int = 2
+
+    def rows(self, row_elements: int, like: Tensor) -> int:
+        """How many rows of `row_elements` elements make a piece, in device and dtype of `like`."""
+        return self._rows(row_elements, like, 1)
+
+    def rows_at_once(self, row_elements: int, like: Tensor) -> int:
+        """The same for the pieces whose tokens are sorted by expert together."""
+        return self._rows(row_elements, like, self.at_once)
+
+    def _rows(self, row_elements: int, like: Tensor, n_pieces: int) -> int:
+        if like.device.type != "cpu":
+            return 1 << 30
+        return max(1, n_pieces * self.activation_bytes // max(1, row_elements * like.element_size()))
+
+    def aggregated_orders(self, n_features: int, dim: int) -> int:
+        """How many orders of `n_features` embeddings of width `dim` are aggregated together."""
+        return max(1, self.aggregation_elements // (n_features * dim))
 
 
 def even_size(n: int, most: int) -> int:

@@ -1,0 +1,95 @@
+"""The fast form as an implementation; how large its pieces are is part of it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tsa_model.network.fast import experts, layers
+from tsa_model.network.fast.attention import Scaling, attention_over
+from tsa_model.network.fast.classifiers import dual, single
+from tsa_model.network.fast.feature_attention import feature_attention
+from tsa_model.network.fast.layers import Tokens
+from tsa_model.network.fast.order_attention import order_attention
+from tsa_model.network.fast.pieces import PieceSizes
+from tsa_model.network.implementation import Implementation
+from tsa_model.network.trace import SILENT, Trace
+
+if TYPE_CHECKING:
+    from tsa_model.network import blocks
+
+
+def feature_aggregation(block: blocks.FeatureAggregation, x: Tensor) -> Tensor:
+    """[..., D, F] → [..., D, 1]; see `reference.feature_aggregation`."""
+    return block.encoder(x)
+
+
+def attention(
+    block: blocks.TemporalMultiheadAttention,
+    x_TBE: Tensor,
+    time_TB1: Tensor | None = None,
+    key_padding_mask_BT: Tensor | None = None,
+    attn_mask_TT: Tensor | None = None,
+    trace: Trace = SILENT,
+) -> Tensor:
+    """[T, B, E] → [T, B, E]; see `reference.attention`."""
+    time_BT1 = None if time_TB1 is None else time_TB1.transpose(0, 1)
+    scaling = Scaling.build(x_TBE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
+    attend = attention_over(block, x_TBE.shape[0] * x_TBE.shape[1])
+    return attend(x_TBE.transpose(0, 1).contiguous(), scaling).transpose(0, 1)
+
+
+def mixture_of_experts(
+    block: blocks.MixtureOfExperts, x_GND: Tensor, trace: Trace = SILENT, *, sizes: PieceSizes
+) -> Tensor:
+    """[G, N, D] → [G, N, D]; see `reference.mixture_of_experts`."""
+    G, N, D = x_GND.shape
+    mixed = torch.cat(list(experts.mix(block, x_GND.transpose(0, 1).reshape(-1, D), N, sizes)))
+    return mixed.view(N, G, D).transpose(0, 1)
+
+
+def attention_layer(
+    layer: blocks.AttentionLayer,
+    x_TBE: Tensor,
+    time_TB1: Tensor | None = None,
+    key_padding_mask_BT: Tensor | None = None,
+    attn_mask_TT: Tensor | None = None,
+    trace: Trace = SILENT,
+    *,
+    sizes: PieceSizes,
+) -> Tensor:
+    """[T, B, E] → [T, B, E]; see `reference.attention_layer`."""
+    time_BT1 = None if time_TB1 is None else time_TB1.transpose(0, 1)
+    scaling = Scaling.build(x_TBE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
+    tokens = Tokens.of([x_TBE.transpose(0, 1)])
+    return layers.post_norm_layer(layer, tokens, [scaling], sizes).rows().transpose(0, 1)
+
+
+def attention_layer_pre_norm(
+    layer: blocks.AttentionLayerPreNorm, x_TBD: Tensor, trace: Trace = SILENT, *, sizes: PieceSizes
+) -> Tensor:
+    """[T, B, D] → [T, B, D]; see `reference.attention_layer_pre_norm`."""
+    tokens = Tokens.of([x_TBD.transpose(0, 1)])
+    return layers.pre_norm_layer(layer, tokens, sizes).rows().transpose(0, 1)
+
+
+def fast_in_pieces(sizes: PieceSizes) -> Implementation:
+    """The fast form that cuts a batch into pieces of the given sizes."""
+    return Implementation(
+        name="fast",
+        feature_aggregation=feature_aggregation,
+        mixture_of_experts=partial(mixture_of_experts, sizes=sizes),
+        attention=attention,
+        attention_layer=partial(attention_layer, sizes=sizes),
+        attention_layer_pre_norm=partial(attention_layer_pre_norm, sizes=sizes),
+        order_attention=partial(order_attention, sizes=sizes),
+        feature_attention=partial(feature_attention, sizes=sizes),
+        single=single,
+        dual=dual,
+    )
+
+
+FAST = fast_in_pieces(PieceSizes())
