@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FAST = "network/fast/__init__.py"
+ORDERS = "network/fast/order_attention.py"
+FEATURES = "network/fast/feature_attention.py"
+CLASSIFIERS = "network/fast/classifiers.py"
 ATTENTION = "network/fast/attention.py"
 LAYERS = "network/fast/layers.py"
 EXPERTS = "network/fast/experts.py"
 AGGREGATION = "network/fast/aggregation.py"
 PIECES = "network/fast/pieces.py"
 BLOCKS = "network/blocks.py"
+PARAMETERS = "network/parameters.py"
 NETWORKS = "network/networks.py"
 FUNCTIONAL = "losses/functional.py"
 LOSSES = "losses/modules.py"
@@ -26,14 +29,12 @@ class Mutant:
         file: below tsa_model.
         changes: (old, new) texts; every occurrence of old is replaced, and there must be one.
         subject: the small network it is tried on.
-        nth: replace only this occurrence.
     """
 
     name: str
     file: str
     changes: list[tuple[str, str]] = field(default_factory=list)
     subject: str = "dual"
-    nth: int | None = None
 
     def apply(self, package: Path) -> None:
         """Change the copy of the package.
@@ -46,16 +47,12 @@ class Mutant:
         for old, new in self.changes:
             if old not in text:
                 raise ValueError(f"mutant {self.name!r}: {self.file} does not contain {old!r}")
-            if self.nth is None:
-                text = text.replace(old, new)
-            else:
-                parts = text.split(old)
-                text = old.join(parts[: self.nth + 1]) + new + old.join(parts[self.nth + 1 :])
+            text = text.replace(old, new)
         path.write_text(text, encoding="utf-8")
 
 
-def _m(name: str, file: str, old: str, new: str, subject: str = "dual", nth: int | None = None) -> Mutant:
-    return Mutant(name, file, [(old, new)], subject, nth)
+def _m(name: str, file: str, old: str, new: str, subject: str = "dual") -> Mutant:
+    return Mutant(name, file, [(old, new)], subject)
 
 
 MASK = 'padding_B1T.masked_fill(key_padding_mask_BT, float("-inf"))'
@@ -75,7 +72,7 @@ FOLDED_ONCE = """folded = None if torch.is_grad_enabled() else block.__dict__.ge
         self.folded = folded or _Folded.of(block)
         if not torch.is_grad_enabled():
             block.__dict__["_folded"] = self.folded"""
-PADDED = "has_card_history_B = n_padded_B != ccid[3].shape[1] - 2"
+PADDED = "has_card_history_B = n_padded_B != ccid.mask.shape[1] - 2"
 GATE = "raw_B2[:, 1] * has_card_history_B], dim=1)"
 
 MUTANTS = [
@@ -83,12 +80,12 @@ MUTANTS = [
     _m("mask inverted", ATTENTION, MASK, MASK.replace("(key", "(~key")),
     _m("mask ignored", ATTENTION, "if key_padding_mask_BT is not None:", "if False:"),
     _m("attention mask ignored", ATTENTION, "if attn_mask_TT is not None:", "if False:"),
-    _m("dummy token first", FAST, "token_n.view(B, L), (0, 1), value", "token_n.view(B, L), (1, 0), value"),
-    _m("dummy token's time first", FAST, "(time_seq_BL1, (0, 0, 0, 1))", "(time_seq_BL1, (0, 0, 1, 0))"),
-    _m("last order off by one", FAST, "x_num_BLF[:, -1, :, None]", "x_num_BLF[:, -2, :, None]"),
+    _m("dummy token first", ORDERS, "token_n.view(B, L), (0, 1), value", "token_n.view(B, L), (1, 0), value"),
+    _m("dummy token's time first", ORDERS, "(time_seq_BL1, (0, 0, 0, 1))", "(time_seq_BL1, (0, 0, 1, 0))"),
+    _m("last order off by one", FEATURES, "x_num_BLF[:, -1, :, None]", "x_num_BLF[:, -2, :, None]"),
     _m(
         "categories shifted by one row",
-        FAST,
+        FEATURES,
         "block.embedding(x_cat_BLF[:, -1])",
         "block.embedding((x_cat_BLF[:, -1] - 1).clamp(min=0))",
     ),
@@ -100,22 +97,20 @@ MUTANTS = [
     ),
     _m(
         "numerical rows shifted (feature attention)",
-        FAST,
+        FEATURES,
         "first = block.n_embedding - block.n_num_features + 1",
         "first = block.n_embedding - block.n_num_features",
-        nth=1,
     ),
     _m(
         "numerical rows shifted (order attention)",
-        FAST,
+        ORDERS,
         "first = block.n_embedding - block.n_num_features + 1",
         "first = block.n_embedding - block.n_num_features + 2",
-        nth=0,
     ),
-    _m("padding told by categories alone", FAST, "| (x_num_nF != 0).any(dim=1)", ""),
+    _m("padding told by categories alone", ORDERS, "| (x_num_nF != 0).any(dim=1)", ""),
     _m(
         "orders without a feature taken for padding",
-        FAST,
+        ORDERS,
         "blank_BL = blank_BL & key_padding_mask_BT[:, :-1] & (",
         "blank_BL = blank_BL & (",
     ),
@@ -128,12 +123,12 @@ MUTANTS = [
     ),
     _m(
         "bias used in order attention",
-        FAST,
+        ORDERS,
         "torch.cat([cat_mD, num_mD], dim=1)",
         "torch.cat([cat_mD + block.emb_tbl_bias[0], num_mD], dim=1)",
     ),
-    _m("bias dropped in feature attention", FAST, "if block.emb_tbl_bias is not None:", "if False:"),
-    _m("engineered bias dropped", FAST, "if block.engineered_emb_tbl_bias is not None:", "if False:"),
+    _m("bias dropped in feature attention", FEATURES, "if block.emb_tbl_bias is not None:", "if False:"),
+    _m("engineered bias dropped", FEATURES, "if block.engineered_emb_tbl_bias is not None:", "if False:"),
     # Time
     _m(
         "time sign",
@@ -143,7 +138,7 @@ MUTANTS = [
     ),
     _m("time unit", ATTENTION, "TIME_SCALE_S = 1e6", "TIME_SCALE_S = 1e3"),
     _m("time factor added", ATTENTION, "torch.addcmul(bias, logits, factor)", "bias + logits + factor"),
-    _m("time ignored", FAST, "if block.use_time_seq else None", "if False else None"),
+    _m("time ignored", ORDERS, "if block.use_time_seq else None", "if False else None"),
     _m(
         "time factor in float32",
         ATTENTION,
@@ -152,13 +147,13 @@ MUTANTS = [
     ),
     _m(
         "times above 9 million seconds capped",
-        FAST,
+        ORDERS,
         "functional.pad(time_seq_BL1,",
         "functional.pad(time_seq_BL1.clamp(max=9e6),",
     ),
     _m(
         "card's orders with the customer's times",
-        FAST,
+        CLASSIFIERS,
         "for x in ccid), attn_mask",
         "for x in (*ccid[:2], cid[2], ccid[3])), attn_mask",
     ),
@@ -232,7 +227,7 @@ MUTANTS = [
         "return x_BD + layer.dropout2(y_BD)",
         "return layer.dropout2(y_BD)",
     ),
-    _m("layer norm eps", FAST, NORM, NORM_EPS),
+    _m("layer norm eps", ORDERS, NORM, NORM_EPS),
     _m(
         "layer norm eps in both computations",
         BLOCKS,
@@ -245,9 +240,15 @@ MUTANTS = [
         "layer.layer_norm2(x_BE + layer.dropout2(y_BE))",
         "layer.layer_norm1(x_BE + layer.dropout2(y_BE))",
     ),
-    _m("a layer skipped", FAST, "for i, layer in enumerate(body):", "for i, layer in enumerate(body[1:]):"),
+    _m("a layer skipped", ORDERS, "for i, layer in enumerate(body):", "for i, layer in enumerate(body[1:]):"),
+    _m(
+        "a layer of feature attention skipped",
+        FEATURES,
+        "for i, layer in enumerate(body):",
+        "for i, layer in enumerate(body[1:]):",
+    ),
     _m("LeakyReLU slope", AGGREGATION, "NEGATIVE_SLOPE = 0.01", "NEGATIVE_SLOPE = 0.02"),
-    _m("LeakyReLU slope of the plain encoder", BLOCKS, "nn.LeakyReLU(0.01)", "nn.LeakyReLU(0.1)"),
+    _m("LeakyReLU slope of the plain encoder", PARAMETERS, "nn.LeakyReLU(0.01)", "nn.LeakyReLU(0.1)"),
     _m("ReLU for LeakyReLU", AGGREGATION, "functional.leaky_relu_(h, NEGATIVE_SLOPE)", "functional.relu_(h)"),
     # Mixture of experts
     _m("second expert dropped", EXPERTS, 'if policy == "none":', 'if policy in ("none", "all"):'),
@@ -263,13 +264,18 @@ MUTANTS = [
     _m("expert without ReLU", EXPERTS, "@ w1[expert]).relu_()", "@ w1[expert])"),
     Mutant(
         "capacity factors swapped in both computations",
-        BLOCKS,
+        PARAMETERS,
         [
             ("self.capacity_factor_train = 1.25", "self.capacity_factor_train = 2.0"),
             ("self.capacity_factor_eval = 2.0", "self.capacity_factor_eval = 1.25"),
         ],
     ),
-    _m("least capacity in both computations", BLOCKS, "MIN_EXPERT_CAPACITY = 4", "MIN_EXPERT_CAPACITY = 1"),
+    _m(
+        "least capacity in both computations",
+        PARAMETERS,
+        "MIN_EXPERT_CAPACITY = 4",
+        "MIN_EXPERT_CAPACITY = 1",
+    ),
     _m(
         "capacity off by one",
         EXPERTS,
@@ -292,13 +298,13 @@ MUTANTS = [
     _m("draws of the first positions", EXPERTS, "draws[n_positions - T :]", "draws[:T]"),
     _m(
         "policies of training and evaluation swapped in both",
-        BLOCKS,
+        PARAMETERS,
         "return self.second_policy_train if self.training else self.second_policy_eval",
         "return self.second_policy_eval if self.training else self.second_policy_train",
     ),
     _m(
         "no capacity in training in both",
-        BLOCKS,
+        PARAMETERS,
         "return self.deterministic_eval and not self.training",
         "return self.deterministic_eval",
     ),
@@ -306,31 +312,35 @@ MUTANTS = [
     _m(
         "each half of a batch has a queue of its own",
         EXPERTS,
-        "run(block, x_nE, choose(block, gates_XBT, n_positions or gates_XBT.shape[2]))",
-        "run(block, x_nE, Choice.cat([choose(block, g, n_positions or g.shape[2]) "
-        "for g in gates_XBT.chunk(2, dim=1)]))",
+        "choose(block, gates_XBT, n_positions or gates_XBT.shape[2])",
+        "Choice.cat([choose(block, g, n_positions or g.shape[2]) for g in gates_XBT.chunk(2, dim=1)])",
     ),
     # The dual network
-    _m("gate columns swapped", FAST, "order_BE = gate_B2[:, :1] *", "order_BE = gate_B2[:, 1:] *"),
-    _m("gate renormalised", FAST, GATE, GATE + "\n    gate_B2 = gate_B2 / gate_B2.sum(dim=1, keepdim=True)"),
+    _m("gate columns swapped", CLASSIFIERS, "order_BE = gate_B2[:, :1] *", "order_BE = gate_B2[:, 1:] *"),
+    _m(
+        "gate renormalised",
+        CLASSIFIERS,
+        GATE,
+        GATE + "\n    gate_B2 = gate_B2 / gate_B2.sum(dim=1, keepdim=True)",
+    ),
     _m(
         "card gate read before the empty-card rule",
-        FAST,
+        CLASSIFIERS,
         "torch.where(gate_B2[:, 1] > network.gate_threshold)",
         "torch.where(raw_B2[:, 1] > network.gate_threshold)",
     ),
     _m(
         "customer's gate 1 where there is no card history",
-        FAST,
+        CLASSIFIERS,
         "torch.stack([raw_B2[:, 0], raw",
         "torch.stack([raw_B2[:, 0].where(has_card_history_B, 1.0), raw",
     ),
-    _m("empty-card rule off by one", FAST, PADDED, PADDED.replace("- 2", "- 1")),
-    _m("empty-card rule as an inequality", FAST, PADDED, PADDED.replace("!=", "<")),
-    _m("empty-card rule ignored", FAST, "raw_B2[:, 1] * has_card_history_B", "raw_B2[:, 1]"),
+    _m("empty-card rule off by one", CLASSIFIERS, PADDED, PADDED.replace("- 2", "- 1")),
+    _m("empty-card rule as an inequality", CLASSIFIERS, PADDED, PADDED.replace("!=", "<")),
+    _m("empty-card rule ignored", CLASSIFIERS, "raw_B2[:, 1] * has_card_history_B", "raw_B2[:, 1]"),
     _m(
         "threshold ≥ for >",
-        FAST,
+        CLASSIFIERS,
         "gate_B2[:, 1] > network.gate_threshold",
         "gate_B2[:, 1] >= network.gate_threshold",
     ),
@@ -342,31 +352,31 @@ MUTANTS = [
     ),
     _m(
         "card reads the customer's history",
-        FAST,
+        CLASSIFIERS,
         "*(x.index_select(0, with_card) for x in ccid)",
         "*(x.index_select(0, with_card) for x in cid)",
     ),
     _m(
         "gate reads the histories swapped",
-        FAST,
+        CLASSIFIERS,
         "return gate(*both, attn_mask_TT).chunk(2)",
         "return gate(*both, attn_mask_TT).chunk(2)[::-1]",
     ),
     _m(
         "ensemble parts swapped",
-        FAST,
+        CLASSIFIERS,
         "torch.cat([combined_BE, feature_BD], dim=-1)",
         "torch.cat([feature_BD, combined_BE], dim=-1)",
     ),
     _m(
         "last layer norm dropped",
-        FAST,
+        CLASSIFIERS,
         "combined_BE = network.layer_norm(order_BE)",
         "combined_BE = order_BE",
     ),
     _m(
         "MLP branch without layer norm",
-        FAST,
+        CLASSIFIERS,
         "network.mlp_layer_norm(network.mlp(current))",
         "network.mlp(current)",
         "single",
@@ -387,20 +397,20 @@ MUTANTS = [
     ),
     _m(
         "wrong in batches of more than 300",
-        FAST,
+        CLASSIFIERS,
         "network.layer_norm(order_BE)",
         "network.layer_norm(order_BE) * (1 + 1e-5 * (len(order_BE) > 300))",
     ),
     # Precision and randomness
     _m(
         "float16 somewhere",
-        FAST,
+        CLASSIFIERS,
         "network.layer_norm(order_BE)",
         "network.layer_norm(order_BE.half().to(order_BE.dtype))",
     ),
     _m(
         "float32 inside float64",
-        FAST,
+        CLASSIFIERS,
         "network.layer_norm(order_BE)",
         "network.layer_norm(order_BE.float().to(order_BE.dtype))",
     ),
