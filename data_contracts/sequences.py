@@ -12,6 +12,7 @@ from data_contracts import suites
 from data_contracts.context import check
 from data_contracts.findings import Finding
 from data_contracts.result import publish_result
+from tsa_model.batch import ENGINEERED, KEYS, LABEL, History, histories, sequences_of
 from tsa_model.settings.dataset import PERIODS
 from tsa_model.settings.run import RunConfig
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 MAX_TARGETS = 200_000
 """Targets looked at, evenly spaced over each period; a larger store is sampled."""
 BATCH = 4_096
-SINGLE_NAMES = {"x_seq_cat": "x_cat", "x_seq_num": "x_num"}
-"""Names in a batch with one sequence."""
 
 
 def validate_sequences(
@@ -104,36 +103,31 @@ def measure_batch(batch: Mapping[str, Any], order_ids: np.ndarray) -> pd.DataFra
     import pandas as pd
 
     arrays = {name: np.asarray(value) for name, value in batch.items()}
-    engineered = arrays.get("x_engineered", np.zeros((len(order_ids), 0)))
+    engineered = arrays.get(ENGINEERED, np.zeros((len(order_ids), 0)))
     columns: dict[str, Any] = {
         "order_id": order_ids,
-        "label": arrays["label"],
+        "label": arrays[LABEL],
         "engineered_not_finite": (~np.isfinite(engineered)).sum(axis=1),
     }
-    if "x_cat" in arrays:
-        columns |= _measure_sequence(arrays, "")
-    else:
-        columns |= _measure_sequence(arrays, "cid") | _measure_sequence(arrays, "ccid")
-        columns["differing_last"] = sum(
-            (arrays[f"{name}_cid"][:, -1] != arrays[f"{name}_ccid"][:, -1]).sum(axis=1)
-            for name in ("x_seq_cat", "x_seq_num")
-        )
+    found = histories(arrays, sequences_of(arrays))
+    for key, history in zip(KEYS, found, strict=False):
+        columns |= _measure_sequence(history, key)
+    if len(found) > 1:
+        cid, ccid = found
+        columns["differing_last"] = (cid.cat[:, -1] != ccid.cat[:, -1]).sum(axis=1) + (
+            cid.num[:, -1] != ccid.num[:, -1]
+        ).sum(axis=1)
     return pd.DataFrame(columns)
 
 
-def _measure_sequence(arrays: Mapping[str, np.ndarray], sequence: str) -> dict[str, np.ndarray]:
-    suffix = f"_{sequence}" if sequence else ""
-
-    def named(name: str) -> np.ndarray:
-        return arrays[f"{name}{suffix}"] if sequence else arrays[SINGLE_NAMES.get(name, name)]
-
-    cat, num, mask = named("x_seq_cat"), named("x_seq_num"), named("key_padding_mask")
-    time_s = named("time_seq")[..., 0]
+def _measure_sequence(history: History[np.ndarray], key: str) -> dict[str, np.ndarray]:
+    """Figures of one history, [B] each; the names end in the key."""
+    cat, num, mask = history.cat, history.num, history.mask
+    time_s = history.time[..., 0]
     real = ~mask[:, :-1]
     both_real = real[:, 1:] & real[:, :-1]
     steps = np.where(both_real, np.diff(time_s, axis=1), -np.inf)
     filled = (cat != 0).sum(axis=2) + (num != 0).sum(axis=2) + (time_s != 0)
-    label = sequence or "cid"
     measures = {
         "earlier_orders": real.sum(axis=1) - 1,
         "least_time_s": time_s.min(axis=1),
@@ -148,7 +142,7 @@ def _measure_sequence(arrays: Mapping[str, np.ndarray], sequence: str) -> dict[s
         "greatest_index": cat.max(axis=(1, 2)),
         "not_finite": (~np.isfinite(num)).sum(axis=(1, 2)),
     }
-    return {f"{name}_{label}": values for name, values in measures.items()}
+    return {f"{name}_{key}": values for name, values in measures.items()}
 
 
 def _measure_period(store: SequenceStore, period: str) -> pd.DataFrame:

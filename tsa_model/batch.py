@@ -64,6 +64,13 @@ def network_inputs(sequences: Sequences, engineered: bool) -> list[str]:
     return names + ([ENGINEERED] if engineered else [])
 
 
+def histories_among(names: Iterable[str]) -> list[History[str]]:
+    """The names of the histories whose masks are among these names, in a batch's order."""
+    present = set(names)
+    every = history_names("single") + history_names("dual")
+    return [history for history in every if history.mask in present]
+
+
 def sequences_of(names: Iterable[str]) -> Sequences:
     """Whether tensors of these names make a dual batch or a single one."""
     return "dual" if set(history_names("dual")[1]) & set(names) else "single"

@@ -170,10 +170,10 @@ def test_padding_shared_by_a_piece_is_left_out_and_rows_come_back_in_their_order
     import onnxruntime
 
     inner = [
-        helper.make_node("Shape", ["x_num_a"], ["width"], start=1, end=2),
+        helper.make_node("Shape", ["x_num"], ["width"], start=1, end=2),
         helper.make_node("Squeeze", ["width"], ["positions"]),
         helper.make_node("Cast", ["positions"], ["positions_float"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceSum", ["x_num_a", "orders"], ["total"], keepdims=0),
+        helper.make_node("ReduceSum", ["x_num", "orders"], ["total"], keepdims=0),
         helper.make_node("Mul", ["total", "zero"], ["nothing"]),
         helper.make_node("Add", ["nothing", "positions_float"], ["seen"]),
     ]
@@ -181,8 +181,8 @@ def test_padding_shared_by_a_piece_is_left_out_and_rows_come_back_in_their_order
         inner,
         "g",
         [
-            helper.make_tensor_value_info("x_num_a", TensorProto.FLOAT, ["b", "l"]),
-            helper.make_tensor_value_info("key_padding_mask_a", TensorProto.BOOL, ["b", "m"]),
+            helper.make_tensor_value_info("x_num", TensorProto.FLOAT, ["b", "l"]),
+            helper.make_tensor_value_info("key_padding_mask", TensorProto.BOOL, ["b", "m"]),
         ],
         [
             helper.make_tensor_value_info("total", TensorProto.FLOAT, ["b"]),
@@ -198,7 +198,7 @@ def test_padding_shared_by_a_piece_is_left_out_and_rows_come_back_in_their_order
     length = np.array([5, 1, 4, 0, 2, 5, 1, 3])
     real = np.arange(6) >= 6 - length[:, None]
     x = np.random.default_rng(0).random((8, 6), np.float32) * real
-    feed = {"x_num_a": x, "key_padding_mask_a": np.pad(~real, ((0, 0), (0, 1)))}
+    feed = {"x_num": x, "key_padding_mask": np.pad(~real, ((0, 0), (0, 1)))}
     total, seen = session.run(None, feed)
     np.testing.assert_allclose(total, x.sum(axis=1), rtol=1e-6)
     # Sorted: 5 5 4 | 3 2 1 | 1 0 (0 repeated); a row without an order keeps the current position.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tsa_model.batch import ENGINEERED, histories
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -55,10 +57,11 @@ def current_orders(store: SequenceStore, rows: NDArray[Any]) -> tuple[NDArray[np
     categories, values = [], []
     for start in range(0, rows.size, CHUNK):
         batch = store.batch_rows(rows[start : start + CHUNK], "single")
-        categories.append(batch["x_cat"][:, -1].numpy())
-        parts = [batch["x_num"][:, -1].numpy()]
-        if "x_engineered" in batch:
-            parts.append(batch["x_engineered"].numpy())
+        (history,) = histories(batch, "single")
+        categories.append(history.cat[:, -1].numpy())
+        parts = [history.num[:, -1].numpy()]
+        if ENGINEERED in batch:
+            parts.append(batch[ENGINEERED].numpy())
         values.append(np.concatenate(parts, axis=1).astype(np.float64))
     return np.concatenate(categories), np.concatenate(values)
 

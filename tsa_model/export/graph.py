@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tsa_model.batch import ENGINEERED, KEYS, history_names
 from tsa_model.export.network import export_network, input_names, output_names
 from tsa_model.export.operators import translations
 from tsa_model.export.row_loop import in_pieces, rows_per_piece
@@ -60,19 +61,15 @@ def write_onnx(network: Network, path: str | Path, metadata: Mapping[str, str]) 
 
 def example_batch(config: ModelConfig, n_rows: int, length: int) -> dict[str, Tensor]:
     """Zeros of the right names, shapes and types; every order is real."""
-    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
-        "x_cat": ((length, config.n_cat_features), torch.int64),
-        "x_seq_cat": ((length, config.n_cat_features), torch.int64),
-        "x_num": ((length, config.n_num_features), torch.float32),
-        "x_seq_num": ((length, config.n_num_features), torch.float32),
-        "time_seq": ((length, 1), torch.float32),
-        "key_padding_mask": ((length + 1,), torch.bool),
-        "x_engineered": ((config.n_engineered_num_features,), torch.float32),
-    }
+    n_cat, n_num = config.n_cat_features, config.n_num_features
     batch = {}
-    for name in input_names(config):
-        shape, dtype = shapes[name.removesuffix("_ccid").removesuffix("_cid")]
-        batch[name] = torch.zeros(n_rows, *shape, dtype=dtype)
+    for names in history_names(config.sequences):
+        batch[names.cat] = torch.zeros(n_rows, length, n_cat, dtype=torch.int64)
+        batch[names.num] = torch.zeros(n_rows, length, n_num)
+        batch[names.time] = torch.zeros(n_rows, length, 1)
+        batch[names.mask] = torch.zeros(n_rows, length + 1, dtype=torch.bool)
+    if config.n_engineered_num_features:
+        batch[ENGINEERED] = torch.zeros(n_rows, config.n_engineered_num_features)
     return batch
 
 
@@ -82,7 +79,7 @@ def _export(network: Network) -> onnx.ModelProto:
     names = input_names(network.config)
     batch = example_batch(network.config, n_rows=3, length=max(network.config.seq_len, 4))
     dynamic = torch.export.Dim.DYNAMIC
-    shapes = tuple({0: dynamic} if name == "x_engineered" else {0: dynamic, 1: dynamic} for name in names)
+    shapes = tuple({0: dynamic} if name == ENGINEERED else {0: dynamic, 1: dynamic} for name in names)
     with _quiet():
         program = torch.onnx.export(
             export_network(network),
@@ -106,21 +103,15 @@ def _export(network: Network) -> onnx.ModelProto:
 def dimension_names(config: ModelConfig) -> dict[str, tuple[str | int, ...]]:
     """Dimensions of every input and output; names are dynamic."""
     D = config.dim_embedding_table
-    per_order = {
-        "cat": config.n_cat_features,
-        "num": config.n_num_features,
-        "time": 1,
-    }
     dimensions: dict[str, tuple[str | int, ...]] = {}
-    for name in input_names(config):
-        length = "length" + ("_ccid" if name.endswith("_ccid") else "_cid" if name.endswith("_cid") else "")
-        if name == "x_engineered":
-            dimensions[name] = ("batch", config.n_engineered_num_features)
-        elif name.startswith("key_padding_mask"):
-            dimensions[name] = ("batch", f"{length} + 1")
-        else:
-            width = next(width for part, width in per_order.items() if part in name)
-            dimensions[name] = ("batch", length, width)
+    lengths = ("length",) if config.sequences == "single" else tuple(f"length_{key}" for key in KEYS)
+    for names, length in zip(history_names(config.sequences), lengths, strict=True):
+        dimensions[names.cat] = ("batch", length, config.n_cat_features)
+        dimensions[names.num] = ("batch", length, config.n_num_features)
+        dimensions[names.time] = ("batch", length, 1)
+        dimensions[names.mask] = ("batch", f"{length} + 1")
+    if config.n_engineered_num_features:
+        dimensions[ENGINEERED] = ("batch", config.n_engineered_num_features)
     ensemble = 3 * D + (D if config.use_mlp and config.sequences == "single" else 0)
     outputs: dict[str, tuple[str | int, ...]] = {
         "logits": ("batch", config.n_classes),

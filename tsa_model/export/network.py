@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tsa_model.batch import network_inputs
 from tsa_model.export.attention import AttentionInput, attention
 from tsa_model.export.parts import CategoricalAggregation, Experts, NumericalAggregation
 from tsa_model.network.blocks import (
@@ -26,12 +27,7 @@ from tsa_model.settings.model import ModelConfig
 
 def input_names(config: ModelConfig) -> list[str]:
     """Names of the inputs in the order the exported network takes them (TSA spec, section 1)."""
-    if config.sequences == "single":
-        names = ["x_cat", "x_num", "time_seq", "key_padding_mask"]
-    else:
-        fields = ("x_seq_cat", "x_seq_num", "time_seq", "key_padding_mask")
-        names = [f"{field}_{key}" for key in ("cid", "ccid") for field in fields]
-    return names + (["x_engineered"] if config.n_engineered_num_features else [])
+    return network_inputs(config.sequences, config.n_engineered_num_features > 0)
 
 
 def output_names(config: ModelConfig) -> list[str]:

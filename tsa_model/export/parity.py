@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsa_model.equivalence.evidence.generated import random_rows, sequence_names
+from tsa_model.batch import ENGINEERED, LABEL, histories, history_names, sequences_of
+from tsa_model.equivalence.evidence.generated import random_rows
 from tsa_model.export.network import input_names
 from tsa_model.export.session import ScoringSession
 from tsa_model.network.blocks import MixtureOfExperts
@@ -117,7 +118,7 @@ def made_rows(config: ModelConfig, n_rows: int, seed: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.arange(n_rows) % (config.seq_len + 1)
     histories = [
-        lengths[torch.randperm(n_rows, generator=generator)].tolist() for _ in sequence_names(config)
+        lengths[torch.randperm(n_rows, generator=generator)].tolist() for _ in history_names(config.sequences)
     ]
     return random_rows(config, histories, seed)
 
@@ -132,10 +133,11 @@ def _more_rows(truth: _Truth, n_rows: int, seed: int) -> Iterator[dict[str, Tens
 
 def cut(batch: Batch, rows: slice, length: int) -> dict[str, Tensor]:
     """The given rows with their `length` latest orders."""
-    part = {}
-    for name, tensor in batch.items():
-        width = length + 1 if name.startswith("key_padding_mask") else length
-        part[name] = tensor[rows] if name in ("x_engineered", "label") else tensor[rows, -width:]
+    part = {name: batch[name][rows] for name in (ENGINEERED, LABEL) if name in batch}
+    for names in history_names(sequences_of(batch)):
+        for name in names:
+            width = length + 1 if name == names.mask else length
+            part[name] = batch[name][rows, -width:]
     return part
 
 
@@ -215,8 +217,9 @@ def _tokens_that_count(mixture: str, batch: Batch, n_tokens: int) -> Tensor:
     """[B, n_tokens]: False where a token is padding, whose routing changes no result."""
     n_rows = len(next(iter(batch.values())))
     if mixture.startswith("order_attention"):
-        key = mixture.split(".")[0].removeprefix("order_attention")
-        return ~batch[f"key_padding_mask{key}"]
+        found = histories(batch, sequences_of(batch))
+        history = found[-1] if mixture.startswith("order_attention_ccid") else found[0]
+        return ~history.mask
     return torch.ones(n_rows, n_tokens, dtype=torch.bool)
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tsa_model.batch import History, histories_among
+
 if TYPE_CHECKING:
     import onnx
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 PIECE_BYTES = 24 << 20
 """Size of a piece's widest activation, the embedded features of its orders; found by trying."""
 MIN_ROWS, MAX_ROWS = 8, 64
-MASK = "key_padding_mask"
 BAND = 12
 """Rows are sorted by the first history's length in steps of this many orders, then by the second's: pieces
 are then nearly alike in both."""
@@ -37,7 +38,7 @@ def in_pieces(model: onnx.ModelProto, rows: int) -> onnx.ModelProto:
 
     Args:
         model: as exported; its parts are reused. Inputs with a history have its orders as their second
-            dimension and are named `<field>` or `<field>_<key>`; `key_padding_mask` says what is padding.
+            dimension and are named as in `tsa_model.batch`; the mask of each says what is padding.
         rows: of a piece, at most; the pieces of a batch are equally large, but for repeated last rows.
 
     Returns:
@@ -47,7 +48,8 @@ def in_pieces(model: onnx.ModelProto, rows: int) -> onnx.ModelProto:
 
     inner = model.graph
     inputs, outputs = list(inner.input), list(inner.output)
-    masks = [each.name for each in inputs if each.name.startswith(MASK)]
+    histories = histories_among(each.name for each in inputs)
+    masks = [names.mask for names in histories]
     constants = [
         _integers("one", 1),
         _integers("two", 2),
@@ -69,7 +71,7 @@ def in_pieces(model: onnx.ModelProto, rows: int) -> onnx.ModelProto:
         *_sorted_by_length(masks),
     ]
     loop = helper.make_node(
-        "Loop", ["n_pieces", ""], [f"{each.name}_pieces" for each in outputs], body=_body(inner, masks)
+        "Loop", ["n_pieces", ""], [f"{each.name}_pieces" for each in outputs], body=_body(inner, histories)
     )
     joined = []
     for each in outputs:
@@ -128,7 +130,7 @@ def _smallest_first(values: str, places: str) -> onnx.NodeProto:
     return helper.make_node("TopK", [values, "batch_1"], [f"{places}_values", places], largest=0, sorted=1)
 
 
-def _body(inner: onnx.GraphProto, masks: list[str]) -> onnx.GraphProto:
+def _body(inner: onnx.GraphProto, histories: list[History[str]]) -> onnx.GraphProto:
     """The exported graph over the rows of one piece; the last row is repeated where the batch has ended."""
     from onnx import TensorProto, helper
 
@@ -140,7 +142,7 @@ def _body(inner: onnx.GraphProto, masks: list[str]) -> onnx.GraphProto:
         helper.make_node("Gather", ["row_at", "piece_sorted"], ["piece_rows"]),
         helper.make_node("Identity", ["go_on"], ["go_on_still"]),
     ]
-    for mask in masks:
+    for mask in (names.mask for names in histories):
         nodes += [
             helper.make_node("Gather", [f"{mask}_first", "piece_rows"], [f"{mask}_firsts"]),
             helper.make_node("ReduceMin", [f"{mask}_firsts"], [f"{mask}_shortest"], keepdims=1),
@@ -149,7 +151,7 @@ def _body(inner: onnx.GraphProto, masks: list[str]) -> onnx.GraphProto:
         ]
     renamed = {each.name: f"{each.name}_piece" for each in [*inner.input, *inner.output]}
     for each in inner.input:
-        history = _mask_of(each.name, masks)
+        history = _mask_of(each.name, histories)
         gathered = renamed[each.name] if history is None else f"{each.name}_uncut"
         nodes.append(helper.make_node("Gather", [each.name, "piece_rows"], [gathered], axis=0))
         if history is not None:
@@ -177,11 +179,9 @@ def _body(inner: onnx.GraphProto, masks: list[str]) -> onnx.GraphProto:
     )
 
 
-def _mask_of(name: str, masks: list[str]) -> str | None:
+def _mask_of(name: str, histories: list[History[str]]) -> str | None:
     """The mask of the history an input belongs to; None for the current order's own features."""
-    if name == "x_engineered" or not masks:
-        return None
-    return next(mask for mask in masks if name.endswith(mask.removeprefix(MASK)))
+    return next((names.mask for names in histories if name in names), None)
 
 
 def _divided_up(whole: str, part: str, name: str) -> list[onnx.NodeProto]:

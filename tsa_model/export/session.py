@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt
 
-from tsa_model.export.row_loop import BAND, MASK
+from tsa_model.batch import histories_among
+from tsa_model.export.row_loop import BAND
 from tsa_model.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class ScoringSession:
         n_rows, size = len(feed[self.input_names[0]]), self._rows_per_call
         if n_rows <= size:
             return self._call(feed)
-        order = _by_length([values for name, values in feed.items() if name.startswith(MASK)])
+        order = _by_length([feed[names.mask] for names in histories_among(feed)])
         calls = [
             {name: values[order[start : start + size]] for name, values in feed.items()}
             for start in range(0, n_rows, size)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tsa_model.batch import Batch, as_dtype
+from tsa_model.batch import LABEL, Batch, as_dtype
 from tsa_model.files import atomic_folder, write_json
 from tsa_model.legacy.baseline import MANIFEST, BaselineFile, BaselineManifest
 from tsa_model.legacy.errors import EquivalenceError
@@ -70,7 +70,7 @@ def capture(
         torch.manual_seed(seed)
         with torch.no_grad():
             found = model(as_dtype(batch, dtype))
-        for key, x in _named(found, len(batch["label"])).items():
+        for key, x in _named(found, len(batch[LABEL])).items():
             arrays[f"out/{precision}/{policy}/{key}"] = x.detach().cpu().numpy()
             captured.append(f"{precision}/{key}")
     total = sum(x.detach().double().abs().sum().item() for x in weights.values())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tsa_model.batch import LABEL, history_names, sequences_of
+
 if TYPE_CHECKING:
     from tsa_model.export.session import ScoringSession
     from tsa_model.sequences import SequenceStore
@@ -50,18 +52,18 @@ def score_rows(
     Raises:
         ValueError: a score is not a number in [0, 1].
     """
-    dual = any(name.endswith("_ccid") for name in session.input_names)
-    n_histories = 2 if dual else 1
+    sequences = sequences_of(session.input_names)
+    histories = history_names(sequences)
     score = np.empty(rows.size, np.float32)
-    real_orders = np.empty((rows.size, n_histories), np.int16)
-    gate = np.empty((rows.size, 2), np.float32) if dual else None
+    real_orders = np.empty((rows.size, len(histories)), np.int16)
+    gate = np.empty((rows.size, 2), np.float32) if sequences == "dual" else None
     for start in range(0, rows.size, WINDOW):
         window = slice(start, min(start + WINDOW, rows.size))
-        tensors = store.batch_rows(rows[window], "dual" if dual else "single")
-        batch = {name: tensor.numpy() for name, tensor in tensors.items() if name != "label"}
+        tensors = store.batch_rows(rows[window], sequences)
+        batch = {name: tensor.numpy() for name, tensor in tensors.items() if name != LABEL}
         lengths = real_orders[window]
-        for column, suffix in enumerate(("_cid", "_ccid") if dual else ("",)):
-            lengths[:, column] = (~batch[f"key_padding_mask{suffix}"][:, :-1]).sum(axis=1)
+        for column, names in enumerate(histories):
+            lengths[:, column] = (~batch[names.mask][:, :-1]).sum(axis=1)
         by_length = np.lexsort(lengths.T)
         for first in range(0, by_length.size, BATCH):
             part = by_length[first : first + BATCH]

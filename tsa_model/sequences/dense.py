@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsa_model.batch import ENGINEERED, KEYS, LABEL, history_names
 from tsa_model.sequences.store.gather import MAX_TIME_S
 
 if TYPE_CHECKING:
     import torch
-
-KEYS = ("cid", "ccid")
 
 
 def generate_padding_mask(x: np.ndarray, pad_value: float = 0) -> np.ndarray:
@@ -60,26 +59,24 @@ def batch_from_arrays(
 
     rows = slice(None) if rows is None else rows
     n = len(_get(arrays, "y"))
-    suffixes = [f"_{key}" for key in KEYS] if "x_seq_cat_cid" in arrays else [""]
+    dual = "x_seq_cat_cid" in arrays
+    suffixes = [f"_{key}" for key in KEYS] if dual else [""]
     batch: dict[str, np.ndarray] = {}
-    for suffix in suffixes:
+    for suffix, names in zip(suffixes, history_names("dual" if dual else "single"), strict=True):
         cat, num = _get(arrays, f"x_seq_cat{suffix}"), _get(arrays, f"x_seq_num{suffix}")
         if cat.ndim != 3 or num.ndim != 3 or cat.shape[:2] != num.shape[:2] or len(cat) != n:
             raise ValueError(
                 f"x_seq_cat{suffix} {cat.shape}, x_seq_num{suffix} {num.shape} and y [{n}] "
                 "do not belong together"
             )
-        names = [f"{name}{suffix}" for name in ("x_seq_cat", "x_seq_num", "time_seq", "key_padding_mask")]
-        if not suffix:
-            names[:2] = ["x_cat", "x_num"]
         parts = _sequences(np.asarray(cat[rows]), np.asarray(num[rows]), pad_value, f"x_seq_num{suffix}")
         batch |= dict(zip(names, parts, strict=True))
     if "x_engineered_num" in arrays and arrays["x_engineered_num"].shape[1]:
         engineered = arrays["x_engineered_num"]
         if len(engineered) != n:
             raise ValueError(f"x_engineered_num {engineered.shape} and y [{n}] do not belong together")
-        batch["x_engineered"] = np.asarray(engineered[rows], dtype=np.float32)
-    batch["label"] = np.asarray(arrays["y"][rows]).astype(np.int64)
+        batch[ENGINEERED] = np.asarray(engineered[rows], dtype=np.float32)
+    batch[LABEL] = np.asarray(arrays["y"][rows]).astype(np.int64)
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in batch.items()}
 
 

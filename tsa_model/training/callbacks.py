@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 from typing_extensions import override
 
+from tsa_model.batch import LABEL
 from tsa_model.progress import report
 
 REPORT_EVERY_S = 1.0
@@ -79,7 +80,7 @@ class Throughput(pl.Callback):
         now = time.perf_counter()
         assert self._mark is not None
         self.seconds += now - self._mark
-        self.rows += len(batch["label"])
+        self.rows += len(batch[LABEL])
         self._mark = now
 
     @override

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import apply_activation_checkpointing
 from typing_extensions import override
 
+from tsa_model.batch import LABEL
 from tsa_model.network.blocks import FeatureAttentionModule, OrderAttentionModule
 from tsa_model.network.networks import build_network
 from tsa_model.network.trace import SILENT, Trace
@@ -102,12 +103,12 @@ class TSAModule(pl.LightningModule):
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self.objective(self(batch), batch["label"], self.current_epoch)
+        loss = self.objective(self(batch), batch[LABEL], self.current_epoch)
         if not torch.isfinite(loss):
             rows = batch["row"].tolist()
             raise NonFiniteLossError(loss.item(), self.current_epoch, batch_idx, rows)
-        self._loss_sum += loss.detach().double().cpu() * len(batch["label"])
-        self._loss_rows += len(batch["label"])
+        self._loss_sum += loss.detach().double().cpu() * len(batch[LABEL])
+        self._loss_rows += len(batch[LABEL])
         self.log("train_loss_step", loss)
         return loss
 
@@ -145,7 +146,7 @@ class TSAModule(pl.LightningModule):
 
     def _evaluate(self, batch: Batch) -> tuple[Tensor, ...]:
         """What a metric needs of a batch: row, label, logits, then whatever a subclass adds."""
-        return batch["row"], batch["label"], self(batch).float()
+        return batch["row"], batch[LABEL], self(batch).float()
 
     def _log_evaluation(self, stage: str) -> tuple[Tensor, ...]:
         columns = [torch.cat(parts) for parts in zip(*self._evaluated, strict=True)]
@@ -234,7 +235,7 @@ class TSADualSeq(TSAModule):
     def _evaluate(self, batch: Batch) -> tuple[Tensor, ...]:
         trace = _GateTrace()
         logits = self(batch, trace=trace)
-        return batch["row"], batch["label"], logits.float(), trace.tensors["gate_scores"].float()
+        return batch["row"], batch[LABEL], logits.float(), trace.tensors["gate_scores"].float()
 
     def _log_evaluation(self, stage: str) -> tuple[Tensor, ...]:
         row, label, logits, gate = super()._log_evaluation(stage)

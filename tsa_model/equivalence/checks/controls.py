@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tsa_model.batch import history_names
 from tsa_model.equivalence.checks.algebra import check_algebra
 from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.checks.divergence import check_divergence
@@ -17,7 +18,6 @@ from tsa_model.equivalence.checks.legacy import LEGACY, compare_entry
 from tsa_model.equivalence.checks.metamorphic import check_metamorphic
 from tsa_model.equivalence.checks.rounding import check_rounding
 from tsa_model.equivalence.checks.training import TRAINING, compare_gradients
-from tsa_model.equivalence.evidence.generated import sequence_names
 from tsa_model.equivalence.evidence.networks import Networks
 from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.results import CheckResult, at_least
@@ -99,12 +99,12 @@ def _spoiled(networks: Networks, spoil: Callable[[Network], None]) -> Networks:
 def _forget_oldest(network: Network) -> None:
     def forget(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple, dict]:
         batch = dict(args[0])
-        for names in sequence_names(network.config):
-            mask = batch[names[3]].clone()
+        for names in history_names(network.config.sequences):
+            mask = batch[names.mask].clone()
             oldest = mask.int().argmin(dim=1)  # the first column that is not masked
             longer_than_one = oldest < mask.shape[1] - 2
             mask[longer_than_one, oldest[longer_than_one]] = True
-            batch[names[3]] = mask
+            batch[names.mask] = mask
         return (batch, *args[1:]), kwargs
 
     network.register_forward_pre_hook(forget, with_kwargs=True)
@@ -112,7 +112,7 @@ def _forget_oldest(network: Network) -> None:
 
 def _scale_numbers(network: Network) -> None:
     def scale(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple, dict]:
-        numbers = {names[1]: 1.001 * args[0][names[1]] for names in sequence_names(network.config)}
+        numbers = {names.num: 1.001 * args[0][names.num] for names in history_names(network.config.sequences)}
         return ({**args[0], **numbers}, *args[1:]), kwargs
 
     network.register_forward_pre_hook(scale, with_kwargs=True)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsa_model.batch import Batch, n_rows
+from tsa_model.batch import LABEL, Batch, n_rows
 from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.evidence.networks import outputs
 from tsa_model.equivalence.evidence.observations import Evidence
@@ -52,7 +52,7 @@ def check_decisions(
         ("legacy against itself", again, legacy),
     ):
         measurements += _changes(title, first, second, thresholds)
-    labels = population["label"].numpy()
+    labels = population[LABEL].numpy()
     notes = []
     if min((labels == 1).sum(), (labels == 0).sum()) >= FEWEST_FRAUDS:
         measurements += _ranking(scores, legacy, labels, config, seed)

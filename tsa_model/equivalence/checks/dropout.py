@@ -11,9 +11,9 @@ import re
 import torch
 from torch import Tensor, nn
 
-from tsa_model.batch import rows_of
+from tsa_model.batch import history_names, rows_of
 from tsa_model.equivalence import tolerance
-from tsa_model.equivalence.evidence.generated import random_rows, sequence_names
+from tsa_model.equivalence.evidence.generated import random_rows
 from tsa_model.equivalence.evidence.networks import Networks, outputs
 from tsa_model.equivalence.evidence.probe import with_probe_weights
 from tsa_model.equivalence.results import Measurement, at_least, at_most
@@ -59,7 +59,7 @@ def measure_dropout(config: ModelConfig, seed: int = 0) -> list[Measurement]:
     """One place at a time: how far the outputs' distribution is from the reference's, over many draws."""
     config = small_config(config)
     networks = Networks.of(with_probe_weights(build_network(config, "fast").eval(), seed))
-    row = random_rows(config, [[config.seq_len]] * len(sequence_names(config)), seed)
+    row = random_rows(config, [[config.seq_len]] * len(history_names(config.sequences)), seed)
     batch = rows_of(row, torch.zeros(N_REPEATS, dtype=torch.long))
     measurements = []
     for place in sorted(_places(networks.shipped)):

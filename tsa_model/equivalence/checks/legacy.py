@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tsa_model.batch import as_dtype, n_rows
+from tsa_model.batch import LABEL, as_dtype, n_rows
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.checks.rounding import compare_rounding
@@ -173,7 +173,7 @@ def _gradients(entry: Recording, network: Network) -> list[Measurement]:
     if entry.meta.get("random_seed") is not None:
         torch.manual_seed(entry.meta["random_seed"])
     logits, _ = network(batch)
-    loss = functional.cross_entropy(logits, batch["label"], reduction="sum")
+    loss = functional.cross_entropy(logits, batch[LABEL], reduction="sum")
     named = {name: p for name, p in network.named_parameters() if p.requires_grad}
     gradients = dict(
         zip(named, torch.autograd.grad(loss, list(named.values()), allow_unused=True), strict=True)
@@ -209,7 +209,7 @@ def _steps(entry: Recording, network: Network) -> list[Measurement]:
     losses = []
     for _ in range(entry.meta["steps"]):
         optimizer.zero_grad()
-        loss = functional.cross_entropy(network(batch)[0], batch["label"])
+        loss = functional.cross_entropy(network(batch)[0], batch[LABEL])
         losses.append(loss.detach())
         loss.backward()
         optimizer.step()

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tsa_model.batch import Batch, as_dtype, rows_of
+from tsa_model.batch import Batch, as_dtype, histories, history_names, rows_of
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.differences import difference
 from tsa_model.equivalence.evidence.effort import effort_for
-from tsa_model.equivalence.evidence.generated import fill_masked, sequence_names
+from tsa_model.equivalence.evidence.generated import fill_masked
 from tsa_model.equivalence.evidence.networks import outputs
 from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
@@ -94,7 +94,7 @@ def _duplicates(network: Network, batch: Batch, base: Tensor, names: list[str]) 
 
 def _more_padding(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case:
     padded = dict(batch)
-    for *values, mask in sequence_names(network.config):
+    for *values, mask in history_names(network.config.sequences):
         for name in values:
             x = batch[name]
             padded[name] = torch.cat([x.new_zeros(len(x), N_PADDING, x.shape[2]), x], dim=1)
@@ -115,14 +115,14 @@ def _single_order(network: Network, batch: Batch, base: Tensor, names: list[str]
 
 def _cut(network: Network, batch: Batch, base: Tensor, names: list[str], L: int) -> Case | None:
     short = torch.ones(len(names), dtype=torch.bool)
-    for *_, mask in sequence_names(network.config):
+    for *_, mask in history_names(network.config.sequences):
         n_real = (~batch[mask][:, :-1]).sum(1)
         short &= (n_real <= L) & (n_real >= 1)
     (rows,) = torch.where(short)
     if len(rows) == 0 or network.config.seq_len <= L:
         return None
     cut = rows_of(batch, rows)
-    for *values, mask in sequence_names(network.config):
+    for *values, mask in history_names(network.config.sequences):
         for name in values:
             cut[name] = cut[name][:, -L:]
         cut[mask] = cut[mask][:, -L - 1 :]
@@ -139,7 +139,8 @@ def _without_card_history(network: Network, batch: Batch, base: Tensor, names: l
     """The card's order attention must not reach rows without a card history, nor must their company."""
     if network.config.sequences == "single":
         return None
-    (rows,) = torch.where((~batch["key_padding_mask_ccid"][:, :-1]).sum(1) == 1)
+    _, card = histories(batch, network.config.sequences)
+    (rows,) = torch.where((~card.mask[:, :-1]).sum(1) == 1)
     if len(rows) == 0:
         return None
     other = copy.deepcopy(network)
@@ -154,8 +155,8 @@ def _times_without_time(network: Network, batch: Batch, base: Tensor, names: lis
     """A network that is not temporal must not read the times."""
     if network.config.use_time_seq or network.config.gate_use_time_seq:
         return None
-    changed = {name: 3 * x + 5 if name.startswith("time_seq") else x for name, x in batch.items()}
-    return Case(_logits(network, changed), base, names)
+    times = {each.time: 3 * batch[each.time] + 5 for each in history_names(network.config.sequences)}
+    return Case(_logits(network, {**batch, **times}), base, names)
 
 
 RELATIONS: dict[str, Relation] = {

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tsa_model.batch import Batch, as_dtype, n_rows, rows_of
+from tsa_model.batch import LABEL, Batch, as_dtype, n_rows, rows_of
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.checks.dropout import measure_dropout
@@ -123,7 +123,7 @@ def loss_and_gradients(
     batch = as_dtype(batch, next(network.parameters()).dtype)
     torch.manual_seed(seed)
     logits, _ = network(batch)
-    value = compute_loss(loss, logits, batch["label"]).mean()
+    value = compute_loss(loss, logits, batch[LABEL]).mean()
     named = {name: p for name, p in network.named_parameters() if p.requires_grad}
     gradients = torch.autograd.grad(value, list(named.values()), allow_unused=True)
     return value.detach(), dict(zip(named, gradients, strict=True))

@@ -7,23 +7,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from tsa_model.batch import Batch
+from tsa_model.batch import ENGINEERED, LABEL, Batch, History, history_names
 from tsa_model.settings.model import ModelConfig
 
 MAX_TIME_S = 1e7
 """Largest time preprocessing lets through (TSA spec, section 12)."""
 EXTREME_AMOUNT = 1e6
 """A scaled value a million times the range of the training period."""
-
-
-def sequence_names(config: ModelConfig) -> list[tuple[str, str, str, str]]:
-    """Per history: the batch's names of categories, numbers, times and mask."""
-    if config.sequences == "single":
-        return [("x_cat", "x_num", "time_seq", "key_padding_mask")]
-    return [
-        (f"x_seq_cat_{key}", f"x_seq_num_{key}", f"time_seq_{key}", f"key_padding_mask_{key}")
-        for key in ("cid", "ccid")
-    ]
 
 
 def random_rows(config: ModelConfig, lengths: Sequence[Sequence[int]], seed: int) -> Batch:
@@ -38,7 +28,7 @@ def random_rows(config: ModelConfig, lengths: Sequence[Sequence[int]], seed: int
     L, B = config.seq_len, len(lengths[0])
     n_categories = config.n_embedding - config.n_num_features
     batch: Batch = {}
-    for names, history in zip(sequence_names(config), lengths, strict=True):
+    for names, history in zip(history_names(config.sequences), lengths, strict=True):
         n_real_B1 = torch.tensor(history)[:, None]
         is_padding_BL = torch.arange(L)[None] < L - n_real_B1
         cat_BLF = torch.randint(0, n_categories + 1, (B, L, config.n_cat_features), generator=generator)
@@ -47,18 +37,18 @@ def random_rows(config: ModelConfig, lengths: Sequence[Sequence[int]], seed: int
         gaps_BL = 10 ** (6.5 * torch.rand(B, L, generator=generator))
         gaps_BL[:, -1] = 0
         time_BL = gaps_BL.flip(1).cumsum(1).flip(1).clamp(max=MAX_TIME_S)
-        batch[names[0]] = cat_BLF.masked_fill(is_padding_BL[..., None], 0)
-        batch[names[1]] = num_BLF.masked_fill(is_padding_BL[..., None], 0.0)
-        batch[names[2]] = time_BL.masked_fill(is_padding_BL, 0.0)[..., None]
-        batch[names[3]] = torch.cat([is_padding_BL, torch.zeros(B, 1, dtype=torch.bool)], dim=1)
+        batch[names.cat] = cat_BLF.masked_fill(is_padding_BL[..., None], 0)
+        batch[names.num] = num_BLF.masked_fill(is_padding_BL[..., None], 0.0)
+        batch[names.time] = time_BL.masked_fill(is_padding_BL, 0.0)[..., None]
+        batch[names.mask] = torch.cat([is_padding_BL, torch.zeros(B, 1, dtype=torch.bool)], dim=1)
     if config.sequences == "dual":  # both histories end in the same current order
-        cid, ccid = sequence_names(config)
+        cid, ccid = history_names(config.sequences)
         for name_cid, name_ccid in zip(cid[:2], ccid[:2], strict=True):
             both = (torch.tensor(lengths[0]) > 0) & (torch.tensor(lengths[1]) > 0)
             batch[name_ccid][both, -1] = batch[name_cid][both, -1]
     if config.n_engineered_num_features:
-        batch["x_engineered"] = torch.randn(B, config.n_engineered_num_features, generator=generator)
-    batch["label"] = torch.arange(B) % 2
+        batch[ENGINEERED] = torch.randn(B, config.n_engineered_num_features, generator=generator)
+    batch[LABEL] = torch.arange(B) % 2
     return batch
 
 
@@ -66,7 +56,7 @@ def ragged_rows(config: ModelConfig, n: int, seed: int) -> Batch:
     """`n` random rows whose history lengths are drawn from 1 to seq_len, short ones more often."""
     generator = torch.Generator().manual_seed(seed + 1)
     lengths = []
-    for _ in sequence_names(config):
+    for _ in history_names(config.sequences):
         share = torch.rand(n, generator=generator) ** 2
         lengths.append((1 + (share * config.seq_len).long()).clamp(max=config.seq_len).tolist())
     return random_rows(config, lengths, seed)
@@ -79,7 +69,7 @@ def edge_rows(config: ModelConfig, seed: int = 0) -> tuple[Batch, list[str]]:
         the batch, and the name of each row.
     """
     cases = _cases(config)
-    lengths = [[case[1][i] for case in cases] for i in range(len(sequence_names(config)))]
+    lengths = [[case[1][i] for case in cases] for i in range(len(history_names(config.sequences)))]
     batch = random_rows(config, lengths, seed)
     for row, (_, _, change) in enumerate(cases):
         if change is not None:
@@ -118,37 +108,37 @@ def _cases(config: ModelConfig) -> list[tuple[str, tuple[int, int], Change | Non
     ]
 
 
-def _real(batch: Batch, row: int, mask_name: str) -> Tensor:
-    return ~batch[mask_name][row, :-1]
+def _real(batch: Batch, row: int, names: History[str]) -> Tensor:
+    return ~batch[names.mask][row, :-1]
 
 
 def _times(value_s: float) -> Change:
     def change(batch: Batch, row: int, config: ModelConfig) -> None:
-        for _, _, time, mask in sequence_names(config):
-            batch[time][row, _real(batch, row, mask)] = value_s
-            batch[time][row, -1] = 0.0
+        for names in history_names(config.sequences):
+            batch[names.time][row, _real(batch, row, names)] = value_s
+            batch[names.time][row, -1] = 0.0
 
     return change
 
 
 def _amounts(value: float) -> Change:
     def change(batch: Batch, row: int, config: ModelConfig) -> None:
-        for _, numbers, _, mask in sequence_names(config):
-            batch[numbers][row, _real(batch, row, mask)] = value
+        for names in history_names(config.sequences):
+            batch[names.num][row, _real(batch, row, names)] = value
 
     return change
 
 
 def _categories(index: Callable[[ModelConfig], int]) -> Change:
     def change(batch: Batch, row: int, config: ModelConfig) -> None:
-        for categories, _, _, mask in sequence_names(config):
-            batch[categories][row, _real(batch, row, mask)] = index(config)
+        for names in history_names(config.sequences):
+            batch[names.cat][row, _real(batch, row, names)] = index(config)
 
     return change
 
 
 def _garbage(batch: Batch, row: int, config: ModelConfig) -> None:
-    fill_masked(batch, config, torch.arange(n := len(batch["label"])) == row, seed=n)
+    fill_masked(batch, config, torch.arange(n := len(batch[LABEL])) == row, seed=n)
 
 
 def _blank(batch: Batch, row: int, config: ModelConfig) -> None:
@@ -159,13 +149,13 @@ def _blank(batch: Batch, row: int, config: ModelConfig) -> None:
 
 def _engineered(batch: Batch, row: int, config: ModelConfig) -> None:
     if config.n_engineered_num_features:
-        batch["x_engineered"][row] = EXTREME_AMOUNT
+        batch[ENGINEERED][row] = EXTREME_AMOUNT
 
 
 def fill_masked(batch: Batch, config: ModelConfig, rows_B: Tensor, seed: int) -> None:
     """Write random values, in place, wherever the chosen rows are padding."""
     generator = torch.Generator().manual_seed(seed)
-    for categories, numbers, time, mask in sequence_names(config):
+    for categories, numbers, time, mask in history_names(config.sequences):
         where_BL = batch[mask][:, :-1] & rows_B[:, None]
         where_BL[:, -1] = False  # the current order is read by feature attention even when it is masked
         n = int(where_BL.sum())

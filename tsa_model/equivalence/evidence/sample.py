@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsa_model.batch import Batch, n_rows, rows_of
-from tsa_model.equivalence.evidence.generated import edge_rows, sequence_names
+from tsa_model.batch import LABEL, Batch, histories, n_rows, rows_of
+from tsa_model.equivalence.evidence.generated import edge_rows
 from tsa_model.legacy.errors import EquivalenceError
 from tsa_model.settings.model import ModelConfig
 
@@ -117,13 +117,13 @@ def candidate_rows(store: SequenceStore, n: int = N_CANDIDATES) -> np.ndarray:
 def describe_rows(batch: Batch, config: ModelConfig, unknown: tuple[int, ...]) -> list[tuple[str, ...]]:
     """What each row covers, in words: history lengths, empty card history, unknown categories, label."""
     words: list[list[str]] = [[] for _ in range(n_rows(batch))]
-    for (categories, _, _, mask), key in zip(sequence_names(config), ("customer", "card"), strict=False):
-        lengths = (~batch[mask][:, :-1]).sum(dim=1).tolist()
+    for history, key in zip(histories(batch, config.sequences), ("customer", "card"), strict=False):
+        lengths = (~history.mask[:, :-1]).sum(dim=1).tolist()
         for row, length in zip(words, lengths, strict=True):
             row.append(f"{key} history {_length_class(length, config.seq_len)}")
-        current = batch[categories][:, -1]
+        current = history.cat[:, -1]
         is_unknown = torch.isin(current, torch.tensor(unknown)).any(dim=1).tolist()
-    for row, found, label in zip(words, is_unknown, batch["label"].tolist(), strict=True):
+    for row, found, label in zip(words, is_unknown, batch[LABEL].tolist(), strict=True):
         row.append("unknown category" if found else "known categories")
         row.append(f"label {label}")
     return [tuple(row) for row in words]

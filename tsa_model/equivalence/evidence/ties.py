@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsa_model.batch import Batch, as_dtype, chunks, n_rows
+from tsa_model.batch import Batch, as_dtype, chunks, histories, n_rows
 from tsa_model.equivalence import tolerance
-from tsa_model.equivalence.evidence.generated import sequence_names
 from tsa_model.equivalence.evidence.networks import REFERENCE_ROWS, watch
 from tsa_model.network.blocks import MixtureOfExperts
 from tsa_model.network.forms.experts import NoisyTop2Experts
@@ -104,7 +103,7 @@ def _observe_call(network: Network, batch: Batch) -> tuple[dict[str, Tensor], De
 def _reaching(network: Network, batch: Batch, trace: Trace, seen: dict[str, Tensor]) -> Decisions:
     """Which of the decisions count: not those about padding, nor about a card's history that is skipped."""
     B = n_rows(batch)
-    masks = [~batch[names[3]] for names in sequence_names(network.config)]
+    masks = [~history.mask for history in histories(batch, network.config.sequences)]
     found: Decisions = {}
     with_card = torch.arange(B)
     if "gate_scores" in trace.tensors:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tsa_model.batch import ENGINEERED, LABEL, history_names
 from tsa_model.sequences.features.preprocessing import Preprocessing
 from tsa_model.sequences.store.building import build_store
 from tsa_model.sequences.store.gather import SequenceGather, SortedEvents
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
     import torch
 
     from tsa_model.sequences.sorting.engine import EngineName
-
-
-SINGLE_NAMES = ("x_cat", "x_num", "time_seq", "key_padding_mask")
-DUAL_NAMES = ("x_seq_cat", "x_seq_num", "time_seq", "key_padding_mask")
-"""With the key behind each."""
 
 
 class SequenceStore:
@@ -211,10 +207,9 @@ class SequenceStore:
         rows = np.asarray(rows, dtype=np.int64)
         now_us = self._time_us[rows]
         batch: dict[str, np.ndarray] = {}
-        for key in self.keys if dual else self.keys[:1]:
-            names = [f"{name}_{key}" for name in DUAL_NAMES] if dual else SINGLE_NAMES
+        for key, names in zip(self.keys, history_names("dual" if dual else "single"), strict=False):
             batch |= zip(names, self._gather(self._sequences[key], rows, now_us), strict=True)
         if self.n_engineered:
-            batch["x_engineered"] = np.take(self._engineered, rows, axis=0)
-        batch["label"] = self._label[rows].astype(np.int64)
+            batch[ENGINEERED] = np.take(self._engineered, rows, axis=0)
+        batch[LABEL] = self._label[rows].astype(np.int64)
         return {name: torch.from_numpy(array) for name, array in batch.items()}
