@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from handbook_protocol import EPOCH, Array, Fold, training_rows
 
+from tsa_model.batch import ENGINEERED
 from tsa_model.network.checkpoint import load_model
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.dataset import DatasetDescription
@@ -96,7 +97,7 @@ def read_transactions(events: str | Path, run: RunConfig, fold: Fold, folder: Pa
 
 def read_engineered(store: SequenceStore, rows: Array) -> Array:
     """The engineered features of some rows as a model sees them, [n, Fe] float32."""
-    return store.batch_rows(rows, "single")["x_engineered"].numpy()
+    return store.batch_rows(rows, "single")[ENGINEERED].numpy()
 
 
 def split_at(

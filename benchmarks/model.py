@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from tsa_model import ModelConfig, Network, build_network
+from tsa_model.batch import LABEL, histories, history_names
 
 IMPLEMENTATIONS = ("reference", "fast")
 
@@ -47,11 +48,10 @@ def make_batch(config: ModelConfig, n_rows: int, seed: int = 0) -> dict[str, Ten
     """Histories of 1 to L orders, uniformly; one card in five has no history."""
     generator = torch.Generator().manual_seed(seed)
     L, last_category = config.seq_len, config.n_embedding - config.n_num_features
-    batch = {"label": torch.randint(0, 2, (n_rows,), generator=generator)}
-    for key in ("",) if config.sequences == "single" else ("_cid", "_ccid"):
-        prefix = "x_seq" if key else "x"
+    batch = {LABEL: torch.randint(0, 2, (n_rows,), generator=generator)}
+    for i, names in enumerate(history_names(config.sequences)):
         n_orders = torch.randint(1, L + 1, (n_rows,), generator=generator)
-        if key == "_ccid":
+        if i == 1:
             n_orders[torch.rand(n_rows, generator=generator) < 0.2] = 1
         real = (torch.arange(L) >= L - n_orders[:, None])[..., None]
         categories = torch.randint(
@@ -59,10 +59,10 @@ def make_batch(config: ModelConfig, n_rows: int, seed: int = 0) -> dict[str, Ten
         )
         age_s = torch.rand(n_rows, L, 1, generator=generator).sort(dim=1, descending=True).values * 5e6
         age_s[:, -1] = 0
-        batch[f"{prefix}_cat{key}"] = categories * real
-        batch[f"{prefix}_num{key}"] = torch.rand(n_rows, L, config.n_num_features, generator=generator) * real
-        batch[f"time_seq{key}"] = age_s * real
-        batch[f"key_padding_mask{key}"] = nn.functional.pad(~real[..., 0], (0, 1))
+        batch[names.cat] = categories * real
+        batch[names.num] = torch.rand(n_rows, L, config.n_num_features, generator=generator) * real
+        batch[names.time] = age_s * real
+        batch[names.mask] = nn.functional.pad(~real[..., 0], (0, 1))
     return batch
 
 
@@ -75,7 +75,7 @@ def call_of(network: Network, batch: dict[str, Tensor], mode: str) -> Callable[[
 
     def train() -> None:
         network.zero_grad()
-        nn.functional.cross_entropy(network(batch)[0], batch["label"]).backward()
+        nn.functional.cross_entropy(network(batch)[0], batch[LABEL]).backward()
 
     network.train(mode == "train")
     return train if mode == "train" else evaluate
@@ -111,7 +111,7 @@ def useful_flops(config: ModelConfig, batch: dict[str, Tensor]) -> float:
         return D * sum(a * b for a, b in itertools.pairwise(widths))
 
     total = 0.0
-    masks = [mask for name, mask in batch.items() if name.startswith("key_padding_mask")]
+    masks = [history.mask for history in histories(batch, config.sequences)]
     for i, mask in enumerate(masks):
         rows = len(mask) if i == 0 else int((mask.sum(1) != mask.shape[1] - 2).sum())
         orders = int((~mask[:, :-1]).sum())

@@ -60,6 +60,7 @@ def configuration(subject: str) -> Any:
 def train(subject: str, weights: Path) -> None:
     """Train the network of a subject a little and save its weights."""
     from tsa_model import build_network
+    from tsa_model.batch import LABEL
     from tsa_model.equivalence.evidence.generated import ragged_rows
 
     config = configuration(subject)
@@ -69,7 +70,7 @@ def train(subject: str, weights: Path) -> None:
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=3e-3)
     for _ in range(TRAINING_STEPS):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(batch)[0], batch["label"]).backward()
+        torch.nn.functional.cross_entropy(network(batch)[0], batch[LABEL]).backward()
         optimizer.step()
     np.savez(weights, **{name: x.detach().numpy() for name, x in network.state_dict().items()})
 
