@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,51 +42,84 @@ def attention(
     return attend(x_TBE.transpose(0, 1).contiguous(), scaling).transpose(0, 1)
 
 
-def mixture_of_experts(
-    block: blocks.MixtureOfExperts, x_GND: Tensor, trace: Trace = SILENT, *, sizes: PieceSizes
-) -> Tensor:
-    """[G, N, D] → [G, N, D]; see `reference.mixture_of_experts`."""
-    G, N, D = x_GND.shape
-    mixed = torch.cat(list(experts.mix(block, x_GND.transpose(0, 1).reshape(-1, D), N, sizes)))
-    return mixed.view(N, G, D).transpose(0, 1)
+@dataclass(frozen=True)
+class _InPieces:
+    """The functions that cut what they compute into pieces.
 
+    Attributes:
+        sizes: of the pieces.
+    """
 
-def attention_layer(
-    layer: blocks.AttentionLayer,
-    x_TBE: Tensor,
-    time_TB1: Tensor | None = None,
-    key_padding_mask_BT: Tensor | None = None,
-    attn_mask_TT: Tensor | None = None,
-    trace: Trace = SILENT,
-    *,
-    sizes: PieceSizes,
-) -> Tensor:
-    """[T, B, E] → [T, B, E]; see `reference.attention_layer`."""
-    time_BT1 = None if time_TB1 is None else time_TB1.transpose(0, 1)
-    scaling = Scaling.build(x_TBE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
-    tokens = Tokens.of([x_TBE.transpose(0, 1)])
-    return layers.post_norm_layer(layer, tokens, [scaling], sizes).rows().transpose(0, 1)
+    sizes: PieceSizes
 
+    def mixture_of_experts(
+        self, block: blocks.MixtureOfExperts, x_GND: Tensor, trace: Trace = SILENT
+    ) -> Tensor:
+        """[G, N, D] → [G, N, D]; see `reference.mixture_of_experts`."""
+        G, N, D = x_GND.shape
+        mixed = torch.cat(list(experts.mix(block, x_GND.transpose(0, 1).reshape(-1, D), N, self.sizes)))
+        return mixed.view(N, G, D).transpose(0, 1)
 
-def attention_layer_pre_norm(
-    layer: blocks.AttentionLayerPreNorm, x_TBD: Tensor, trace: Trace = SILENT, *, sizes: PieceSizes
-) -> Tensor:
-    """[T, B, D] → [T, B, D]; see `reference.attention_layer_pre_norm`."""
-    tokens = Tokens.of([x_TBD.transpose(0, 1)])
-    return layers.pre_norm_layer(layer, tokens, sizes).rows().transpose(0, 1)
+    def attention_layer(
+        self,
+        layer: blocks.AttentionLayer,
+        x_TBE: Tensor,
+        time_TB1: Tensor | None = None,
+        key_padding_mask_BT: Tensor | None = None,
+        attn_mask_TT: Tensor | None = None,
+        trace: Trace = SILENT,
+    ) -> Tensor:
+        """[T, B, E] → [T, B, E]; see `reference.attention_layer`."""
+        time_BT1 = None if time_TB1 is None else time_TB1.transpose(0, 1)
+        scaling = Scaling.build(x_TBE.dtype, time_BT1, key_padding_mask_BT, attn_mask_TT)
+        tokens = Tokens.of([x_TBE.transpose(0, 1)])
+        return layers.post_norm_layer(layer, tokens, [scaling], self.sizes).rows().transpose(0, 1)
+
+    def attention_layer_pre_norm(
+        self, layer: blocks.AttentionLayerPreNorm, x_TBD: Tensor, trace: Trace = SILENT
+    ) -> Tensor:
+        """[T, B, D] → [T, B, D]; see `reference.attention_layer_pre_norm`."""
+        tokens = Tokens.of([x_TBD.transpose(0, 1)])
+        return layers.pre_norm_layer(layer, tokens, self.sizes).rows().transpose(0, 1)
+
+    def order_attention(
+        self,
+        block: blocks.OrderAttentionModule,
+        x_cat_BLF: Tensor,
+        x_num_BLF: Tensor,
+        time_seq_BL1: Tensor,
+        key_padding_mask_BT: Tensor,
+        attn_mask_TT: Tensor | None = None,
+        trace: Trace = SILENT,
+    ) -> Tensor:
+        """A history → [B, E], or [B, T, E] with `return_seq`; see `reference.order_attention`."""
+        history = (x_cat_BLF, x_num_BLF, time_seq_BL1, key_padding_mask_BT)
+        return order_attention(block, *history, attn_mask_TT, trace, sizes=self.sizes)
+
+    def feature_attention(
+        self,
+        block: blocks.FeatureAttentionModule,
+        x_cat_BLF: Tensor,
+        x_num_BLF: Tensor,
+        x_engineered_BF: Tensor | None,
+        trace: Trace = SILENT,
+    ) -> Tensor:
+        """The features of the current order → [B, D]; see `reference.feature_attention`."""
+        return feature_attention(block, x_cat_BLF, x_num_BLF, x_engineered_BF, trace, sizes=self.sizes)
 
 
 def fast_in_pieces(sizes: PieceSizes) -> Implementation:
     """The fast form that cuts a batch into pieces of the given sizes."""
+    cutting = _InPieces(sizes)  # methods, not partials: the type checker sees through them
     return Implementation(
         name="fast",
         feature_aggregation=feature_aggregation,
-        mixture_of_experts=partial(mixture_of_experts, sizes=sizes),
+        mixture_of_experts=cutting.mixture_of_experts,
         attention=attention,
-        attention_layer=partial(attention_layer, sizes=sizes),
-        attention_layer_pre_norm=partial(attention_layer_pre_norm, sizes=sizes),
-        order_attention=partial(order_attention, sizes=sizes),
-        feature_attention=partial(feature_attention, sizes=sizes),
+        attention_layer=cutting.attention_layer,
+        attention_layer_pre_norm=cutting.attention_layer_pre_norm,
+        order_attention=cutting.order_attention,
+        feature_attention=cutting.feature_attention,
         single=single,
         dual=dual,
     )
