@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tsa_model import lazy
-from tsa_model.settings.model import ModelConfig, ModelSettings
 
 if TYPE_CHECKING:
     from tsa_model.losses.factory import create_loss_function
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
         SingleSequenceNetwork,
         build_network,
     )
+    from tsa_model.settings.model import ModelConfig, ModelSettings
     from tsa_model.training.modules import TSADualSeq, TSASingleSeq
 
 __all__ = [
@@ -89,6 +89,7 @@ __getattr__ = lazy.names_from(
             "SingleSequenceNetwork",
             "build_network",
         ),
+        "tsa_model.settings.model": ("ModelConfig", "ModelSettings"),
         "tsa_model.training.modules": ("TSADualSeq", "TSASingleSeq"),
     },
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from tsa_model.export.description import DESCRIPTION_FILE
 from tsa_model.files import sha256, write_json
-from tsa_model.scoring.model import ScoringModel
 from tsa_model.sealed import read_json, typed
 from tsa_model.settings import Settings
+
+if TYPE_CHECKING:
+    from tsa_model.scoring.model import ScoringModel
 
 
 class ModelIdentity(Settings):
@@ -25,6 +26,8 @@ class ModelIdentity(Settings):
     @classmethod
     def of(cls, model: ScoringModel) -> ModelIdentity:
         """The identity of an opened model folder."""
+        from tsa_model.export.description import DESCRIPTION_FILE
+
         about = model.description
         return cls(
             digest=sha256(model.directory / DESCRIPTION_FILE),

@@ -16,7 +16,6 @@ from typing import Literal
 
 from tsa_model.files import atomic_folder, write_json
 from tsa_model.promotion.comparison import Comparison, ModelIdentity
-from tsa_model.scoring.model import ScoringModel
 from tsa_model.sealed import read_document
 from tsa_model.settings import Settings
 
@@ -86,7 +85,7 @@ class Registry:
         Raises:
             ValueError: it must not be promoted; nothing was changed.
         """
-        identity = ModelIdentity.of(ScoringModel.load(challenger_dir))
+        identity = _identity(challenger_dir)
         if comparison.challenger != identity:
             raise ValueError(
                 f"the comparison is about the model {comparison.challenger.digest}, {challenger_dir} is"
@@ -130,10 +129,11 @@ class Registry:
         Raises:
             ValueError: there is none, or its folder is not whole; nothing was changed.
         """
+        if self.pointer() is None:  # asked before locking, which makes the folder
+            raise ValueError(f"{self.directory} has no champion yet")
         with self._locked():
             pointer = self.pointer()
-            if pointer is None:
-                raise ValueError(f"{self.directory} has no champion yet")
+            assert pointer is not None
             wanted = to or pointer.current.previous
             if wanted is None:
                 raise ValueError(f"{pointer.current.id} is the first champion: there is none to go back to")
@@ -144,7 +144,7 @@ class Registry:
             if wanted == pointer.current.id:
                 raise ValueError(f"{wanted} is the champion already")
             target = found[-1]
-            digest = ModelIdentity.of(ScoringModel.load(self.directory / target.model)).digest
+            digest = _identity(self.directory / target.model).digest
             if digest != target.digest:
                 raise ValueError(f"{self.directory / target.model} is another model than was promoted")
             changes = {"action": "rollback", "time": datetime.now(UTC), "comparison": {}}
@@ -155,7 +155,7 @@ class Registry:
         if not target.is_dir():
             with atomic_folder(target) as folder:
                 shutil.copytree(model_dir, folder, dirs_exist_ok=True)
-        if ModelIdentity.of(ScoringModel.load(target)) != identity:
+        if _identity(target) != identity:
             raise ValueError(f"{target} holds another model than {model_dir}")
 
     def _swap(self, pointer: Pointer | None, entry: Entry) -> Entry:
@@ -171,3 +171,10 @@ class Registry:
         with open(self.directory / ".lock", "w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
+
+
+def _identity(model_dir: str | Path) -> ModelIdentity:
+    """Which model a folder holds; opening it checks that it is whole."""
+    from tsa_model.scoring.model import ScoringModel  # numpy: reading a history does without
+
+    return ModelIdentity.of(ScoringModel.load(model_dir))
