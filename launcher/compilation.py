@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from google.protobuf import json_format
-from kfp.dsl.base_component import BaseComponent
 
 from tsa_model.files import atomic_file
+
+if TYPE_CHECKING:
+    from kfp.dsl.base_component import BaseComponent
 
 Documents = list[dict[str, Any]]
 
@@ -30,6 +31,8 @@ def compiled_documents(pipeline: BaseComponent, image: str | None = None) -> Doc
         pipeline: the decorated pipeline function.
         image: image reference for every stage; None = the components' own.
     """
+    from google.protobuf import json_format
+
     specifications = [pipeline.pipeline_spec]
     if pipeline.platform_spec.platforms:
         specifications.append(pipeline.platform_spec)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from kfp import kubernetes
-from kfp.dsl.pipeline_task import PipelineTask
-from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, ValidationError, model_validator
 
-from tsa_model.settings import Settings, load_yaml
+from launcher.definition import Target
+from tsa_model.settings import Settings, in_words, load_yaml
 
-Target = Literal["kubeflow", "vertex"]
+if TYPE_CHECKING:
+    from kfp.dsl.pipeline_task import PipelineTask
 
 DEFAULTS = Path(__file__).with_name("stages.yaml")
 CHECKS = ("validate_events", "check_equivalence", "export_onnx", "generate_scores", "compare_champion")
@@ -167,7 +167,10 @@ class ClusterSettings(Settings):
             if unknown:
                 raise ValueError(f"{file}: no stages {unknown}; there are {list(shipped['stages'])}")
             content = _merged(content, site)
-        return cls.model_validate(content)
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise ValueError(in_words(error, cls)) from None
 
 
 def set_up(tasks: Mapping[str, PipelineTask], settings: ClusterSettings | None, target: Target) -> None:
@@ -226,6 +229,8 @@ def _set_portable(task: PipelineTask, stage: Stage, settings: ClusterSettings, t
 
 
 def _set_kubernetes(task: PipelineTask, name: str, stage: Stage, settings: ClusterSettings) -> None:
+    from kfp import kubernetes
+
     if stage.timeout_s is not None:
         kubernetes.set_timeout(task, stage.timeout_s)
     labels = {"app.kubernetes.io/component": name.replace("_", "-")} | stage.labels

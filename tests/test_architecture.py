@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 
 # Whom of ours each room may import; everything else of ours is out of reach.
 ALLOWED = {
-    "pipeline": {"components", "launcher", "tsa_model"},
+    "pipeline": {"commands", "components", "launcher"},
+    "commands": {"commands", "launcher", "tsa_model"},
     "launcher": {"launcher", "tsa_model"},
     "components": {"train_job", "components", "data_contracts", "tsa_model"},
     "train_job": {"train_job", "tsa_model"},
@@ -23,7 +25,7 @@ ALLOWED = {
 }
 # Installed inside tsa_model from elsewhere: run descriptions.
 DATA = {"tsa_model.configs"}
-ROOMS = ("train_job", "components", "configs", "data_contracts", "launcher", "tsa_model")
+ROOMS = ("commands", "train_job", "components", "configs", "data_contracts", "launcher", "tsa_model")
 FORBIDDEN_IN_LIBRARY = {"kfp", "kubernetes", "great_expectations", "click", "rich"}
 
 
@@ -60,6 +62,34 @@ def test_library_runs_without_kubeflow_and_great_expectations() -> None:
     for path in modules("tsa_model"):
         wrong = imports(ast.walk(tree(path))) & FORBIDDEN_IN_LIBRARY
         assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+LIGHT_LIBRARY = """
+import sys
+import tsa_model
+never = {"kfp", "kubernetes", "great_expectations", "click"}
+heavy = {"torch", "pytorch_lightning", "numpy", "pandas", "pyarrow"}
+assert not (never | heavy) & set(sys.modules), (never | heavy) & set(sys.modules)
+tsa_model.ModelConfig
+import tsa_model.settings.run
+assert not (never | heavy) & set(sys.modules), (never | heavy) & set(sys.modules)
+tsa_model.build_network
+assert "torch" in sys.modules
+tsa_model.TSASingleSeq
+assert "pytorch_lightning" in sys.modules
+assert not never & set(sys.modules), never & set(sys.modules)
+"""
+
+
+def test_the_library_imports_torch_when_a_name_needs_it_and_kubeflow_never() -> None:
+    done = subprocess.run([sys.executable, "-c", LIGHT_LIBRARY], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_line_imports_only_what_is_light_at_module_level() -> None:
+    for path in [*modules("commands"), *modules("pipeline")]:
+        outside = imports(tree(path).body) - sys.stdlib_module_names - {"click", "commands", "launcher"}
+        assert not outside, f"{path.relative_to(ROOT)} imports {outside} at module level"
 
 
 def components() -> list[Path]:

@@ -1,49 +1,30 @@
-"""Train from the command line: `python -m tsa_model.train --store DIR --config demo --model DIR ...`.
+"""A training process: `python -m tsa_model.train --store DIR --config demo --model DIR ...`.
+
+People have `tsa train`.
 
 With more than one process, `python -m torch.distributed.run --nproc-per-node N -m tsa_model.train ...`
-starts them; `training.devices` and `training.num_nodes` must say the same numbers.
+starts them; `training.devices` and `training.num_nodes` must say the same numbers. The options are read here,
+with the standard library alone: the machines that only train have no command line of ours.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from tsa_model.files import write_json
-from tsa_model.settings.run import RunConfig
-from tsa_model.training import train_model
-from tsa_model.training.processes import die_with_parent, started_by_launcher
+from tsa_model.training.entry import in_a_line, train_process
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train a model; see `--help`."""
-    options = _parser().parse_args(arguments)
-    if started_by_launcher():
-        die_with_parent()
-    try:
-        result = train_model(
-            options.store,
-            RunConfig.load(options.config),
-            options.model,
-            options.training_log,
-            seed=options.seed,
-            max_epochs=options.max_epochs,
-        )
-    except Exception as error:
-        # Whoever started several processes reads here what the first one to fail said.
-        path = Path(options.training_log) / "error.json"
-        if not path.exists():
-            write_json(path, {"type": type(error).__name__, "message": str(error)})
-        raise
-    if int(os.environ.get("RANK", "0")) == 0:
-        if options.metrics:
-            write_json(options.metrics, result)
-        print(f"{result['key_figure']} after {result['epochs']} epochs, model in {options.model}")
+    options = parser().parse_args(arguments)
+    result = train_process(**vars(options))
+    if result is not None:
+        print(in_a_line(result, options.model))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The options, named as the parameters of `train_process`."""
     parser = argparse.ArgumentParser(
         prog="python -m tsa_model.train",
         description="Train a TSA model on a sequence store. Killed and started again with the same arguments,"

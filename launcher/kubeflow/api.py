@@ -14,6 +14,7 @@ import requests
 import tenacity
 from requests.auth import AuthBase
 
+from launcher.errors import LauncherError
 from launcher.kubeflow.connection import Connection
 
 PREFIX = "/apis/v2beta1"
@@ -25,7 +26,7 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 
-class ApiError(RuntimeError):
+class ApiError(LauncherError):
     """The server refused, or could not be understood; the text is for people."""
 
     def __init__(self, message: str, status: int = 0) -> None:

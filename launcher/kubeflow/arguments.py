@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from launcher.compilation import Documents
+from launcher.definition import Inputs
 
 
-def checked_arguments(documents: Documents, given: Mapping[str, Any]) -> dict[str, Any]:
+def checked_arguments(inputs: Inputs, given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments in the types of the pipeline's inputs.
 
     Args:
-        documents: the compiled pipeline.
+        inputs: the pipeline's inputs: name → annotated parameter.
         given: name → value; a text (from a command line) is read as what the input wants.
 
     Raises:
         ValueError: with every mistake in it: unknown names, missing inputs, values of another type.
     """
-    inputs = documents[0]["root"].get("inputDefinitions", {}).get("parameters", {})
     problems, arguments = [], {}
     for name, value in given.items():
         if name not in inputs:
@@ -28,14 +28,14 @@ def checked_arguments(documents: Documents, given: Mapping[str, Any]) -> dict[st
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(inputs)}"
             problems.append(f"the pipeline has no input {name!r}: {hint}")
             continue
-        kind = inputs[name]["parameterType"]
+        kind = inputs[name].annotation
         try:
             arguments[name] = _READ[kind](value)
         except (ValueError, TypeError):
             problems.append(f"{name} = {value!r} is no {_WORDS[kind]}")
-    for name, description in inputs.items():
-        if name not in given and not (description.get("isOptional") or "defaultValue" in description):
-            problems.append(f"the pipeline needs {name!r} ({_WORDS[description['parameterType']]})")
+    for name, one in inputs.items():
+        if name not in given and one.default is inspect.Parameter.empty:
+            problems.append(f"the pipeline needs {name!r} ({_WORDS[one.annotation]})")
     if problems:
         raise ValueError("; ".join(problems))
     return arguments
@@ -96,19 +96,19 @@ def _json_of(kind: type) -> Callable[[Any], Any]:
     return read
 
 
-_READ: dict[str, Callable[[Any], Any]] = {
-    "STRING": _text,
-    "NUMBER_INTEGER": _integer,
-    "NUMBER_DOUBLE": _number,
-    "BOOLEAN": _truth,
-    "LIST": _json_of(list),
-    "STRUCT": _json_of(dict),
+_READ: dict[type, Callable[[Any], Any]] = {
+    str: _text,
+    int: _integer,
+    float: _number,
+    bool: _truth,
+    list: _json_of(list),
+    dict: _json_of(dict),
 }
 _WORDS = {
-    "STRING": "text",
-    "NUMBER_INTEGER": "whole number",
-    "NUMBER_DOUBLE": "number",
-    "BOOLEAN": "true or false",
-    "LIST": "JSON list",
-    "STRUCT": "JSON object",
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    list: "JSON list",
+    dict: "JSON object",
 }

@@ -18,24 +18,11 @@ from pydantic import (
     ValidationError,
 )
 
+from launcher.kubeflow.variables import FILE, FILE_VARIABLE, VARIABLES
 from tsa_model.settings import Settings, load_yaml
 
 TOKEN_VOLUME = Path("/var/run/secrets/kubeflow/pipelines/token")
 """Where Kubeflow mounts a pod's token for its own API."""
-FILE_VARIABLE = "KF_PIPELINES_CONNECTION"
-FILE = Path("~/.config/tsa-pipeline/connection.yaml")
-
-VARIABLES = {
-    "host": "KF_PIPELINES_ENDPOINT",
-    "ui_host": "KF_PIPELINES_UI_ENDPOINT",
-    "namespace": "KF_PIPELINES_NAMESPACE",
-    "token": "KF_PIPELINES_TOKEN",
-    "token_file": "KF_PIPELINES_SA_TOKEN_PATH",
-    "ca_file": "KF_PIPELINES_CA_FILE",
-    "proxy": "KF_PIPELINES_PROXY",
-    "service_account": "KF_PIPELINES_SERVICE_ACCOUNT",
-}
-"""Setting → environment variable; those that Kubeflow has a name for keep it."""
 
 
 class ConnectionProblem(ValueError):

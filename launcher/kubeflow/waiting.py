@@ -8,6 +8,7 @@ from datetime import datetime
 
 from rich.table import Table
 
+from launcher.errors import LauncherError
 from launcher.kubeflow.api import Json, NoAnswer
 from launcher.kubeflow.server import PipelinesServer
 
@@ -17,7 +18,7 @@ OUTAGE_S = 900.0
 """A server that does not answer for longer ends the waiting."""
 
 
-class WaitedTooLong(RuntimeError):
+class WaitedTooLong(LauncherError):
     """The run is not over yet."""
 
 

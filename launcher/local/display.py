@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Protocol, Self
 
@@ -107,6 +108,11 @@ class PlainDisplay:
 
     def _print(self, text: str) -> None:
         self._console.print(f"{self._heading}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def make_console() -> Console:
+    """Standard output: as wide as the terminal, or wide enough for a table where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def make_display(console: Console) -> Display:

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from launcher.compilation import Documents, output_types, stage_names, write_documents
+from launcher.errors import LauncherError
 from launcher.local.display import Display, make_display
 from launcher.local.failure import exception_text
 from launcher.local.runner_lines import Ended, Started, read_events
@@ -38,7 +39,7 @@ class StageResult(NamedTuple):
     output: Path
 
 
-class StageError(RuntimeError):
+class StageError(LauncherError):
     """A stage failed; the message says which, why, and where its log lies."""
 
 

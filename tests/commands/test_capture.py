@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 from support.batches import tiny_config, tiny_network
-
-from tsa_model.equivalence.__main__ import main
+from support.command_line import tsa
 
 
 def legacy():
@@ -26,7 +25,7 @@ def capture(tmp_path, factory):
     (tmp_path / "config.json").write_text(json.dumps(config.model_dump(mode="json")))
     arguments = ["--legacy", f"{__name__}:{factory}", "--config", str(tmp_path / "config.json")]
     arguments += ["--out", str(tmp_path / "baseline"), "--rows", "8", "--policy", "all", "--name", "mine"]
-    return main(["capture", *arguments])
+    return tsa("capture", *arguments)
 
 
 def test_a_legacy_that_follows_the_specification(tmp_path, capsys):

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support.batches import tiny_config, tiny_evidence, tiny_network
+from support.command_line import tsa
 from support.small_training import small_run
 
 from tsa_model.equivalence import EquivalenceError, Verdict
-from tsa_model.equivalence.__main__ import main
 from tsa_model.equivalence.checks.algebra import check_algebra
 from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.checks.contract import check_contract
@@ -180,7 +180,7 @@ def test_a_tampered_checkpoint_is_refused(stage, tmp_path, capsys):
     assert verdict["checks"][0]["name"] == "Contract"
     arguments = ["check", "--store", str(stage[0]), "--model", str(model)]
     arguments += ["--verdict", str(tmp_path / "v.json"), "--report", str(tmp_path / "v.html")]
-    assert main(arguments) == 1
+    assert tsa(*arguments) == 1
     assert "NOT PROVEN EQUIVALENT: check 0 (Contract) failed" in capsys.readouterr().err
 
 
@@ -202,14 +202,12 @@ def test_a_baseline_of_another_model_stops_the_command(stage, tmp_path, capsys):
     (baseline / "baseline.json").write_text('{"format": 1, "files": []}')
     arguments = ["check", "--store", str(stage[0]), "--model", str(stage[1]), "--baseline", str(baseline)]
     arguments += ["--verdict", str(tmp_path / "v.json"), "--report", str(tmp_path / "v.html")]
-    assert main(arguments) == 1
+    assert tsa(*arguments) == 1
     assert "check 6 (Legacy baseline) failed" in capsys.readouterr().err
 
 
 def test_help_teaches(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["--help"])
-    assert stop.value.code == 0
+    assert tsa("--help") == 0
     shown = capsys.readouterr().out
     assert "capture" in shown
     assert "examples" in shown

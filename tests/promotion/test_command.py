@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from kfp import dsl
+from support.command_line import tsa
 from support.small_training import small_run
 
 from components.compare_champion import compare_champion
-from tsa_model.promote import main
 from tsa_model.promotion import Registry
 
 pytestmark = pytest.mark.slow
@@ -21,23 +21,21 @@ CONTRACTS = ("events", "sequences", "scores")
 
 
 def compare(world: Any, challenger: Any, registry: Path, output: Path) -> int:
-    return main(
-        [
-            "compare",
-            *("--challenger", str(challenger.model)),
-            *("--registry", str(registry)),
-            *("--events", str(world.events)),
-            *("--verdict", str(challenger.verdict)),
-            *(word for path in world.contracts for word in ("--contract", str(path))),
-            *("--resamples", "100"),
-            *("--output", str(output)),
-        ]
+    return tsa(
+        "compare",
+        *("--challenger", challenger.model),
+        *("--registry", registry),
+        *("--events", world.events),
+        *("--verdict", challenger.verdict),
+        *(word for path in world.contracts for word in ("--contract", path)),
+        *("--resamples", 100),
+        *("--output", output),
     )
 
 
 def promote(challenger: Any, registry: Path, comparison: Path) -> int:
-    places = ["--registry", str(registry), "--challenger", str(challenger.model)]
-    return main(["promote", *places, "--comparison", str(comparison)])
+    places = ("--registry", registry, "--challenger", challenger.model)
+    return tsa("promote", *places, "--comparison", comparison)
 
 
 def test_from_the_first_champion_to_a_rollback(
@@ -56,8 +54,8 @@ def test_from_the_first_champion_to_a_rollback(
     assert "must not be promoted" in printed
     assert promote(world.bad, registry, found) == 1
     assert "the challenger is not promoted" in capsys.readouterr().err
-    assert main(["rollback", "--registry", str(registry)]) == 0
-    assert main(["history", "--registry", str(registry)]) == 0
+    assert tsa("rollback", "--registry", registry) == 0
+    assert tsa("history", "--registry", registry) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
     assert [line.split()[4] if line[0] == "*" else line.split()[3] for line in lines] == [
         "promote",
@@ -88,9 +86,7 @@ def test_promoting_on_one_contract_is_refused(
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["--help"])
-    assert caught.value.code == 0
+    assert tsa("--help") == 0
     text = capsys.readouterr().out
     for name in ("compare", "promote", "rollback", "history"):
         assert f"\n  {name} " in text

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from support.command_line import tsa
 
 from tsa_model.export.session import ScoringSession, SessionSettings
-from tsa_model.score import main
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def events(scored, tmp_path_factory):
 
 
 def score(*options) -> int:
-    return main([str(option) for option in options])
+    return tsa("score", *options)
 
 
 def test_it_reproduces_the_score_file(scored, events, tmp_path, capsys) -> None:

@@ -11,6 +11,7 @@ from tsa_model import lazy
 from tsa_model.settings.scoring import ScoringConfig
 
 if TYPE_CHECKING:
+    from tsa_model.scoring.events import score_events
     from tsa_model.scoring.model import ScoringModel
     from tsa_model.scoring.rows import score_rows
     from tsa_model.scoring.stage import generate_scores
@@ -19,12 +20,14 @@ __all__ = [
     "ScoringConfig",
     "ScoringModel",
     "generate_scores",
+    "score_events",
     "score_rows",
 ]
 
 __getattr__ = lazy.names_from(
     __name__,
     {
+        "tsa_model.scoring.events": ("score_events",),
         "tsa_model.scoring.model": ("ScoringModel",),
         "tsa_model.scoring.rows": ("score_rows",),
         "tsa_model.scoring.stage": ("generate_scores",),

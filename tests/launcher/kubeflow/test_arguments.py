@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from inspect import Parameter
 
 import pytest
 
 from launcher.kubeflow.arguments import checked_arguments, parse_assignments
 
-KINDS = {
-    "text": "STRING",
-    "count": "NUMBER_INTEGER",
-    "rate": "NUMBER_DOUBLE",
-    "flag": "BOOLEAN",
-    "names": "LIST",
-    "extra": "STRUCT",
-}
-PIPELINE: list[dict[str, Any]] = [
-    {
-        "root": {
-            "inputDefinitions": {
-                "parameters": {
-                    name: {"parameterType": kind, "isOptional": True} for name, kind in KINDS.items()
-                }
-                | {"needed": {"parameterType": "STRING"}}
-            }
-        }
-    }
-]
+KINDS = {"text": str, "count": int, "rate": float, "flag": bool, "names": list, "extra": dict}
+PIPELINE = {
+    name: Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+    for name, kind in KINDS.items()
+} | {"needed": Parameter("needed", Parameter.KEYWORD_ONLY, annotation=str)}
 
 
 def test_texts_are_read_as_what_the_input_wants() -> None:

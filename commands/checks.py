@@ -1,0 +1,69 @@
+"""Checks of what a run was given; all of them before anything is compiled, written or sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from launcher.definition import Inputs
+
+if TYPE_CHECKING:
+    from tsa_model.settings.run import RunConfig
+
+
+def load_description(config: str) -> RunConfig:
+    """The run description of that name or in that file.
+
+    Raises:
+        click.ClickException: there is none, or it is refused.
+    """
+    from tsa_model.settings.run import RunConfig
+
+    try:
+        return RunConfig.load(config)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(f"run description {config!r}: {error}") from None
+
+
+def need_events(description: RunConfig, config: str, events: str | None) -> None:
+    """Refuse a run without any orders."""
+    if not events and description.simulation is None:
+        raise click.UsageError(f"run description {config!r} simulates no orders: give the file with --events")
+
+
+def check_interval_end(text: str) -> None:
+    """Refuse an end of the data that is no moment; the time a recurring run will have is not known yet."""
+    from tsa_model.settings.data_interval import SCHEDULED_TIME, interval_end
+
+    if text != SCHEDULED_TIME:
+        interval_end(text)
+
+
+def cluster_arguments(inputs: Inputs, options: dict[str, Any], **fixed: Any) -> dict[str, Any]:
+    """The arguments of a run on a cluster.
+
+    Args:
+        inputs: the pipeline's inputs.
+        options: values of `run_options` and `pipeline_options`.
+        fixed: arguments of the command itself, which an option or a parameter replaces.
+
+    Raises:
+        ValueError: run description or arguments do not fit.
+    """
+    from launcher.kubeflow.arguments import checked_arguments, parse_assignments
+
+    parameters = parse_assignments(options["param"])
+    given = {name: options[name] for name in inputs if options[name] is not None}
+    twice = sorted(parameters.keys() & given.keys())
+    if twice:
+        raise ValueError(f"{', '.join(twice)}: given as an option and with --param")
+    arguments = checked_arguments(inputs, fixed | given | parameters)
+    check_interval_end(arguments.get("data_interval_end", ""))
+    if "config" not in parameters:
+        config = given.get("config", "demo")
+        description = load_description(config)
+        need_events(description, config, arguments.get("events"))
+        if "config" in given:  # as text, so that the run uses what was checked here
+            arguments["config"] = description.model_dump_json(exclude_unset=True)
+    return arguments

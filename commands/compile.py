@@ -1,0 +1,68 @@
+"""`tsa compile`: the pipeline as YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from commands.errors import clear_errors
+from commands.group import Command
+from launcher.definition import Definition, Target
+
+
+@click.command(cls=Command)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write. Default: pipeline.yaml beside pipeline.py.",
+)
+@click.option("--image", default=None, metavar="REFERENCE", help="Image for every stage, best with a digest.")
+@click.option(
+    "--target",
+    default="kubeflow",
+    show_default=True,
+    type=click.Choice(get_args(Target)),
+    help="Kubeflow Pipelines, or Vertex AI Pipelines: one document, accelerators by Google's names.",
+)
+@click.option(
+    "--stages",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="File with what differs from launcher/stages.yaml: image, resources, retries, volumes.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit with status 1 when the file is not current.")
+@click.pass_obj
+def command(
+    pipeline: Definition,
+    output: Path | None,
+    image: str | None,
+    target: Target,
+    stages: tuple[Path, ...],
+    check: bool,
+) -> None:
+    """Write the pipeline as YAML, the form a cluster takes.
+
+    \b
+    Examples:
+      tsa compile
+      tsa compile --image registry.example/tsa-python@sha256:... --output cluster.yaml
+      tsa compile --target vertex --stages our_cluster.yaml --output vertex.yaml
+    """
+    from launcher.stages import ClusterSettings, left_out
+
+    output = output or pipeline.compiled
+    with clear_errors():
+        settings = ClusterSettings.load(*stages)
+        from launcher.compilation import compiled_documents, read_documents, write_documents
+
+        documents = compiled_documents(pipeline.define(settings, target), image)
+    if check:
+        if not output.exists() or read_documents(output) != documents:
+            raise click.ClickException(f"{output} is not current: run 'python pipeline.py compile'")
+        return
+    write_documents(documents, output)
+    click.echo(f"Wrote {output}")
+    if missing := left_out(settings, target):
+        click.echo(f"Left out, because {target} has no place for them: {', '.join(missing)}", err=True)

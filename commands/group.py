@@ -1,0 +1,70 @@
+"""The group of all commands, each imported from its own file when it is asked for."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from typing import Any
+
+import click
+
+SECTIONS = {
+    "The whole pipeline": ("run", "compile", "submit", "schedule"),
+    "One step of it": ("train", "check", "export", "score"),
+    "The model in use": ("compare", "promote", "rollback", "history"),
+    "The legacy model": ("capture", "schema"),
+}
+"""Heading of the help → commands; the file of a command has its name, the command in it is `command`."""
+
+PROGRAM = "tsa"
+_EXAMPLE = re.compile(rf"^( *){PROGRAM} ", re.MULTILINE)
+
+
+class _Examples:
+    """Help whose examples begin with what the reader typed: `tsa` or `python pipeline.py`."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the whole help."""
+        super().format_help(ctx, formatter)  # type: ignore[misc]
+        if ctx.find_root().info_name != PROGRAM:
+            formatter.buffer[:] = [_EXAMPLE.sub(r"\1python pipeline.py ", formatter.getvalue())]
+
+
+class Command(_Examples, click.Command):
+    """A command whose help has examples."""
+
+
+class Group(_Examples, click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+class Commands(Group):
+    """All commands; none is imported before it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, in the order of the help."""
+        return [name for names in SECTIONS.values() for name in names]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, from its file."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        found: Any = import_module(f"commands.{cmd_name}")
+        return found.command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands below their headings."""
+        longest = max(len(name) for name in self.list_commands(ctx))
+        for heading, names in SECTIONS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            limit = formatter.width - 6 - longest
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [
+                        (name.ljust(longest), command.get_short_help_str(limit))
+                        for name, command in commands
+                        if command is not None
+                    ]
+                )

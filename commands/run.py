@@ -1,0 +1,68 @@
+"""`tsa run`: all stages on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from commands.checks import check_interval_end, load_description, need_events
+from commands.errors import clear_errors
+from commands.group import Command
+from commands.options import run_options
+from launcher.definition import Definition
+
+
+@click.command(cls=Command)
+@run_options
+@click.option(
+    "--runs",
+    default="runs",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that gets a new folder for this run.",
+)
+@click.pass_obj
+def command(
+    pipeline: Definition, events: str | None, config: str | None, runs: Path, **numbers: int | str | None
+) -> None:
+    """Run all stages on this machine.
+
+    Everything a run makes lies in its own folder below RUNS, `latest` points to the newest:
+    `logs/` the full log of every stage, `stages/` their outputs.
+
+    \b
+    Examples:
+      tsa run
+      tsa run --max-epochs 2 --seed 3
+      tsa run --events transactions.parquet --config handbook
+
+    Exit status: 0 when every stage succeeded, 1 when one failed, 130 when interrupted.
+    """
+    arguments: dict[str, Any] = {name: value for name, value in numbers.items() if value is not None}
+    with clear_errors():
+        check_interval_end(arguments.get("data_interval_end", ""))
+    description = load_description(config or "demo")
+    need_events(description, config or "demo", events)
+    arguments["config"] = description.model_dump_json(exclude_unset=True)
+    if arguments.get("champion"):
+        arguments["champion"] = str(Path(arguments["champion"]).absolute())
+    if events:
+        arguments["events"] = events if "://" in events else str(Path(events).absolute())
+
+    from launcher.compilation import compiled_documents
+    from launcher.local.display import make_console
+    from launcher.local.run import StageError, results_table, run_locally
+
+    console = make_console()
+    documents = compiled_documents(pipeline.define())
+    try:
+        results = run_locally(documents, arguments, description.dataset.name, runs, console)
+    except StageError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        click.echo("Interrupted: all stages were stopped.", err=True)
+        raise SystemExit(130) from None
+    console.print()
+    console.print(results_table(results))

@@ -1,0 +1,64 @@
+"""`tsa score`: raw orders to scores with a model folder, outside any pipeline."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from commands.errors import clear_errors
+from commands.group import Command
+from commands.options import EXPORTED, Existing, Moment
+
+
+@click.command(cls=Command)
+@click.option("--model", required=True, type=EXPORTED, help="Model folder (scores/model of a run).")
+@click.option(
+    "--events", required=True, type=Existing(remote=True), help="Raw orders: Parquet, CSV, or a folder."
+)
+@click.option(
+    "--output",
+    default="scores",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write.",
+)
+@click.option(
+    "--orders",
+    type=click.Choice(("auto", "test", "all")),
+    default="auto",
+    show_default=True,
+    help="Which orders: the model's test period as the pipeline scores it, all of them, or (auto) the test "
+    "period where the file has orders of it and all otherwise.",
+)
+@click.option(
+    "--since", type=Moment(), metavar="TIME", help="Leave out orders before this time (UTC): 2025-05-01."
+)
+def command(model: Path, events: str, output: Path, orders: str, since: datetime | None) -> None:
+    """Score raw orders.
+
+    The file must hold the orders to score and, for their histories, the earlier orders of the same
+    customers and cards, with the columns the model was made from (null label = not yet known).
+
+    Writes into the output folder: score_file.csv (one score a line, no header), tag_file.csv (labels, when
+    all are known), scores.parquet (order id, time, score, percentile, probability, label, provenance),
+    manifest.json.
+
+    \b
+    Examples, after a run of the pipeline:
+      tsa score --model runs/latest/stages/generate-scores/scores/model \\
+          --events runs/latest/stages/validate-events/validated/events.parquet
+      tsa score --model runs/latest/stages/generate-scores/scores/model \\
+          --events orders.parquet --orders all --since 2025-05-01 --output today
+    """
+    with clear_errors():
+        from tsa_model.scoring.events import score_events
+
+        n_scored = score_events(model, events, output, orders, since, _show_progress)
+    click.echo(f"{n_scored:,} orders scored: {output / 'scores.parquet'}")
+
+
+def _show_progress(done: int, total: int) -> None:
+    click.echo(f"scoring {done:,} of {total:,} orders", nl=False, err=True)
+    click.echo("\n" if done == total else "\r", nl=False, err=True)

@@ -1,0 +1,43 @@
+"""What a command needs to know of the pipeline before kfp, which takes seconds to import, is asked for it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from kfp.dsl.base_component import BaseComponent
+
+    from launcher.stages import ClusterSettings
+
+Target = Literal["kubeflow", "vertex"]
+"""Where a compiled pipeline will run."""
+
+Inputs = Mapping[str, inspect.Parameter]
+"""Name → annotated parameter, with its default, of every input of the pipeline."""
+
+
+class Define(Protocol):
+    """The function that defines the pipeline."""
+
+    def __call__(self, settings: ClusterSettings | None = None, target: Target = "kubeflow") -> BaseComponent:
+        """Define it for `target`, set up with `settings`."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """The pipeline, as the commands get it."""
+
+    stages: Callable[..., Any]
+    """The plain function whose parameters, annotated with types, are the pipeline's inputs."""
+    define: Define
+    compiled: Path
+    """The committed YAML."""
+
+    @property
+    def inputs(self) -> Inputs:
+        """The pipeline's inputs."""
+        return inspect.signature(self.stages).parameters

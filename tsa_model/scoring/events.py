@@ -1,0 +1,83 @@
+"""Raw orders to score files, outside any pipeline."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsa_model.files import atomic_folder
+from tsa_model.scoring.files import ScoredOrders, provenance_of, score_table, write_manifest, write_scores
+from tsa_model.scoring.model import ScoringModel
+from tsa_model.scoring.rows import Progress, score_rows
+from tsa_model.sequences import SequenceStore
+
+
+def score_events(
+    model_dir: str | Path,
+    events: Any,
+    output_dir: str | Path,
+    orders: str = "auto",
+    since: datetime | None = None,
+    show: Progress | None = None,
+) -> int:
+    """Score raw orders and write the score files.
+
+    Args:
+        model_dir: a model folder, or the folder of the export.
+        events: path or paths of raw orders, or a table; see `SequenceStore.build`.
+        output_dir: the folder to create.
+        orders: `test` = the labelled orders of the test period, as the pipeline scores them; `all` = every
+            order; `auto` = `test` where the file has any, else `all`.
+        since: leave out orders before this moment; UTC where it names no zone.
+        show: called with (orders done, orders altogether).
+
+    Returns:
+        How many orders were scored.
+
+    Raises:
+        ValueError: the events do not fit the model, or there is nothing to score.
+    """
+    model = ScoringModel.load(model_dir)
+    output_dir = Path(output_dir)
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=".store-") as scratch:
+        store = SequenceStore.build(
+            events, model.dataset, Path(scratch) / "store", preprocessing=model.preprocessing_path
+        )
+        rows = select_rows(store, orders, since)
+        scored = score_rows(store, model.session, rows, show)
+        table = score_table(
+            scored.score, ScoredOrders.of(store, rows), model.percentiles(), model.calibrator()
+        )
+    with atomic_folder(output_dir) as folder:
+        provenance = provenance_of(model.description, model.directory)
+        counts = {"test": write_scores(table, provenance, folder)}
+        write_manifest(folder, provenance, counts)
+    return rows.size
+
+
+def select_rows(store: SequenceStore, orders: str, since: datetime | None) -> NDArray[np.int64]:
+    """Row numbers of the orders to score, in time order.
+
+    Raises:
+        ValueError: there are none.
+    """
+    rows = store.targets("test").astype(np.int64)
+    if orders == "all" or (orders == "auto" and not rows.size):
+        rows = np.arange(len(store))
+    if since is not None:
+        moment = since if since.tzinfo is None else since.astimezone(UTC).replace(tzinfo=None)
+        rows = rows[store.times_of(rows) >= np.datetime64(moment, "us")]
+    if not rows.size:
+        window = store.description.split.window("test")
+        raise ValueError(
+            f"no order to score among the {len(store)} orders: --orders {orders}"
+            + (f", --since {since}" if since else "")
+            + f"; the test period is {window[0]} to {window[1]}"
+        )
+    return rows
