@@ -43,6 +43,9 @@ def stages(
             of the run description.
         champion: folder with the champion's pointer file; empty = there is none to compare with.
         promote: put the new model in use when every check passed and it is not worse.
+
+    Returns:
+        Stage → its task.
     """
     from components import (
         build_sequences,
