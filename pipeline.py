@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.group import Commands
-from launcher.definition import Definition, Target
+from launcher.definition import Definition
+from launcher.target import Target
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent

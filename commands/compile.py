@@ -9,7 +9,8 @@ import click
 
 from commands.errors import clear_errors
 from commands.group import Command
-from launcher.definition import Definition, Target
+from launcher.definition import Definition
+from launcher.target import Target
 
 
 @click.command(cls=Command)

@@ -6,15 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from launcher.target import Target
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
     from launcher.stages import ClusterSettings
-
-Target = Literal["kubeflow", "vertex"]
-"""Where a compiled pipeline will run."""
 
 Inputs = Mapping[str, inspect.Parameter]
 """Name → annotated parameter, with its default, of every input of the pipeline."""

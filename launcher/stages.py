@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, ValidationError, model_validator
 
-from launcher.definition import Target
+from launcher.target import Target
 from tsa_model.settings import Settings, in_words, load_yaml
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from support.kfp_server import KfpServer, serve
 
 import pipeline
 from launcher.kubeflow.connection import VARIABLES
-from launcher.stages import ClusterSettings, Target
+from launcher.stages import ClusterSettings
+from launcher.target import Target
 
 TOKEN = "very-secret-token"
 Command = Callable[..., Result]
