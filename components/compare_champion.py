@@ -17,7 +17,7 @@ def compare_champion(
     champion: str,
     promote: bool,
     comparison: dsl.Output[dsl.Artifact],
-    report: dsl.Output[dsl.Markdown],
+    report: dsl.Output[dsl.HTML],
 ) -> None:
     """Score both models on the same orders; the champion stays unless the challenger holds its own.
 

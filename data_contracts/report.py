@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.findings import shorten
-from data_contracts.page import TEMPLATE
 from tsa_model.files import atomic_file
+from tsa_model.pages.render import render_page
 
+TEMPLATE = Path(__file__).with_name("contract.html.j2")
 SHOWN_EXAMPLES = 5
 
 
@@ -20,10 +21,7 @@ def write_report(path: str | Path, result: Mapping[str, Any]) -> None:
         path: HTML file to write.
         result: as in the JSON result; its parts `periods`, `drift`, `columns` and `tables` may be absent.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(TEMPLATE)
-    page = template.render(**_view(result))
+    page = render_page(TEMPLATE, **_view(result))
     with atomic_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

@@ -9,6 +9,7 @@ from typing import Any
 from tsa_model.files import atomic_file
 from tsa_model.promotion.compare import compare_models
 from tsa_model.promotion.comparison import Comparison
+from tsa_model.promotion.page import render_comparison
 from tsa_model.promotion.registry import Registry
 from tsa_model.scoring.stage import MODEL_FOLDER
 from tsa_model.settings.run import RunConfig
@@ -38,7 +39,7 @@ def compare_champion(
         champion: folder of the registry; empty = none, and only the model's own proofs are looked at.
         promote: without it nothing is ever changed.
         comparison_path: JSON file to write.
-        report_path: the same for people, Markdown.
+        report_path: the same for people, one HTML page.
 
     Returns:
         Metrics of the stage.
@@ -64,7 +65,10 @@ def compare_champion(
         registry.promote(challenger_dir, comparison)
         promoted = True
     with atomic_file(report_path) as temporary:
-        temporary.write_text(_report(comparison, promoted), encoding="utf-8")
+        page = render_comparison(
+            comparison, _outcome(comparison, promoted), _key_figure(comparison, promoted)
+        )
+        temporary.write_text(page, encoding="utf-8")
     differences = {
         name: {"difference": one.difference, "low": one.low, "high": one.high}
         for name, one in comparison.figures.items()
@@ -77,31 +81,15 @@ def compare_champion(
     }
 
 
+def _outcome(comparison: Comparison, promoted: bool) -> str:
+    if promoted:
+        return "promoted"
+    return "may be promoted" if comparison.passed else "not promoted"
+
+
 def _key_figure(comparison: Comparison, promoted: bool) -> str:
-    outcome = "promoted" if promoted else "may be promoted" if comparison.passed else "not promoted"
+    outcome = _outcome(comparison, promoted)
     if "auc" not in comparison.figures:
         return f"no champion to compare with, {outcome}"
     one = comparison.figures["auc"]
     return f"AUC {one.difference:+.4f} [{one.low:+.4f}, {one.high:+.4f}] against the champion, {outcome}"
-
-
-def _report(comparison: Comparison, promoted: bool) -> str:
-    lines = [
-        "# Challenger against champion",
-        "",
-        f"**{_key_figure(comparison, promoted)}**",
-        "",
-        f"- challenger: `{comparison.challenger.digest}`",
-        f"- champion: `{comparison.champion.digest if comparison.champion else 'none'}`",
-    ]
-    if comparison.period is not None:
-        start, end = (f"{moment:%Y-%m-%d %H:%M}" for moment in comparison.period)
-        lines.append(
-            f"- {comparison.rows:,} orders, {comparison.frauds:,} of them fraud, {start} to {end} UTC"
-        )
-    lines += ["", "| check | passed | found |", "|---|---|---|"]
-    lines += [
-        f"| {check.name} | {'yes' if check.passed else '**no**'} | {check.reason} |"
-        for check in comparison.checks
-    ]
-    return "\n".join(lines) + "\n"
