@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kfp import dsl
 from support.command_line import tsa
+from support.pages import table_lines
 from support.small_training import small_run
 
 from components.compare_champion import compare_champion
@@ -138,7 +139,7 @@ def test_the_stage_promotes_with_the_flag(world: Any, scores: Path, tmp_path: Pa
     pointer = Registry(registry).pointer()
     assert pointer is not None
     assert [entry.action for entry in pointer.history] == ["promote", "promote"]
-    page = Path(outputs["report"].path).read_text()
+    page = table_lines(Path(outputs["report"].path).read_text())
     assert "| gate | yes | verdict verdict-good on these weights |" in page
     assert json.loads(Path(outputs["comparison"].path).read_text())["passed"] is True
 
@@ -152,7 +153,7 @@ def test_the_stage_keeps_a_better_champion(world: Any, scores: Path, tmp_path: P
     worse = type(world)(world.events, world.contracts, world.bad, world.good)
     outputs = run_stage(worse, scores, registry, promote=True)
     assert outputs["comparison"].metadata["promoted"] is False
-    assert "| auc | **no** |" in Path(outputs["report"].path).read_text()
+    assert "| auc | **no** |" in table_lines(Path(outputs["report"].path).read_text())
     pointer = Registry(registry).pointer()
     assert pointer is not None
     assert len(pointer.history) == 1

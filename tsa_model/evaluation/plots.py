@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsa_model.evaluation.metrics import Ranking, auc, average_precision, reliability_bins
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from tsa_model.pages.panels import dress, panels, png
 
 BLUE, ORANGE, GREY, GREEN = "#1f5fa8", "#d1601f", "#8a8f98", "#2b7a4b"
 PERIOD_COLOURS = {"test": BLUE, "vali": GREY, "cali": GREEN}
@@ -26,7 +21,7 @@ def curves(periods: dict[str, tuple[ArrayLike, ArrayLike]]) -> bytes:
     Args:
         periods: name → (score, label); a period with one class only is left out.
     """
-    figure, (roc, pr) = _figure(2)
+    figure, (roc, pr) = panels(2)
     roc.plot([0, 1], [0, 1], color="#c8ccd2", linewidth=1, linestyle=(0, (4, 3)))
     for name, (score, label) in periods.items():
         labels = np.asarray(label)
@@ -48,18 +43,18 @@ def curves(periods: dict[str, tuple[ArrayLike, ArrayLike]]) -> bytes:
             found[kept], precision[kept], label=f"{name}  AP {average_precision(fraud, genuine):.4f}", **style
         )
         pr.axhline(labels.mean(), color=colour, linewidth=0.8, linestyle=(0, (4, 3)))
-    _dress(roc, "ROC", "share of genuine orders alerted", "share of frauds found (recall)")
-    _dress(pr, "Precision and recall", "share of frauds found (recall)", "share of alerts that are fraud")
+    dress(roc, "ROC", "share of genuine orders alerted", "share of frauds found (recall)")
+    dress(pr, "Precision and recall", "share of frauds found (recall)", "share of alerts that are fraud")
     for axes, place in ((roc, "lower right"), (pr, "upper right")):
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
         axes.legend(frameon=False, loc=place)
-    return _png(figure)
+    return png(figure)
 
 
 def score_distribution(score: ArrayLike, label: ArrayLike) -> bytes:
     """How raw scores are distributed among genuine orders and frauds; counts on a logarithmic axis."""
     scores, labels = np.asarray(score), np.asarray(label)
-    figure, (counts, cumulative) = _figure(2)
+    figure, (counts, cumulative) = panels(2)
     bins = np.linspace(0, max(float(scores.max()), 1e-6), 61)
     for value, name, colour in ((0, "genuine", BLUE), (1, "fraud", ORANGE)):
         part = scores[labels == value]
@@ -69,11 +64,11 @@ def score_distribution(score: ArrayLike, label: ArrayLike) -> bytes:
         ordered = np.sort(part)[thinned(part.size)]
         cumulative.step(ordered, np.linspace(0, 1, ordered.size), color=colour, linewidth=2, label=name)
     counts.set_yscale("log")
-    _dress(counts, "Scores by class", "raw score", "orders")
-    _dress(cumulative, "Cumulative", "raw score", "share of the class at or below")
+    dress(counts, "Scores by class", "raw score", "orders")
+    dress(cumulative, "Cumulative", "raw score", "share of the class at or below")
     counts.legend(frameon=False)
     cumulative.legend(frameon=False, loc="lower right")
-    return _png(figure)
+    return png(figure)
 
 
 def reliability(curves_by_name: dict[str, ArrayLike], label: ArrayLike) -> bytes:
@@ -85,7 +80,7 @@ def reliability(curves_by_name: dict[str, ArrayLike], label: ArrayLike) -> bytes
     """
     from matplotlib.ticker import NullFormatter
 
-    figure, (linear, log) = _figure(2)
+    figure, (linear, log) = panels(2)
     top = 0.0
     lowest = 1.0
     for (name, probability), colour in zip(curves_by_name.items(), (GREY, GREEN, BLUE), strict=False):
@@ -109,9 +104,9 @@ def reliability(curves_by_name: dict[str, ArrayLike], label: ArrayLike) -> bytes
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(NullFormatter())
     for axes, title in ((linear, "Reliability"), (log, "Reliability, logarithmic")):
-        _dress(axes, title, "predicted probability", "share that was fraud (95 % interval)")
+        dress(axes, title, "predicted probability", "share that was fraud (95 % interval)")
     linear.legend(frameon=False, loc="upper left")
-    return _png(figure)
+    return png(figure)
 
 
 def gate_scores(gate: ArrayLike, card_orders: ArrayLike, label: ArrayLike, threshold: float) -> bytes:
@@ -125,7 +120,7 @@ def gate_scores(gate: ArrayLike, card_orders: ArrayLike, label: ArrayLike, thres
     """
     card = np.asarray(gate)[:, 1]
     lengths, labels = np.asarray(card_orders), np.asarray(label)
-    figure, (distribution, by_length) = _figure(2)
+    figure, (distribution, by_length) = panels(2)
     bins = np.linspace(0, 1, 51)
     for value, name, colour in ((0, "genuine", BLUE), (1, "fraud", ORANGE)):
         part = card[(labels == value) & (lengths > 1)]
@@ -133,7 +128,7 @@ def gate_scores(gate: ArrayLike, card_orders: ArrayLike, label: ArrayLike, thres
             weights = np.full(part.size, 1 / part.size)
             distribution.hist(part, bins=bins, weights=weights, color=colour, alpha=0.55, label=name)
     distribution.axvline(threshold, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-    _dress(distribution, "Card gate, orders with a card history", "weight of the card's history", "share")
+    dress(distribution, "Card gate, orders with a card history", "weight of the card's history", "share")
     if distribution.get_legend_handles_labels()[0]:
         distribution.legend(frameon=False)
     edges = [1, 2, 3, 5, 9, 17, 33, max(int(lengths.max(initial=1)) + 1, 34)]
@@ -150,38 +145,12 @@ def gate_scores(gate: ArrayLike, card_orders: ArrayLike, label: ArrayLike, thres
             whiskerprops={"color": BLUE}, capprops={"color": BLUE},
         )  # fmt: skip
     by_length.set_ylim(-0.02, 1.02)
-    _dress(
+    dress(
         by_length, "Card gate by history length", "earlier orders of the card", "weight of the card's history"
     )
-    return _png(figure)
+    return png(figure)
 
 
 def thinned(size: int) -> NDArray[np.intp]:
     """Places of at most `MAX_CURVE_POINTS` of `size` points, the first and the last among them."""
     return np.unique(np.linspace(0, size - 1, min(size, MAX_CURVE_POINTS)).astype(np.intp))
-
-
-def _figure(n_panels: int) -> tuple[Figure, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2 * n_panels, 4.1), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, n_panels)
-
-
-def _dress(axes: Axes, title: str, x_label: str, y_label: str) -> None:
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
-    axes.set_xlabel(x_label, fontsize=9)
-    axes.set_ylabel(y_label, fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.grid(color="#eceef1", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()

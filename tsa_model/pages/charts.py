@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsa_model.pages.svg import ROLES, inline, page_font
+from tsa_model.pages.axes import (
+    SERIES,
+    add_legend,
+    cut,
+    drawing,
+    dress_log,
+    label_places,
+    label_room,
+    name_axes,
+)
+from tsa_model.pages.svg import ROLES, inline
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-WIDTH = 7.5
-"""Inches; a page shows a chart as wide as its column."""
-SERIES = ("first", "second", "third")
-MAX_SHOWN = 400
-"""Bars or points of one series; more are drawn in groups, each by its largest value."""
-CHARACTER = 6.0 / 72
-"""Inches that a character of a label takes."""
-LABEL_LENGTH = 28
+MAX_SHOWN = 360
+"""Bars or points of a chart; more are drawn in groups, each by its largest value."""
+TIP_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,13 @@ def bars(
         series: name → a value per label; None is not drawn. Three series at most.
         x_label: what the labels are.
         y_label: what the values are.
+
+    Raises:
+        ValueError: too many series, or one has not a value per label.
     """
     labels, series, x_label = _grouped(labels, series, x_label)
     tips = {}
-    with _drawing(3.1) as (figure, axes):
+    with drawing(2.7 + label_room(labels)) as (figure, axes):
         width = 0.8 / max(len(series), 1)
         for k, (name, values) in enumerate(series.items()):
             for i, value in enumerate(values):
@@ -69,12 +74,13 @@ def bars(
                 (bar,) = axes.bar(place, value or 0.0, width, color=ROLES[SERIES[k]])
                 bar.set_gid(f"bar-{k}-{i}")
                 shown = "not finite" if value is None else f"{value:g}"
-                tips[f"bar-{k}-{i}"] = [f"{name}, {labels[i]}: {shown}"]
-        _label_places(axes, labels)
-        axes.set_ylim(bottom=0)
-        _name_axes(axes, x_label, y_label)
+                tips[f"bar-{k}-{i}"] = [_tip(f"{name}, {labels[i]}", shown)]
+        label_places(axes, labels)
+        if all((value or 0.0) >= 0 for values in series.values() for value in values):
+            axes.set_ylim(bottom=0)
+        name_axes(axes, x_label, y_label)
         axes.grid(visible=False, axis="x")
-        _legend(figure, list(series))
+        add_legend(figure, list(series))
         return inline(figure, f"Bars of {y_label} by {x_label}. {_largest(labels, series)}", tips)
 
 
@@ -93,29 +99,32 @@ def points(
         x_label: what the order of the labels is.
         y_label: what the values are.
         bound: drawn as a dashed line.
+
+    Raises:
+        ValueError: too many series, or one has not a value per label.
     """
     labels, series, x_label = _grouped(labels, series, x_label)
-    finite = [value for values in series.values() for value in values if value is not None and value > 0]
-    low, high = _decades([*finite, bound] if bound else finite)
+    everything = [value for values in series.values() for value in values]
+    positive = [value for value in [*everything, bound] if value is not None and value > 0]
+    low, high = _decades(positive)
+    top = high + 1 if None in everything else high
     tips = {}
-    with _drawing(3.1) as (figure, axes):
+    with drawing(2.7) as (figure, axes):
         for k, (name, values) in enumerate(series.items()):
             for kind in ("good", "bad"):
                 chosen = [i for i, value in enumerate(values) if _is_bad(value, bound) == (kind == "bad")]
-                heights = [_height(values[i], low, high) for i in chosen]
+                heights = [_height(values[i], low, top) for i in chosen]
                 colour, marker = (ROLES["stop"], "X") if kind == "bad" else (ROLES[SERIES[k]], "o")
                 places = [i + 1 for i in chosen]
-                axes.plot(places, heights, marker, color=colour, markersize=5, gid=f"{kind}-{k}")
-                tips[f"{kind}-{k}"] = [f"{labels[i]}, {name}: {_shown(values[i])}" for i in chosen]
-        _dress_log(axes, low, high, len(labels))
+                axes.plot(
+                    places, heights, marker, color=colour, markersize=4.5, gid=f"{kind}-{k}", clip_on=False
+                )
+                tips[f"{kind}-{k}"] = [_tip(f"{labels[i]}, {name}", _shown(values[i])) for i in chosen]
+        dress_log(axes, (low, high, top), len(labels))
         if bound:
             axes.axhline(bound, color=ROLES["stop"], linewidth=1.2, linestyle=(0, (5, 4)))
-            axes.annotate(
-                f"bound {bound:g}", (1, bound), (-2, 3), ("axes fraction", "data"), "offset points",
-                ha="right", va="bottom", color=ROLES["stop"],
-            )  # fmt: skip
-        _name_axes(axes, x_label, y_label)
-        _legend(figure, list(series))
+        name_axes(axes, x_label, y_label)
+        add_legend(figure, list(series), "ooo", None if bound is None else f"bound {bound:g}")
         above = sum(_is_bad(value, bound) for values in series.values() for value in values)
         limit = f" Bound {bound:g}: {above} above it or not finite." if bound else ""
         return inline(figure, f"Points of {y_label} {x_label}. {_largest(labels, series)}{limit}", tips)
@@ -131,7 +140,7 @@ def curves(curves: Mapping[str, Curve], x_label: str, y_label: str, log_x: bool 
         log_x: x on a logarithmic axis.
     """
     tips = {}
-    with _drawing(3.3) as (figure, axes):
+    with drawing(2.9) as (figure, axes):
         for k, (name, curve) in enumerate(curves.items()):
             colour, marker = ROLES[SERIES[k]], "os^"[k]
             if curve.low is not None and curve.high is not None:
@@ -144,8 +153,8 @@ def curves(curves: Mapping[str, Curve], x_label: str, y_label: str, log_x: bool 
         if log_x:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
-        _name_axes(axes, x_label, y_label)
-        _legend(figure, list(curves), markers="os^")
+        name_axes(axes, x_label, y_label)
+        add_legend(figure, list(curves), markers="os^")
         names = " and ".join(curves)
         return inline(figure, f"{y_label} over {x_label}: {names}.", tips)
 
@@ -158,7 +167,7 @@ def intervals(intervals: Sequence[Interval], x_label: str, least: Mapping[str, f
         x_label: what the values are.
         least: name → the bound that the low end must not fall below.
     """
-    with _drawing(1.1 + 0.42 * len(intervals)) as (figure, axes):
+    with drawing(1.1 + 0.42 * len(intervals)) as (figure, axes):
         for i, one in enumerate(intervals):
             is_bad = one.name in least and one.low < least[one.name]
             colour = ROLES["stop" if is_bad else "first"]
@@ -167,29 +176,25 @@ def intervals(intervals: Sequence[Interval], x_label: str, least: Mapping[str, f
             if one.name in least:
                 axes.plot([least[one.name]] * 2, [i - 0.35, i + 0.35], color=ROLES["second"], linewidth=2)
         axes.axvline(0, color=ROLES["soft"], linewidth=1, linestyle=(0, (4, 3)))
-        axes.set_yticks(range(len(intervals)), [_cut(one.name) for one in intervals])
+        axes.set_yticks(range(len(intervals)), [cut(one.name) for one in intervals])
         axes.set_ylim(len(intervals) - 0.4, -0.6)
-        _name_axes(axes, x_label, "")
+        name_axes(axes, x_label, "")
         words = "; ".join(
             f"{one.name} {one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]" for one in intervals
         )
         return inline(figure, f"{x_label}: {words}.", {})
 
 
-@contextmanager
-def _drawing(height: float) -> Iterator[tuple[Figure, Axes]]:
-    from matplotlib.figure import Figure
-
-    with page_font():
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        yield figure, figure.subplots()
-
-
 def _grouped(
     labels: Sequence[str], series: Mapping[str, Sequence[float | None]], x_label: str
 ) -> tuple[list[str], dict[str, list[float | None]], str]:
-    """At most `MAX_SHOWN` values of each series: neighbours in groups, each shown by its largest value."""
-    step = math.ceil(len(labels) / MAX_SHOWN)
+    """At most `MAX_SHOWN` values in all: neighbours in groups, each shown by its largest value."""
+    if len(series) > len(SERIES):
+        raise ValueError(f"a chart shows {len(SERIES)} series at most, not {len(series)}: draw two charts")
+    lengths = {name: len(values) for name, values in series.items() if len(values) != len(labels)}
+    if lengths:
+        raise ValueError(f"{len(labels)} labels, but {lengths} values: every series needs one per label")
+    step = math.ceil(len(labels) * len(series) / MAX_SHOWN)
     if step <= 1:
         return list(labels), {name: list(values) for name, values in series.items()}, x_label
     starts = range(0, len(labels), step)
@@ -209,8 +214,12 @@ def _is_bad(value: float | None, bound: float | None) -> bool:
     return value is None or (bound is not None and value > bound)
 
 
-def _height(value: float | None, low: int, high: int) -> float:
-    return 10.0**high if value is None else max(value, 10.0**low)
+def _height(value: float | None, low: int, top: int) -> float:
+    return 10.0**top if value is None else max(value, 10.0**low)
+
+
+def _tip(name: str, shown: str) -> str:
+    return f"{name if len(name) <= TIP_LENGTH else name[:TIP_LENGTH] + '…'}: {shown}"
 
 
 def _shown(value: float | None) -> str:
@@ -221,60 +230,6 @@ def _decades(values: Sequence[float]) -> tuple[int, int]:
     """Powers of ten below and above all values; the lower one is the place of 0."""
     low = math.floor(math.log10(min(values, default=1e-16))) - 1
     return low, max(math.ceil(math.log10(max(values, default=1.0))), low + 2)
-
-
-def _dress_log(axes: Axes, low: int, high: int, n_places: int) -> None:
-    from matplotlib.ticker import MaxNLocator, NullLocator
-
-    axes.set_yscale("log")
-    axes.set_ylim(10.0 ** (low - 0.4), 10.0 ** (high + 0.4))
-    step = max(1, math.ceil((high - low) / 6))
-    shown = list(range(high, low, -step))
-    axes.set_yticks([10.0**k for k in [*shown, low]], [*(f"1e{k}" for k in shown), "0"])
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(0.3, n_places + 0.7)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-
-
-def _label_places(axes: Axes, labels: Sequence[str]) -> None:
-    """Labels level where they fit, else turned, and then only as many as there is room for."""
-    room = (WIDTH - 1) / max(len(labels), 1)
-    shown = [_cut(label) for label in labels]
-    longest = max((len(label) for label in shown), default=0)
-    is_level = longest * CHARACTER <= room
-    step = 1 if is_level else max(1, math.ceil(0.2 / room))
-    turned = {} if is_level else {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(range(0, len(shown), step), shown[::step], **turned)
-    axes.set_xlim(-0.6, len(labels) - 0.4)
-
-
-def _cut(label: str) -> str:
-    return label if len(label) <= LABEL_LENGTH else "…" + label[1 - LABEL_LENGTH :]
-
-
-def _name_axes(axes: Axes, x_label: str, y_label: str) -> None:
-    axes.set_xlabel(x_label, color=ROLES["soft"])
-    axes.set_ylabel(y_label, color=ROLES["soft"])
-    axes.tick_params(colors=ROLES["soft"], length=0)
-    axes.grid(color=ROLES["line"], linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(ROLES["soft"])
-
-
-def _legend(figure: Figure, names: Sequence[str], markers: str = "sss") -> None:
-    """A legend above the chart, where there is more than one series."""
-    from matplotlib.lines import Line2D
-
-    if len(names) > 1:
-        keys = [
-            Line2D([], [], color=ROLES[SERIES[k]], marker=markers[k], linestyle="", label=name)
-            for k, name in enumerate(names)
-        ]
-        legend = figure.legend(handles=keys, loc="outside upper right", ncols=len(names), frameon=False)
-        for text in legend.get_texts():
-            text.set_color(ROLES["ink"])
 
 
 def _largest(labels: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> str:

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ ROLES = {
     "third": "#010208",
     "stop": "#010209",
 }
-FONT = {
+FONT: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text, in the page's font
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
+    "font.size": 9.5,
 }
 PLACES = {"x", "y", "d", "transform", "width", "height"}
 CLIP = "{http://www.w3.org/2000/svg}clipPath"
@@ -39,9 +39,9 @@ _REFERENCE = re.compile(r"#([\w-]+)")
 @contextmanager
 def page_font() -> Iterator[None]:
     """Draw within it: text stays text, so that the page's own font shows it."""
-    import matplotlib
+    from matplotlib import style
 
-    with matplotlib.rc_context(FONT):
+    with style.context(["default", FONT]):  # not the reader's own settings, which would change the bytes
         yield
 
 
@@ -55,7 +55,7 @@ def inline(figure: Figure, alt: str, tips: Mapping[str, Sequence[str]]) -> Marku
     """
     from markupsafe import Markup
 
-    root = ElementTree.fromstring(_drawn(figure, alt))
+    root = ElementTree.fromstring(_drawn(figure, f"{alt} {sorted(tips.items())}"))
     for child in [child for child in root if "id" not in child.attrib and not list(child.iter(CLIP))]:
         root.remove(child)  # the file's own style sheet, which would style the whole page
     for element in root.iter():

@@ -10,6 +10,7 @@ from tsa_model.promotion.comparison import Comparison, ModelIdentity
 
 TEMPLATE = Path(__file__).with_name("comparison.html.j2")
 FIGURE_NAMES = {"auc": "ROC AUC", "average_precision": "average precision"}
+FIGURE_COLUMNS = ("challenger", "champion", "difference", "interval", "must not lie below")
 IDENTITY_NAMES = {
     "digest": "model folder, SHA-256",
     "onnx_sha256": "ONNX file, SHA-256",
@@ -37,6 +38,7 @@ def render_comparison(comparison: Comparison, outcome: str, key_figure: str) -> 
         outcome=outcome,
         key_figure=key_figure,
         period=period,
+        columns=FIGURE_COLUMNS,
         figures=_figures(comparison),
         chart=_chart(comparison),
         challenger=_identity(comparison.challenger),
@@ -48,10 +50,10 @@ def _identity(model: ModelIdentity) -> dict[str, str]:
     return {IDENTITY_NAMES[name]: value for name, value in model.model_dump().items()}
 
 
-def _figures(comparison: Comparison) -> list[tuple[str, ...]]:
-    return [
-        (
-            FIGURE_NAMES.get(name, name),
+def _figures(comparison: Comparison) -> dict[str, tuple[str, ...]]:
+    """Name of a figure → its value in each of the `FIGURE_COLUMNS`."""
+    return {
+        FIGURE_NAMES.get(name, name): (
             f"{one.challenger:.4f}",
             f"{one.champion:.4f}",
             f"{one.difference:+.4f}",
@@ -59,7 +61,7 @@ def _figures(comparison: Comparison) -> list[tuple[str, ...]]:
             f"{-one.margin:+.4f}",
         )
         for name, one in comparison.figures.items()
-    ]
+    }
 
 
 def _chart(comparison: Comparison) -> str:

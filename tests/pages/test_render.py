@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+
+from tsa_model.pages.render import breakable, render_page, sentence
+
+TEMPLATE = """{% extends "pages/base.html.j2" %}
+{% import "pages/macros.html.j2" as kit %}
+{% block title %}{{ name }}{% endblock %}
+{% block content %}
+{% call kit.banner("stop", name) %}{{ kit.facts([(name, name)]) }}{% endcall %}
+{% call kit.section(name, id=name) %}{{ kit.table([name, name], [[name, name]]) }}
+{{ kit.pairs({name: name, "list": [name], "mapping": {name: name}}) }}{% endcall %}
+{% call kit.folded(name) %}{{ kit.measured([{"name": name, "value": name, "bound": name, "margin": name,
+"where": name, "passed": false}]) }}{% endcall %}
+{{ kit.chart(name, name, name) }}{{ kit.picture(name, name, name) }}
+{{ kit.mark("stop", name) }}{{ kit.mark("ok") }}{{ kit.mark("warn") }}
+{% endblock %}
+"""
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    path = tmp_path / "page.html.j2"
+    path.write_text(TEMPLATE)
+    return path
+
+
+def test_every_macro_escapes_what_it_is_given(template: Path) -> None:
+    page = render_page(template, name='"><script>alert(1)</script>')
+    assert "<script" not in page
+    assert '""' not in page.replace('=""', "")
+    assert page.count("&lt;script&gt;") > 20
+
+
+def test_a_value_that_is_not_given_is_an_error(template: Path) -> None:
+    with pytest.raises(UndefinedError, match="name"):
+        render_page(template)
+
+
+def test_a_page_needs_nothing_beside_it_and_follows_light_and_dark(template: Path) -> None:
+    page = render_page(template, name="x")
+    assert page.startswith("<!doctype html>")
+    assert not re.search(r"https?://|@import|url\(|@font-face|<link", page)
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_marks_are_signs(template: Path) -> None:
+    page = render_page(template, name="x")
+    assert re.findall(r'<span class="mark \w+">(.*?)</span>', page) == ["✗", "✗ x", "✓", "!"]
+
+
+def test_long_names_may_be_broken_after_dots() -> None:
+    assert breakable("a.<b>.c") == "a.<wbr>&lt;b&gt;.<wbr>c"
+
+
+def test_a_sentence_begins_large_and_ends_with_a_stop() -> None:
+    assert [sentence(text) for text in ("nothing", "What?", "")] == ["Nothing.", "What?", "."]
+
+
+def test_stages_are_imported_without_the_libraries_of_the_pages() -> None:
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(("jinja2", "markupsafe", "matplotlib")))
+import tsa_model.equivalence.gate, tsa_model.equivalence.page.verdict_page
+import tsa_model.promotion.stage, tsa_model.scoring.stage
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
