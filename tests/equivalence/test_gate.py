@@ -21,6 +21,7 @@ from tsa_model.equivalence.checks.contract import check_contract
 from tsa_model.equivalence.checks.divergence import check_divergence
 from tsa_model.equivalence.gate import Identity, check_equivalence, make_verdict
 from tsa_model.equivalence.page.verdict_page import render, worst_of
+from tsa_model.equivalence.results import Plot
 from tsa_model.files import sha256
 from tsa_model.network.checkpoint import read_description, save_model
 from tsa_model.progress import metadata
@@ -140,6 +141,27 @@ def test_the_page_needs_nothing_beside_it(passed):
 def test_the_page_escapes_what_the_data_says(passed):
     check = passed.checks[0].model_copy(update={"reason": "order <script>alert(1)</script>"})
     assert "<script>" not in render(passed.model_copy(update={"checks": [check]}))
+
+
+def test_the_page_escapes_names_ids_and_charts(failed):
+    evil = "<script>alert(1)</script>"
+    plots = [
+        Plot(
+            title=evil, kind=kind, x_label=evil, y_label=evil, labels=[evil], series={evil: [1.0]}, bound=0.1
+        )
+        for kind in ("bars", "points")
+    ]
+    one = failed.checks[0].measurements[0].changed(name=evil, where=evil)
+    check = failed.checks[0].changed(
+        name=evil, question=evil, reason=evil, notes=[evil], measurements=[one], plots=plots
+    )
+    page = render(
+        failed.changed(
+            checks=[check], reason=evil, weights_sha256=evil, config={evil: evil}, environment={evil: [evil]}
+        )
+    )
+    assert page.count("<svg") == 2
+    assert "<script" not in page
 
 
 def test_the_overview_shows_the_failed_measurement(failed):
