@@ -25,7 +25,7 @@ def check(
         frame: rows to check; its index is their position in the input, counted from 0.
         expectations: the suite.
         name: column that names the rows in examples, the order id; None = there is none.
-        severity: what a broken expectation means for the run.
+        severity: consequence of a broken expectation for the run.
 
     Returns:
         One finding per expectation, in the suite's order.
@@ -53,8 +53,8 @@ def check_measures(
     Args:
         frame: one row per thing measured, such as a feature or a period.
         expectations: the suite.
-        name: column that says what was measured.
-        severity: what a broken expectation means for the run.
+        name: column with the name of the measured quantity.
+        severity: consequence of a broken expectation for the run.
 
     Returns:
         One finding per expectation; its detail lists every value that breaks it.
@@ -89,7 +89,7 @@ def _validate(frame: pd.DataFrame, expectations: list[Expectation]) -> list[tupl
 
 @cache
 def _frames() -> Any:
-    """What takes data frames in a context that lives in memory only and talks to nobody."""
+    """The data source for data frames, in a context that lives in memory only and sends nothing."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import
     import great_expectations as gx
     from great_expectations.data_context.types import base

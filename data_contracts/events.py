@@ -28,7 +28,7 @@ SHOWN_COLUMNS = 30
 
 @dataclass
 class _Reading:
-    """What was seen so far."""
+    """Counts and findings of the parts read so far."""
 
     about_input: list[Finding] = field(default_factory=list)
     """Rules about files, columns and periods."""
@@ -52,7 +52,7 @@ def validate_events(
 ) -> dict[str, Any]:
     """Check raw events against the dataset description and write them in canonical types.
 
-    The report and the result are written whatever the verdict; the events only when the contract holds.
+    Report and result are always written; the events only when the contract holds.
 
     Args:
         events: CSV, gzipped CSV or Parquet file, or a folder of them, here or in an object store
@@ -151,7 +151,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _suits(source: Source, column: Column, layout: str) -> bool:
-    """Text is read by what it says where a file knows no types, and in wide rows, where all may be text."""
+    """Text is parsed in files without types (CSV) and in wide rows, where every column may be text."""
     type_ = source.schema.field(column.name).type
     return source.is_text or (layout == "wide" and is_text(type_)) or casting.suits(type_, column.kind)
 

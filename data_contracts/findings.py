@@ -1,4 +1,4 @@
-"""What a check found: plain values that the message, the JSON result and the page are made from."""
+"""Findings of a contract: plain values from which message, JSON result and page are made."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Finding:
     examples: tuple[Example, ...] = ()
     severity: Severity = "stop"
     detail: str = ""
-    """What was found instead; the only sign of a broken rule that is not about rows."""
+    """The value that was found instead. A broken rule that is not about rows has nothing else to show."""
     is_missing: bool = False
     """The column is not there at all, so that no single row is to blame."""
     positions: tuple[int, ...] = field(default=(), repr=False, compare=False)
@@ -125,7 +125,7 @@ def raise_if_stopped(findings: Iterable[Finding], subject: str, result: str, rep
 
     Args:
         findings: everything that was checked.
-        subject: what was checked, as the message begins.
+        subject: the checked data, the first words of the message.
         result: where the complete result lies.
         report: where the page made from it lies.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckedPart:
-    """What became of a part."""
+    """A part after the checks: good rows, rows set aside, findings."""
 
     good: pa.Table
     """Rows that satisfy every rule, in canonical types."""

@@ -1,4 +1,4 @@
-"""What every contract ends with: the JSON result, the page, and an exception when the run must stop."""
+"""The end of every contract: the JSON result, the page, and an exception when the run must stop."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def publish_result(
     report_path: str | Path,
     result_path: str | Path,
 ) -> dict[str, Any]:
-    """Write result and report whatever the verdict, then stop the run if it is bad.
+    """Write result and report, good or bad, and then stop the run if it is bad.
 
     Args:
         contract: what was checked, in words ("raw events").
         subject: where it lies.
-        facts: what else belongs into the result; at least `dataset`, `rows` and `bad_rows`.
+        facts: further entries of the result; at least `dataset`, `rows` and `bad_rows`.
         findings: every rule's outcome.
         report_path: HTML page to write.
         result_path: JSON file to write.

@@ -1,4 +1,4 @@
-"""The contract of the sequences: what every batch that a network reads must satisfy, target by target."""
+"""The contract of the sequences: rules for every batch that a network reads, target by target."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def validate_sequences(
 
 
 def measure_store(store: SequenceStore) -> pd.DataFrame:
-    """Measure the targets of a store, see `measure_batch`; the column `period` says whose they are."""
+    """Measure the targets of a store, see `measure_batch`; the column `period` names the period of each."""
     import pandas as pd
 
     frames = [_measure_period(store, period).assign(period=period) for period in PERIODS]

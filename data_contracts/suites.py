@@ -1,4 +1,4 @@
-"""The contracts as lists of sentences; each is an expectation that says in words what it asks."""
+"""The contracts as lists of sentences; each sentence is an expectation in words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LATEST_S = 4_102_444_800
 
 
 def raw_events(columns: Iterable[Column]) -> list[Expectation]:
-    """What every order must satisfy by itself."""
+    """Rules for every order by itself."""
     import great_expectations.expectations as gxe
 
     sentences: list[Expectation] = []
@@ -58,7 +58,7 @@ def raw_events(columns: Iterable[Column]) -> list[Expectation]:
 
 
 def learnable_periods() -> list[Expectation]:
-    """What the periods a model learns from must contain; rows are periods."""
+    """Rules for the periods a model learns from; rows are periods."""
     import great_expectations.expectations as gxe
 
     return [
@@ -72,7 +72,7 @@ def learnable_periods() -> list[Expectation]:
 
 
 def scorable_periods() -> list[Expectation]:
-    """What the periods a model is judged by should contain; rows are periods."""
+    """Rules for the periods a model is judged by; rows are periods."""
     import great_expectations.expectations as gxe
 
     return [
@@ -141,11 +141,11 @@ def steady_periods(history: float | None, label: float | None) -> list[Expectati
 
 
 WHOSE = {"cid": "customer", "ccid": "card"}
-"""Name of a sequence → whose history it is."""
+"""Name of a sequence → the key of its history."""
 
 
 def sequences(names: Iterable[str], n_embedding: int) -> list[Expectation]:
-    """What the sequences of a target must satisfy; rows are targets.
+    """Rules for the sequences of a target; rows are targets.
 
     Args:
         names: the sequences: cid, or cid and ccid.
@@ -196,7 +196,7 @@ def sequences(names: Iterable[str], n_embedding: int) -> list[Expectation]:
 
 
 def targets() -> list[Expectation]:
-    """What the targets of a store must satisfy; rows are targets."""
+    """Rules for the targets of a store; rows are targets."""
     import great_expectations.expectations as gxe
 
     return [
@@ -214,7 +214,7 @@ def targets() -> list[Expectation]:
 
 
 def scores() -> list[Expectation]:
-    """What every scored order must satisfy by itself."""
+    """Rules for every scored order by itself."""
     import great_expectations.expectations as gxe
 
     sentences: list[Expectation] = [
@@ -243,7 +243,7 @@ def scores() -> list[Expectation]:
 
 
 def score_files() -> list[Expectation]:
-    """What the files of one period must satisfy together; rows are periods."""
+    """Rules for the files of one period together; rows are periods."""
     import great_expectations.expectations as gxe
 
     return [

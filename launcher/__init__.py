@@ -1,1 +1,1 @@
-"""Ways to start the pipeline: what is compiled, and what each stage gets; imports settings and files."""
+"""Starting the pipeline: its compiled form, the resources of its stages; imports settings and files."""

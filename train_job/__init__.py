@@ -1,1 +1,1 @@
-"""What a stage asks of the Kubernetes cluster it runs in: training on several nodes."""
+"""Training on several nodes of the Kubernetes cluster that the training stage runs in."""

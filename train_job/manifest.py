@@ -35,7 +35,7 @@ def train_job(
         name: of the TrainJob.
         run: the run description.
         config: its `train_job` section.
-        stage: what the nodes take over.
+        stage: the settings that the nodes take over.
         folder: on the shared volume, with `store` and `run.json`.
     """
     training = run.training
@@ -75,7 +75,7 @@ def train_job(
 
 
 def _patch(stage: StagePod) -> dict[str, Any]:
-    """Volumes, scheduling and security of the nodes' pods, on top of what the runtime says."""
+    """Volumes, scheduling and security of the nodes' pods, on top of the runtime's own."""
     container: dict[str, Any] = {"name": "node"}
     if stage.mounts:
         container["volumeMounts"] = stage.mounts

@@ -1,4 +1,4 @@
-"""A node of the TrainJob is made like the pod of the training stage; here is what it takes over."""
+"""The settings that a node of the TrainJob takes over from the pod of the training stage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StagePod:
     pod: dict[str, Any]
     """Those of POD_FIELDS that are set."""
     owner: dict[str, Any]
-    """What the TrainJob is deleted with: the run's workflow, or the pod itself."""
+    """The owner of the TrainJob, with which it is deleted: the run's workflow, or the pod itself."""
 
     @classmethod
     def of(cls, pod: dict[str, Any]) -> StagePod:

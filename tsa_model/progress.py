@@ -1,4 +1,4 @@
-"""What a running stage tells whoever started it: progress lines on standard output, and plain metadata."""
+"""Messages of a running stage to its launcher: progress lines on standard output, and plain metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the launcher does on a cluster: pipelines and versions, experiments, runs, recurring runs."""
+"""The launcher's requests to a server: pipelines and versions, experiments, runs, recurring runs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class PipelinesServer:
             except ApiError as error:
                 if error.status != DUPLICATE:
                     raise
-                continue  # somebody took the name meanwhile
+                continue  # another upload took the name meanwhile
             return {"pipeline_id": pipeline_id, "name": name} | made
         raise AssertionError("the numbers have no end")
 
@@ -104,7 +104,7 @@ class PipelinesServer:
         Args:
             name: name of the recurring run.
             cron: six fields, seconds first.
-            version: what to run, from `upload`.
+            version: the version to run, from `upload`.
             experiment_id: where its runs appear.
             arguments: values of the pipeline's parameters.
 
@@ -165,7 +165,7 @@ class PipelinesServer:
         return self._found_or_made(find, "/pipelines", body | {k: v for k, v in query.items() if v})
 
     def _found_or_made(self, find: Callable[[], Json | None], path: str, body: Json) -> Json:
-        """What `find` finds, else a new one; also when somebody else makes it at the same moment."""
+        """The object that `find` finds, else a new one; also when another client makes it at that moment."""
         found = find()
         if found is not None:
             return found

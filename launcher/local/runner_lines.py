@@ -1,4 +1,4 @@
-"""Read the output of a local run line by line: which stage runs, what it prints, how it ends."""
+"""Read the output of a local run line by line: the running stage, its lines, its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every calibrator asks of its input."""
+"""Checks that every calibrator makes of its input."""
 
 from __future__ import annotations
 

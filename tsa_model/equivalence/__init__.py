@@ -1,4 +1,4 @@
-"""The gate: a model may leave only when it is proven to compute what the reference computes.
+"""The gate: a model is exported only when it is proven to compute what the reference computes.
 
 Imports legacy, training, sequences and network, each name when it is first asked for.
 """

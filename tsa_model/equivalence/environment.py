@@ -1,4 +1,4 @@
-"""What a comparison ran on: anything that can change a rounding error."""
+"""The machine and the versions a comparison ran on: all that can change a rounding error."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ ROUNDING_TAIL = 5.0
 largest of two equally good computations differs by chance."""
 
 TURNED = 20.0
-"""A further float32 run of the reference this many times further off is not rounding: a decision turned."""
+"""A further float32 run of the reference whose error is this many times larger shows no rounding: a decision
+turned in it."""
 
 BLOCK_ROUNDING_FACTOR = 4.0
 """The same as ROUNDING_FACTOR for a single block or a single gradient: few elements leave more to chance."""
@@ -77,4 +78,4 @@ exceeds this once in ten million comparisons; half the rate gives more."""
 
 DROPOUT_ROUNDING = 5e-5
 """Outputs closer than this count as one value there. Two correct float32 computations of a small network
-differ by some 1e-6 in outputs of order 1; what a draw drops moves them by 0.01 and more."""
+differ by some 1e-6 in outputs of order 1; a dropped unit moves them by 0.01 and more."""

@@ -1,4 +1,4 @@
-"""What the history adds: a logistic regression on the order's own features, to stand beside the model."""
+"""The rival: a logistic regression on the order's own features. Histories add the model's lead over it."""
 
 from __future__ import annotations
 

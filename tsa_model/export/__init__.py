@@ -1,4 +1,4 @@
-"""ONNX: what is exported is checked, and what was checked is what scores."""
+"""ONNX: the exported file is compared with the reference, and the same file scores."""
 
 from tsa_model.export.parity import ParityError
 from tsa_model.export.session import ScoringSession, SessionSettings

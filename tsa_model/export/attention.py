@@ -21,7 +21,7 @@ TIME_SCALE_S = 1e6
 
 @dataclass(frozen=True)
 class AttentionInput:
-    """What every layer over a history shares."""
+    """Tensors that all layers over a history share."""
 
     closed_B1T: Tensor
     """True where a key is padding."""

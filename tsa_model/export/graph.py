@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 20
-"""What the exporter recommends and the serving runtimes in use understand."""
+"""The version that the exporter recommends and that serving runtimes in use understand."""
 RANDOM_OPERATORS = {
     "Bernoulli",
     "Dropout",
@@ -45,7 +45,7 @@ def write_onnx(network: Network, path: str | Path, metadata: Mapping[str, str]) 
         metadata: text stored in the file.
 
     Raises:
-        ValueError: the file would not be what scoring needs: a fixed dimension, a random operator.
+        ValueError: scoring could not use the file: it has a fixed dimension or a random operator.
     """
     import onnx
 
@@ -94,7 +94,7 @@ def _export(network: Network) -> onnx.ModelProto:
             custom_translation_table=translations(),
         )
         assert program is not None
-        # ONNX Runtime rewrites the graph anyway when it loads it; here only what makes the file smaller.
+        # ONNX Runtime optimises the graph when it loads it; here only rewrites that make the file smaller.
         fold_constants(program.model)
         remove_unused_nodes(program.model)
     return program.model_proto
@@ -126,7 +126,7 @@ def check_signature(model: onnx.ModelProto, config: ModelConfig) -> None:
     """Inputs and outputs have the names and dimensions of the specification, and no operator draws numbers.
 
     Raises:
-        ValueError: they have not; the message names what differs.
+        ValueError: they have not; the message names the differences.
     """
     expected = dimension_names(config)
     found = {
@@ -156,7 +156,7 @@ def _name_dimensions(model: onnx.ModelProto, config: ModelConfig) -> None:
 
 
 def _clean(model: onnx.ModelProto) -> None:
-    """Drop what depends on the exporting machine: stack traces with paths, and documentation strings."""
+    """Drop all that depends on the exporting machine: stack traces with paths, documentation strings."""
     for node in all_nodes(model.graph):
         del node.metadata_props[:]
         node.doc_string = ""

@@ -240,7 +240,7 @@ class PostNormLayer(nn.Module):
 
 
 class PreNormLayer(nn.Module):
-    """Normalise what goes into each block, never the residual path."""
+    """Normalise the input of each block, never the residual path."""
 
     def __init__(self, layer: AttentionLayerPreNorm, last_only: bool) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ def add_mixture(
 
     Args:
         x_NE: tokens.
-        residual_NE: what the mixture is added to.
+        residual_NE: the tensor that the mixture is added to.
         real_N1: bool; tokens that are not real reach no expert. None = all are.
         w_gating: [E, X].
         w1: X matrices [E, h].

@@ -30,7 +30,7 @@ ABSOLUTE = 1e-5
 RELATIVE = 1e-4
 """Float32 rounding of a large logit; ONNX Runtime's own float32 tolerance."""
 SCORE_TOLERANCE = 5e-6
-"""What two logits that are each off by `ABSOLUTE` can do to a score (its slope is at most 1/4)."""
+"""Largest error of a score whose two logits are each off by `ABSOLUTE` (its slope is at most 1/4)."""
 FRAGILE_MARGIN = 1e-6
 """Where the second-best and third-best expert's gates, or the card gate and its threshold, lie closer than
 this, rounding decides and either outcome is right."""
@@ -47,7 +47,7 @@ class ParityError(ValueError):
 
 @dataclass
 class Parity:
-    """What was compared and how far apart it was."""
+    """The compared rows and their largest differences."""
 
     rows: int = 0
     excused_rows: int = 0
@@ -124,7 +124,7 @@ def made_rows(config: ModelConfig, n_rows: int, seed: int) -> dict[str, Tensor]:
 
 
 def _more_rows(truth: _Truth, n_rows: int, seed: int) -> Iterator[dict[str, Tensor]]:
-    """Further random rows while an expert was not reached; some are never chosen, whatever comes."""
+    """Further random rows while an expert was not reached; some experts no row ever reaches."""
     for attempt in range(1, MORE_BATCHES + 1):
         if truth.n_experts_hit == truth.n_experts:
             return

@@ -1,4 +1,4 @@
-"""What is raised when equality with the legacy is not proven."""
+"""The error that is raised when equality is not proven."""
 
 
 class EquivalenceError(ValueError):

@@ -45,7 +45,7 @@ def create_loss_function(loss_type: str, **parameters: object) -> nn.Module:
 
     Args:
         loss_type: a name in `LOSSES`.
-        parameters: arguments of that loss; what is not given keeps its default.
+        parameters: arguments of that loss; the others keep their defaults.
 
     Returns:
         The loss, called with (logits, target); `CyclicalFocalLoss` also takes the epoch.
@@ -62,7 +62,7 @@ def create_loss_function(loss_type: str, **parameters: object) -> nn.Module:
 
 
 def prepare_target(loss: nn.Module, logits_BC: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn a classifier's logits and labels into what a loss takes.
+    """Turn a classifier's logits and labels into the arguments of a loss.
 
     A `class_index` loss takes them as they are. A `multi_label` loss judges yes-no decisions. Two classes
     are one decision: its logit is x_1 - x_0, whose sigmoid is the score softmax(x)_1, so that gamma_pos,
@@ -97,7 +97,7 @@ def compute_loss(loss: nn.Module, logits_BC: Tensor, label_B: Tensor, epoch: int
         epoch: 0, 1, ...; read by `CyclicalFocalLoss` only.
 
     Returns:
-        What the loss returns: a scalar unless its reduction is none.
+        The loss: a scalar unless its reduction is none.
     """
     logits, target = prepare_target(loss, logits_BC, label_B)
     if isinstance(loss, CyclicalFocalLoss):

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 ONE_HOT_SMOOTHING = 1e-6
-"""What the focal loss adds to every entry of the one-hot target (TSA spec, section 10.3)."""
+"""The focal loss adds this to every entry of the one-hot target (TSA spec, section 10.3)."""
 
 
 def focal_loss(

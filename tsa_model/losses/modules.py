@@ -272,7 +272,7 @@ def check_reduction(reduction: str) -> str:
 
 
 def check_not_negative(**values: float) -> None:
-    """Refuse negative numbers and what is no number, by name.
+    """Refuse negative numbers and NaN, by name.
 
     Raises:
         ValueError: with the name and the value.

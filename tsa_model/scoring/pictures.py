@@ -15,7 +15,7 @@ from tsa_model.scoring.rows import ScoredRows
 
 @dataclass(frozen=True)
 class ScoredPeriod:
-    """A period's orders and what the model says of them."""
+    """A period's orders and the model's scores of them."""
 
     rows: ScoredRows
     orders: ScoredOrders

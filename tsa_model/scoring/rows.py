@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """What the model says of N orders, in the order they were asked for."""
+    """The model's outputs for N orders, in the sequence in which they were asked for."""
 
     score: NDArray[np.float32]
     """[N] in [0, 1]."""

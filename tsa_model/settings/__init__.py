@@ -1,4 +1,4 @@
-"""Every configuration class: what a person may set, checked when it is read.
+"""Every configuration class: all that a person may set, checked when it is read.
 
 Imports nothing else of ours and only pydantic and yaml besides, so that a run description is read quickly.
 """

@@ -7,7 +7,7 @@ import warnings
 from datetime import UTC, datetime
 
 SCHEDULED_TIME = "[[ScheduledTime]]"
-"""What Kubeflow replaces in the parameters of a recurring run by the time the run was scheduled for."""
+"""Kubeflow replaces this in the parameters of a recurring run by the time the run was scheduled for."""
 
 _REPLACED = re.compile(r"\d{14}")
 """Its replacement: YYYYMMDDhhmmss, UTC."""

@@ -1,4 +1,4 @@
-"""What a run may choose about the gate. Bounds of the numerical checks are not among it."""
+"""Choices of a run about the gate. The bounds of the numerical checks are not among them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class GateConfig(Settings):
     """Choices of the equivalence gate."""
 
     real_rows: PositiveInt | None = None
-    """Real orders both networks compute, chosen to cover what occurs; None = by the network's size."""
+    """Real orders both networks compute, of every kind that occurs; None = by the network's size."""
     baselines: tuple[str, ...] = ()
     """Folders with captured outputs of a legacy model, compared besides the default baseline."""
     decision_rows: PositiveInt | None = None

@@ -1,4 +1,4 @@
-"""The parameter names of the legacy training script and of TSA documents, and what they are called here."""
+"""Parameter names of the legacy training script and of TSA documents → their names here."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def translate_training(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Rename legacy training parameters to fields of `TrainConfig`.
 
     Args:
-        parameters: names of either kind; what is not legacy is handed through.
+        parameters: names of either kind; names that are not the legacy's are handed through.
 
     Returns:
         Fields of `TrainConfig`. A warning names every parameter that does nothing.

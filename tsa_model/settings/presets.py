@@ -19,5 +19,5 @@ PRESETS: dict[str, dict[str, str | bool]] = {
         "moe_form": "dense_softmax",
     },
 }
-"""Preset → overrides. `production` is what checkpoints come from; `document_sparse` and `document_dense` are
-the two families TSA documents write: two linear experts per token, or all experts on every token."""
+"""Preset → overrides. Checkpoints come from `production`. `document_sparse` (two linear experts a token) and
+`document_dense` (all experts on every token) are the two families of TSA documents."""

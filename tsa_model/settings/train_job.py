@@ -1,4 +1,4 @@
-"""Training on several nodes of a Kubernetes cluster: what a run description says about it."""
+"""Settings of training on several nodes of a Kubernetes cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the simulated customers are like and what their orders look like (docs/SIMULATION.md)."""
+"""Properties of the simulated customers and of their orders (docs/SIMULATION.md)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VALUES = {
 """Categorical features and their values."""
 
 PATTERNS = ("genuine", "order", "customer", "card", "unexplained", "card_test")
-"""What lies behind an order, by its code; only 1 to 4 are fraud."""
+"""Pattern of an order, by its code; only 1 to 4 are fraud."""
 
 GENUINE, ORDER, CUSTOMER, CARD, UNEXPLAINED, CARD_TEST = range(6)
 
@@ -63,7 +63,7 @@ class Customers:
 
 @dataclass(frozen=True)
 class Events:
-    """Who orders what, in whose style; one row per order, not yet in time order."""
+    """Customer, card and style of each order; one row per order, not yet sorted by time."""
 
     customer: np.ndarray
     style: np.ndarray
@@ -79,7 +79,7 @@ def make_customers(rng: np.random.Generator, n: int) -> Customers:
     segment = rng.integers(0, SEGMENTS, n)
     habit = {}
     for name in HABITUAL:
-        n_values = len(VALUES[name]) - (name == "email_domain")  # nobody's habit is a disposable address
+        n_values = len(VALUES[name]) - (name == "email_domain")  # a disposable address is no customer's habit
         favourite = rng.permutation(n_values)[np.arange(SEGMENTS) % n_values]
         follows = rng.random(n) < 0.75
         habit[name] = np.where(follows, favourite[segment], rng.integers(0, n_values, n))
@@ -109,7 +109,7 @@ def _make_cards(rng: np.random.Generator, n: int) -> np.ndarray:
 def fill_features(
     rng: np.random.Generator, customers: Customers, events: Events, start_s: int
 ) -> pd.DataFrame:
-    """Draw what the orders look like; the frame has every column, the labels still 0."""
+    """Draw the features of the orders; the frame has every column, the labels still 0."""
     n = len(events.time_s)
     is_fraud_order = events.pattern == ORDER
     is_test = events.pattern == CARD_TEST

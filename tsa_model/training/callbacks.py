@@ -1,4 +1,4 @@
-"""What a training run tells while it runs."""
+"""Messages and log entries of a running training."""
 
 from __future__ import annotations
 

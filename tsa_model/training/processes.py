@@ -27,7 +27,7 @@ PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 def create_strategy(training: TrainConfig) -> Strategy | str:
     """Lightning's strategy: sharded (fsdp), replicated (ddp), or `auto` for a single process.
 
-    A resume point is one file with whole tensors whatever the strategy.
+    A resume point is one file with whole tensors under every strategy.
     """
     n_processes = training.devices * training.num_nodes
     if training.strategy == "fsdp":
@@ -66,7 +66,7 @@ def die_with_parent() -> None:
 
 
 def check_world_size(training: TrainConfig) -> None:
-    """Refuse to train alone what was meant to be trained together.
+    """Refuse to train in one process a run that is configured for several.
 
     Raises:
         ValueError: the launcher started another number of processes than the configuration says.
@@ -85,7 +85,7 @@ def train_in_processes(
     """Start one training process per device of this machine and wait for them.
 
     Returns:
-        What `train_model` returned in the first process.
+        The return value of `train_model` in the first process.
 
     Raises:
         ValueError: the configuration asks for several nodes, which only their cluster can start.
@@ -116,7 +116,7 @@ def train_in_processes(
 
 
 def _run_forwarding_sigterm(command: list[str]) -> int:
-    """Run a command; who stops us stops it, so that it can save a resume point and no orphan trains on."""
+    """Run a command and hand signals on to it, so that it saves a resume point and no orphan trains on."""
     process = subprocess.Popen(command, preexec_fn=die_with_parent)
     before = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
     try:

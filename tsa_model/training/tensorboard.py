@@ -1,4 +1,4 @@
-"""What goes to TensorBoard beside the numbers: curves, score distributions, gate histograms."""
+"""Entries of TensorBoard beside the numbers: curves, score distributions, gate histograms."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The gate's checks, one file each: what is compared, and what must hold; imports evidence."""
+"""The gate's checks, one file each; imports evidence."""

@@ -1,7 +1,7 @@
 """Check 2, block by block: the float32 blocks on the float64 reference's own inputs.
 
-This shows what the outputs of the whole network cannot: the rounding of an ill-conditioned network can exceed
-a fault in its head, and a row whose decision rounding can turn is not compared free-running at all.
+The outputs of the whole network do not show every fault. The rounding of an ill-conditioned network can be
+larger than a fault in its head, and rows with a tie are not compared as a whole.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Random draws that two computations need not share: dropout, and the noise of one form of mixture.
+"""Check 4, random draws: dropout, and the noise of one form of mixture.
 
-They cannot be compared one by one, but what they do to the outputs can: place by place, the shipped network's
-outputs must be distributed as the reference's.
+Two computations need not draw the same numbers, so single outputs are not compared. Distributions are: place
+by place, the shipped network's outputs must be distributed as the reference's.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The losses as TSA spec, sections 10 and 11, write them: what the shipped losses are held against.
+"""Plain formulas of the losses (TSA spec, sections 10 and 11); check 4 compares the shipped losses with them.
 
-Straight from the formulas, in probabilities, in float64, for logits that are not extreme; shares nothing with
+They work on probabilities in float64, for logits that are not extreme, and share nothing with
 `tsa_model.losses`, not even the defaults.
 """
 

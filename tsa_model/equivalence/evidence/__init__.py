@@ -1,1 +1,1 @@
-"""What the checks look at: networks in two precisions, rows, and what was computed on them, each once."""
+"""Evidence for the checks: networks in two precisions, rows, and their tensors, each computed once."""

@@ -1,4 +1,4 @@
-"""How many rows each check gets: many for small networks, fewer for large ones, whose reference is slow."""
+"""Number of rows each check gets. A large network gets fewer, because its reference is slow."""
 
 from __future__ import annotations
 

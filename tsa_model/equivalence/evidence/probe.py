@@ -1,6 +1,6 @@
-"""Weights that hide nothing: every parameter random and non-zero.
+"""Probe weights: every parameter random and non-zero, so that no fault can hide.
 
-Trained weights can hide an error: a bias still at zero, a card gate that never opens, an expert nobody asks.
+Trained weights can hide one: a bias that is still zero, a card gate that never opens, an unused expert.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rows both networks compute: real orders chosen to cover what occurs, and generated edge cases."""
+"""The rows both networks compute: real orders of every kind that occurs, and generated edge cases."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sample:
     """Per row: the order id, or `edge: ...`."""
     n_real: int
     coverage: dict[str, int]
-    """What the real rows contain → number of rows."""
+    """Property, in words → number of real rows that have it."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -115,7 +115,7 @@ def candidate_rows(store: SequenceStore, n: int = N_CANDIDATES) -> np.ndarray:
 
 
 def describe_rows(batch: Batch, config: ModelConfig, unknown: tuple[int, ...]) -> list[tuple[str, ...]]:
-    """What each row covers, in words: history lengths, empty card history, unknown categories, label."""
+    """Properties of each row, in words: history lengths, empty card history, unknown categories, label."""
     words: list[list[str]] = [[] for _ in range(n_rows(batch))]
     for history, key in zip(histories(batch, config.sequences), ("customer", "card"), strict=False):
         lengths = (~history.mask[:, :-1]).sum(dim=1).tolist()

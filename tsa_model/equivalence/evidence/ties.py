@@ -26,7 +26,7 @@ ROUTED = (MixtureOfExperts, NoisyTop2Experts)
 
 
 def gate_weights(block: Any) -> Tensor:
-    """What turns a token into its experts' scores, [D, X]."""
+    """The weights that turn a token into its experts' scores, [D, X]."""
     return block.w_gate if isinstance(block, NoisyTop2Experts) else block.gate.w_gating
 
 
@@ -130,13 +130,13 @@ def tied_tokens(block: MixtureOfExperts, x_GND: Tensor, dtype: torch.dtype) -> T
     if score_GNX.shape[-1] < 3:
         return torch.zeros(score_GNX.shape[:2], dtype=torch.bool)
     best = score_GNX.topk(3, dim=-1).values
-    # The products' sizes, not the scores': what cancels in a sum still rounds.
+    # Sizes of the products, not of the scores: terms that cancel in a sum have rounded before.
     scale_GN = (x_GND.abs() @ block.gate.w_gating.abs()).amax(-1)
     return best[..., 1] - best[..., 2] <= tolerance.TIE_FLOOR_ULP * tolerance.unit(dtype) * scale_GN
 
 
 def other_choice(block: MixtureOfExperts, x_nD: Tensor) -> Tensor:
-    """What the mixture gives with the third expert in the second one's place, without capacity, [n, D]."""
+    """Output of the mixture with the third expert in place of the second, without capacity, [n, D]."""
     gates_nX = torch.softmax(x_nD @ block.gate.w_gating, dim=-1)
     gate_n3, expert_n3 = gates_nX.topk(3, dim=-1)
     pair = [0, 2]

@@ -43,7 +43,7 @@ class Orders(Columns):
 
 @dataclass(kw_only=True)
 class KeyedEvents:
-    """What one key's sequences are slices of."""
+    """The sorted events of one key; its sequences are slices of them."""
 
     columns: Columns
     places: FileColumns[np.ndarray]
@@ -53,7 +53,7 @@ class KeyedEvents:
 
 @dataclass(kw_only=True)
 class Prepared:
-    """A data set before anything is fitted, whatever layout it came in."""
+    """A data set of either layout, before anything is fitted."""
 
     orders: Orders
     keyed: dict[str, KeyedEvents]

@@ -1,1 +1,1 @@
-"""What is computed from orders: orderings by key, windows, vocabulary, scaler, targets; imports columns."""
+"""Computed from orders: orderings by key, windows, vocabulary, scaler, targets; imports columns."""

@@ -189,7 +189,7 @@ class _ExactSums:
         self._totals = []
         rest = np.nan_to_num(value) / self.UNITS[0]
         for unit in self.UNITS:
-            whole = np.trunc(rest)  # not floor: what is left of a tiny negative value would be rounded
+            whole = np.trunc(rest)  # not floor, which would round the rest of a tiny negative value
             if whole.any():
                 self._totals.append((unit, _running(whole.astype(np.int64))))
             rest = (rest - whole) * 2**40

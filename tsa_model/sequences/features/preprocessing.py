@@ -1,4 +1,4 @@
-"""What the training period teaches about turning raw values into inputs: vocabulary, scaler, defaults.
+"""Fitted on the training period: vocabulary, scaler and defaults, which turn raw values into inputs.
 
 One index space serves all categorical features: 0 is padding; then, feature after feature, one index for
 unknown and rare values followed by the values; the numerical features take the last rows, up to V.
@@ -30,7 +30,7 @@ class Vocabulary(Settings):
     unknown: NonNegativeInt
     """Index of every other value; the legacy uses 0, the padding."""
     default: str | None = None
-    """What a missing value stands for; None = it is unknown."""
+    """The value that a missing one stands for; None = it is unknown."""
 
     def encode(self, column: Codes) -> np.ndarray:
         """Return the column's indices, [N] int32."""
@@ -45,7 +45,7 @@ class Scaler(Settings):
     scale: float
     min: float
     default: float = 0.0
-    """What a missing value stands for, before scaling."""
+    """The value that a missing one stands for, before scaling."""
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Return the scaled values, float64, with missing ones (NaN) replaced by the default's."""

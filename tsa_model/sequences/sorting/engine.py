@@ -19,7 +19,7 @@ from tsa_model.settings.dataset import DatasetDescription
 EngineName = Literal["duckdb", "pyspark"]
 
 MEMORY_LIMIT = "400MB"
-"""DuckDB's own limit; a process takes about 150 MB more. What does not fit goes to a temporary folder."""
+"""DuckDB's own limit; a process takes about 150 MB more. The rest goes to a temporary folder."""
 STREAM_ROWS = 2**17
 
 
@@ -36,7 +36,7 @@ class Engine(Protocol):
         """Run a query and read its rows in order, part by part."""
 
     def close(self) -> None:
-        """Free what the engine holds."""
+        """Free the engine's memory and files."""
 
 
 def open_engine(name: EngineName, work: Path) -> Engine:
@@ -99,7 +99,7 @@ class DuckDBEngine:
 
 
 def repeated_rows(events: ir.Table) -> ir.Table:
-    """Rows whose order id another row has too."""
+    """Rows that share their order id with another row."""
     counted = events.group_by("order_id").agg(rows=events.count())
     return events.semi_join(counted.filter(counted.rows > 1), "order_id")
 

@@ -33,7 +33,7 @@ def prepare_event_log(
         files: where the columns are written; the result maps them.
         work: a folder to make, for temporary files.
         bad_path: where the quarantine file is written, if there is anything to write.
-        engine: what runs the relational work.
+        engine: DuckDB or Spark, which does the relational work.
 
     Raises:
         BadEvents: the events cannot be used.

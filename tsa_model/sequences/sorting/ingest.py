@@ -1,4 +1,4 @@
-"""Raw events → sorted columns, whatever their size: cleaned part by part, sorted by the engine, spilled."""
+"""Raw events of any size → sorted columns: cleaned part by part, sorted by the engine, kept in files."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def ingest(
         files: where the columns are written.
         work: a folder to make, for temporary files.
         bad_path: where the quarantine file is written, if there is anything to write.
-        engine_name: what runs the relational work.
+        engine_name: duckdb or pyspark, which does the relational work.
 
     Raises:
         BadEvents: the events cannot be used.
@@ -87,7 +87,7 @@ def ingest(
 def _without_repeated(
     engine: Engine, table: ir.Table, bad: BadRows, description: DatasetDescription
 ) -> ir.Table:
-    """Set aside every row whose order id another row has: which of them is right cannot be known."""
+    """Set aside all rows that share an order id: nobody can know which of them is right."""
     repeated = repeated_rows(table)
     found = engine.fetch(repeated.order_by("order_id", "time_us").limit(MOST_REPEATED))
     if not len(found):

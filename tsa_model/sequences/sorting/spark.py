@@ -107,7 +107,7 @@ class SparkEngine:
                 yield from file.iter_batches(STREAM_ROWS)
 
     def close(self) -> None:
-        """See `Engine`; the session belongs to whoever made it."""
+        """See `Engine`; the session is left open, because it may be the caller's own."""
         self._session.catalog.dropTempView(VIEW)
 
 
@@ -127,7 +127,7 @@ def _reader(description_json: str, schema: pa.Schema) -> Callable[[Iterable], It
 
 
 def _with_raw(origin: str, place: int, part: pa.Table, cleaned: pa.Table) -> pa.Table:
-    """Add where rows come from and, to rows with a problem, what they were."""
+    """Add the origin of each row and, to rows with a problem, their raw values."""
     is_bad = pc.is_valid(cleaned["problem"])
     extra = {
         "origin": pa.repeat(origin, len(part)),
@@ -145,7 +145,7 @@ def _spark_schema(schema: pa.Schema) -> str:
 
 @contextmanager
 def _own_errors() -> Iterator[None]:
-    """Raise what the cleaning function raised on an executor, not Spark's page about it."""
+    """Raise the cleaning function's own error from an executor, without Spark's page of text."""
     try:
         yield
     except Exception as error:

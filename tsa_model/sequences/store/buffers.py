@@ -1,4 +1,4 @@
-"""Memory for batches, used again once nobody holds the batch any more."""
+"""Memory for batches, used again once the batch before is gone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 SMALL_BYTES = 2**17
-"""The system's allocator itself keeps what is smaller."""
+"""Smaller arrays are kept by the system's allocator itself."""
 KEPT_BYTES = 2**29
 """All that is kept, the latest buffers first; one array may take a quarter of it."""
 
 
 class BufferPool:
-    """Hands out arrays like `np.empty`, from memory whose last user is gone if there is some.
+    """Hands out arrays like `np.empty`, from memory of arrays that are gone where there is some.
 
     A large array that is new costs more than filling it: the system must find and clear each of its pages.
     A tensor made of an array, and all of its views, hold a reference to the buffer below; only a buffer that

@@ -65,7 +65,7 @@ class PaddedSequences(NamedTuple):
 
 
 class SequenceGather:
-    """Assembles padded sequences, in memory that is used again once nobody holds them."""
+    """Assembles padded sequences, in memory that is used again once they are gone."""
 
     def __init__(self, description: DatasetDescription, fitted: Preprocessing) -> None:
         self._seq_len = description.seq_len
@@ -125,10 +125,10 @@ class SequenceGather:
     def _known_labels(
         self, events: SortedEvents, index: np.ndarray, delta_us: np.ndarray, is_padding: np.ndarray
     ) -> np.ndarray:
-        """What was known of each order's label at the target's moment, as vocabulary indices."""
+        """Each order's label as it was known at the target's moment, as vocabulary indices."""
         assert self._label_index is not None
         is_known = delta_us >= self._label_delay_us
-        is_known[:, -1] = False  # the target's own label is never known, whatever the delay
+        is_known[:, -1] = False  # the target's own label is never known, with any delay
         place = np.where(is_known, np.take(events.label, index, mode="clip") - UNKNOWN_LABEL, 0)
         np.copyto(place, len(LABEL_VALUES), where=is_padding)
         return self._label_index[place]
