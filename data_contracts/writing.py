@@ -1,4 +1,4 @@
-"""Where rows go: the validated events, and the file of those set aside."""
+"""Writers of the validated events and of the rows set aside."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def train_job(
     """The TrainJob as the Kubernetes API takes it.
 
     The training runtime gives each node its rank and the address of the first one, as variables that
-    `torch.distributed.run` reads; how many nodes and processes there are is said outright.
+    `torch.distributed.run` reads. The numbers of nodes and processes are arguments of the command.
 
     Args:
         name: of the TrainJob.

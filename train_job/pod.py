@@ -33,7 +33,7 @@ class StagePod:
     def of(cls, pod: dict[str, Any]) -> StagePod:
         """Take the parts from a pod.
 
-        Left behind is what belongs to this one pod: fields of itself in its environment, its scratch
+        Parts that belong to this one pod are left out: fields of itself in its environment, its scratch
         volumes, its service account token.
 
         Raises:

@@ -98,8 +98,8 @@ class PipelinesServer:
     def schedule(self, name: str, cron: str, version: Json, experiment_id: str, arguments: Json) -> Json:
         """Make `name` the one recurring run of that name.
 
-        A former one is paused, replaced, and only then deleted: at no moment two of them can fire, and when
-        the new one cannot be made, the former goes on. Runs that it has started go on in any case.
+        The former one is paused, the new one made, and only then the former deleted. So two of them never
+        fire together, and the former goes on when the new one cannot be made. Runs already started go on.
 
         Args:
             name: name of the recurring run.

@@ -92,8 +92,8 @@ def asymmetric_loss(
     log_likelihood = target * torch.log(p_pos.clamp(min=eps)) + (1 - target) * torch.log(p_neg.clamp(min=eps))
     p_target = p_pos * target + p_neg * (1 - target)
     gamma = gamma_pos * target + gamma_neg * (1 - target)
-    # A clipped negative has p_target exactly 1, where a power below 1 has an infinite slope: the clamp lets
-    # no gradient through there.
+    # A clipped negative has p_target exactly 1, where a power below 1 has an infinite slope. The clamp stops
+    # the gradient there.
     weight = (1 - p_target).clamp(min=torch.finfo(logits.dtype).tiny) ** gamma
     if constant_weight:
         weight = weight.detach()

@@ -10,8 +10,8 @@ from tsa_model.settings.base import Settings
 class PromotionConfig(Settings):
     """How much worse a challenger may at most be, and how sure of it one has to be.
 
-    A margin is held by the lower bound of the interval of (challenger − champion): with few frauds the
-    interval is wide, and the champion stays.
+    The lower bound of the interval of (challenger − champion) must be at least minus the margin. With few
+    frauds the interval is wide, and the champion stays.
     """
 
     auc_margin: NonNegativeFloat = 0.005

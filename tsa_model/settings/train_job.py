@@ -16,8 +16,8 @@ class TrainJobConfig(Settings):
     """A Kubeflow TrainJob in place of training inside the stage's own process.
 
     `training.num_nodes` is the number of nodes, `training.devices` the processes (and accelerators) of each.
-    What is not said here is as in the pod of the training stage: image, resources, node selector,
-    tolerations, affinity, volumes, secrets.
+    All else is as in the pod of the training stage: image, resources, node selector, tolerations, affinity,
+    volumes, secrets.
     """
 
     shared_dir: str = Field(pattern="^/")

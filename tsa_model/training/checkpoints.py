@@ -21,9 +21,9 @@ LAST = "last.ckpt"
 class BestAndLast(Checkpoint):
     """Keeps the best epoch's weights and a resume point; stops when the best is `patience` epochs old.
 
-    The resume point is written every `every_steps` batches, at the end of every epoch and on SIGTERM. It
-    is the last thing an epoch does, so it holds the decisions of the epoch it closes; what happened after
-    it is simply done again, with the same result.
+    The resume point is written every `every_steps` batches, at the end of every epoch and on SIGTERM. Writing
+    it is the last step of an epoch, so it holds the decisions of that epoch. A resumed run repeats the work
+    that came after it, with the same result.
 
     Args:
         folder: where the two files lie.

@@ -20,8 +20,8 @@ Batch = dict[str, Tensor]
 class ShuffledBatches:
     """The row numbers of every training batch, a function of (seed, epoch, rank) alone.
 
-    A step's rows are the same set whatever the number of ranks times `batch_size` is made of: the epoch's
-    shuffled rows are cut into steps first and each step is dealt to the ranks in contiguous shares. Shares
+    Ranks × `batch_size` rows make a step. The epoch's shuffled rows are cut into steps first, and each step
+    into contiguous shares of the ranks, so two ranks of 64 rows see the steps that one of 128 sees. Shares
     are equal (gradients are averaged over ranks), so the last step may leave out up to world_size - 1 rows.
 
     Args:
@@ -98,7 +98,7 @@ class TrainBatches:
 class EvaluationBatches:
     """Every row once, in order, as whole batches dealt to the ranks in turn.
 
-    A batch holds the same rows whatever the number of ranks, so scores do not depend on it. Where batches
+    A batch holds the same rows for any number of ranks, so scores do not depend on it. Where batches
     do not divide evenly the last ones are repeated, because ranks must take the same number of steps;
     `drop_duplicates` removes the repeats from the gathered result.
 

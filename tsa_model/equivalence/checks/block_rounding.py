@@ -24,9 +24,9 @@ N_RISKY = 16
 def compare_blocks(evidence: Evidence) -> list[Measurement]:
     """Largest float32 error of a block, beside the reference's own.
 
-    The heads on the traced rows; every innermost block on rows that are not compared free-running. Elsewhere
-    free-running is the fairer comparison of attention: a time factor of e^10 makes one block's rounding large
-    by chance, which the layer normalisations behind it mostly take away.
+    The heads are compared on the traced rows, the innermost blocks on rows not compared free-running.
+    For other rows free-running is the fairer comparison: a time factor of e^10 can make the rounding of one
+    attention block large by chance, and the layer normalisations behind it take most of that away.
     """
     heads = [call for call in evidence.calls if call.is_head]
     measurements = _compare("heads", evidence, heads, evidence.traced_rows)

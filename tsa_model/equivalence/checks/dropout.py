@@ -85,8 +85,8 @@ def measure_dropout(config: ModelConfig, seed: int = 0) -> list[Measurement]:
 def distance(x: Tensor, y: Tensor) -> float:
     """Kolmogorov-Smirnov distance: the largest gap between two samples' cumulative distributions.
 
-    A gap counts only where moving one sample by a rounding does not close it: a value that both networks give
-    with certainty, each with its own rounding, is one value.
+    Gaps that close when one sample is moved by a rounding do not count. So a value that both networks always
+    give, each with its own rounding, is one value.
     """
     x, y = (z.double().sort().values for z in (x, y))
     return max(_gap(x, y), _gap(y, x))

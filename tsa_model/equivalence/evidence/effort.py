@@ -15,8 +15,8 @@ class Effort:
     """Numbers of rows.
 
     Attributes:
-        real_rows: real orders in the sample. With the edge cases more than the 128 a fast computation may
-            handle at a time, and not a multiple of it.
+        real_rows: real orders in the sample. Together with the edge cases they are more than 128, and no
+            multiple of 128, so that a computation in pieces of such a size is tried with an uneven rest.
         traced_rows: rows whose layers are compared too, edge cases included.
         training_rows: rows of a training batch.
         training_steps: optimiser steps.

@@ -106,8 +106,8 @@ def _end_of_key(ordering: Ordering, position: int) -> int:
 class _Chunk:
     """Some keys' orders, and statistics over any stretch of them.
 
-    All sums are exact: no order outside a window can change even the last bit of its statistic, which
-    differences of running totals in floats do not give.
+    All sums are exact, so no order outside a window can change even the last bit of its statistic.
+    Differences of running totals in floats would not be exact.
     """
 
     def __init__(self, orders: Orders, ordering: Ordering, first: int, last: int) -> None:
