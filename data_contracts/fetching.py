@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 from pyarrow.fs import FileSystem, FileType, copy_files
 
+from tsa_model.events.location import check_location
 from tsa_model.events.reading import BadEvents
+from tsa_model.scratch import scratch_folder
 
 
 @contextmanager
@@ -27,12 +28,13 @@ def local_copy(events: str, folder: Path) -> Iterator[str]:
     Raises:
         BadEvents: the location cannot be read.
     """
+    check_location(events)
     if "://" not in events:
         yield events
         return
     name = events.partition("?")[0].rstrip("/").rpartition("/")[2]
-    with TemporaryDirectory(dir=folder, prefix=".fetched-") as scratch:
-        copy = Path(scratch) / name
+    with scratch_folder(Path(folder) / "fetched") as scratch:
+        copy = scratch / name
         try:
             store, place = FileSystem.from_uri(events)
             if store.get_file_info(place).type == FileType.Directory:

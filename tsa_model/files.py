@@ -5,16 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
-def _temporary_name(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+from tsa_model.scratch import clear_dead, delete, temporary_name
 
 
 @contextmanager
@@ -26,7 +22,8 @@ def atomic_file(target: str | Path) -> Iterator[Path]:
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_name(target)
+    clear_dead(target)
+    temporary = temporary_name(target)
     try:
         yield temporary
         with open(temporary, "rb") as stream:
@@ -44,7 +41,8 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary, former = _temporary_name(target), _temporary_name(target)
+    clear_dead(target)
+    temporary, former = temporary_name(target), temporary_name(target, "old")
     temporary.mkdir()
     try:
         yield temporary
@@ -56,9 +54,9 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
             if former.exists():
                 os.replace(former, target)
             raise
-        shutil.rmtree(former, ignore_errors=True)
+        delete(former)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        delete(temporary)
 
 
 def write_json(target: str | Path, content: Any) -> None:

@@ -25,7 +25,10 @@ from launcher.local.failure import exception_text
 from launcher.local.runner_lines import Ended, Started, read_events
 from tsa_model import progress
 from tsa_model.files import write_json
+from tsa_model.scratch import delete, is_dead, temporary_name
 
+OWNER = "owner"
+"""What a run's `tmp` is marked with, so that a later run can tell whether its process still lives."""
 GRACE_S = 5.0
 """Seconds between asking the stages to end and killing them."""
 
@@ -93,6 +96,7 @@ def results_table(results: list[StageResult]) -> Table:
 def _new_run_folder(runs: Path, name: str) -> Path:
     """Make `<runs>/<name>-<time>` (a number follows when it exists) and point `<runs>/latest` to it."""
     runs.mkdir(parents=True, exist_ok=True)
+    _clear_killed(runs)
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     number = 1
     while True:
@@ -104,10 +108,22 @@ def _new_run_folder(runs: Path, name: str) -> Path:
             number += 1
     for part in ("logs", "artifacts", "tmp"):
         (folder / part).mkdir()
+    temporary_name(folder / "tmp" / OWNER).touch()
     link = folder / "tmp" / "latest"
     link.symlink_to(folder.name)
     os.replace(link, runs / "latest")
     return folder
+
+
+def _clear_killed(runs: Path) -> None:
+    """Delete the temporary files of runs whose process was killed; their logs and whole outputs stay."""
+    for marker in runs.glob(f"*/tmp/.{OWNER}.*"):
+        if is_dead(marker):
+            folder = marker.parents[1]
+            for path in [*(folder / "artifacts").rglob(".*.tmp"), *(folder / "artifacts").rglob(".*.old")]:
+                if is_dead(path):
+                    delete(path)
+            delete(folder / "tmp")
 
 
 @contextmanager

@@ -126,3 +126,18 @@ def test_columns_to_read_are_the_raw_ones_each_once():
 def test_yaml_dates_are_moments():
     text = yaml.safe_dump(description() | {"split": description()["split"]})
     assert DatasetDescription.load(text) == DatasetDescription.load(description())
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil", "EU/shop", "x" * 300, "", ".", "..", ".hidden", "shop ", "a\\b", "a\nb"]
+)
+def test_a_name_that_cannot_be_a_folder_is_refused(name: str) -> None:
+    content = RunConfig.load("demo").dataset.model_dump()
+    with pytest.raises(ValueError, match="folders are called after it"):
+        DatasetDescription.load({**content, "name": name})
+
+
+@pytest.mark.parametrize("name", ["shop", "Läden EU", "shop-2.1_x", "2025"])
+def test_ordinary_names_are_taken(name: str) -> None:
+    content = RunConfig.load("demo").dataset.model_dump()
+    assert DatasetDescription.load({**content, "name": name}).name == name

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import difflib
+import re
 import typing
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+LONGEST_NAME = 100
+"""Bytes of a name that becomes part of a path; a file name has room for 255."""
+
+
+def _usable_in_paths(name: str) -> str:
+    if not re.fullmatch(r"\w[\w. -]*(?<![. ])", name) or len(name.encode()) > LONGEST_NAME:
+        raise ValueError(
+            f"folders are called after it: at most {LONGEST_NAME} bytes of letters, digits, '_', '-', '.', "
+            "and spaces, with a letter, digit or '_' first, and neither '.' nor a space last"
+        )
+    return name
+
+
+PathName = Annotated[str, AfterValidator(_usable_in_paths)]
+"""A name that files and folders are called after."""
 
 
 class Settings(BaseModel):

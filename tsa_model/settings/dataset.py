@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from tsa_model.settings.base import Settings
+from tsa_model.settings.base import PathName, Settings
 from tsa_model.settings.descriptions import read_description
 
 PERIODS = ("train", "vali", "cali", "test")
@@ -114,7 +114,8 @@ class Drift(Settings):
 class DatasetDescription(Settings):
     """The role of every column of an event log."""
 
-    name: str
+    name: PathName
+    """Run folders are called after it."""
     layout: Literal["events", "wide"] = "events"
     """`events`: one row per order. `wide`: one row per target order, its histories in columns of their own
     (TSA spec, section 12)."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from tsa_model.events.quarantine import QUARANTINE
 from tsa_model.files import atomic_folder
+from tsa_model.scratch import scratch_folder
 from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.features.preprocessing import Preprocessing, fit
 from tsa_model.sequences.sorting.engine import EngineName
@@ -29,14 +29,14 @@ def build_store(
     directory.parent.mkdir(parents=True, exist_ok=True)
     with (
         atomic_folder(directory) as folder,
-        TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as work,
+        scratch_folder(directory) as work,
     ):
-        files = ColumnFiles(Path(work) / "columns")
+        files = ColumnFiles(work / "columns")
         if description.layout == "wide":
             prepared = prepare_wide_log(events, description, files, folder / QUARANTINE)
         else:
             prepared = prepare_event_log(
-                events, description, files, Path(work) / "engine", folder / QUARANTINE, engine
+                events, description, files, work / "engine", folder / QUARANTINE, engine
             )
         if preprocessing is None:
             fitted = fit(prepared.orders, description)
