@@ -70,3 +70,27 @@ def test_a_changed_setting_is_checked(fields: dict[str, Any], words: str) -> Non
 def test_what_is_not_changed_stays_unset() -> None:
     changed = ModelSettings(num_heads=2).changed(dropout=0.1)
     assert changed.model_dump(exclude_unset=True) == {"num_heads": 2, "dropout": 0.1}
+
+
+def without_cards(**model: Any) -> dict[str, Any]:
+    content = demo()
+    content["dataset"] = {**content["dataset"], "card_id": None, "windows": [], "engineered": []}
+    return {**content, "model": model}
+
+
+def test_without_a_second_key_the_network_reads_one_history() -> None:
+    run = RunConfig.load(without_cards(num_heads=2))
+    assert (run.model.sequences, run.model.num_heads) == ("single", 2)
+    assert RunConfig.load(run.model_dump(exclude_unset=True)) == run
+    assert RunConfig.load("demo").model.sequences == "dual"
+
+
+def test_two_histories_without_a_second_key_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"dual needs two histories, and dataset\.card_id is not set"):
+        RunConfig.load(without_cards(sequences="dual"))
+
+
+@pytest.mark.parametrize("field", ["n_layers_order", "dim_embedding_table", "num_experts", "gate_hidden_dim"])
+def test_absurd_sizes_are_refused(field: str) -> None:
+    with pytest.raises(ValueError, match=f"{field}: .*less than or equal"):
+        ModelSettings().changed(**{field: 10**9})

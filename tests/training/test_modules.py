@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from support.small_training import small_run
+from torch.utils.data import DataLoader
 
 from tsa_model.network.checkpoint import load_model
 from tsa_model.sequences import SequenceStore
@@ -162,3 +163,14 @@ def test_another_metric_may_select(store: SequenceStore, tmp_path: Path) -> None
     result = train_model(store.directory, run, tmp_path / "model", tmp_path / "log")
     assert result["key_figure"] == f"val/pr_auc {result['val/pr_auc']:.4f}"
     assert "val/auroc" not in result
+
+
+def test_batches_of_ones_own_need_no_row_numbers(store: SequenceStore, tmp_path: Path) -> None:
+    module = dual(store)
+    rows = store.targets("cali")[:60]
+    trainer = create_trainer(module.training_config, tmp_path, [])
+    (numbered,) = trainer.test(module, EvaluationBatches(store, "dual", rows, 25), verbose=False)
+    own = DataLoader([store.batch_rows(part) for part in np.split(rows, [25, 50])], batch_size=None)
+    (counted,) = trainer.test(module, own, verbose=False)
+    assert counted == numbered
+    assert trainer.predict(module, own)[1].keys() == {"probabilities"}

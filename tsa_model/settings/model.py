@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from tsa_model.settings.base import Settings
+
+Width = Annotated[int, Field(gt=0, le=65_536)]
+Layers = Annotated[int, Field(gt=0, le=1_000)]
+"""Far beyond any network that is trained: what is larger is a slip of the pen or a damaged file."""
+LARGEST_VOCABULARY = 2**31 - 1
 
 SecondPolicy = Literal["random", "all", "none", "threshold"]
 
@@ -17,15 +22,15 @@ class ModelSettings(Settings):
     sequences: Literal["single", "dual"] = "dual"
     """`single` scores from the customer's history alone, `dual` adds the card's and a gate between them."""
 
-    dim_embedding_table: PositiveInt = 128
+    dim_embedding_table: Width = 128
     """Width D of the shared embedding table; order attention works at E = 2·D."""
-    dim_attn_feedforward: PositiveInt = 256
+    dim_attn_feedforward: Width = 256
     """Hidden width of each expert, or of the plain feed-forward block."""
-    num_heads: PositiveInt = 1
+    num_heads: Width = 1
     """Attention heads; must divide both D and 2·D."""
-    n_layers_order: PositiveInt = 6
+    n_layers_order: Layers = 6
     """Layers over the orders of a history."""
-    n_layers_feature: PositiveInt = 6
+    n_layers_feature: Layers = 6
     """Layers over the features of the current order."""
     dropout: float = 0.0
     """Dropout rate in [0, 1) of every block but the optional MLP branch."""
@@ -37,7 +42,7 @@ class ModelSettings(Settings):
     the row, the token hardly shows how large the number is. Smaller rows shorten that time."""
     use_moe: bool = True
     """Mixture of experts instead of a plain feed-forward block."""
-    num_experts: PositiveInt = 5
+    num_experts: Width = 5
     """Experts per mixture; at least 2."""
     use_time_seq: bool = True
     """Temporal attention over the orders instead of plain attention."""
@@ -56,10 +61,10 @@ class ModelSettings(Settings):
     moe_form: Literal["top2_capacity", "noisy_top2", "dense_softmax"] = "top2_capacity"
     """How tokens are mixed over the experts (TSA spec, sections 6 and 11)."""
 
-    gate_embedding_dim: PositiveInt = 16
-    gate_hidden_dim: PositiveInt = 256
-    gate_feedforward_dim: PositiveInt = 128
-    gate_layers: PositiveInt = 1
+    gate_embedding_dim: Width = 16
+    gate_hidden_dim: Width = 256
+    gate_feedforward_dim: Width = 128
+    gate_layers: Layers = 1
     gate_threshold: float = 0.05
     """Rows whose card gate is not above this skip the card's order attention."""
     gate_use_moe: bool = False
@@ -83,14 +88,14 @@ class ModelSettings(Settings):
 class ModelConfig(ModelSettings):
     """`ModelSettings` plus the sizes the data decides; enough to build the network."""
 
-    n_cat_features: PositiveInt
+    n_cat_features: Width
     """Fc, categorical features per order."""
-    n_num_features: PositiveInt
+    n_num_features: Width
     """Fn, numerical features per order."""
-    n_embedding: PositiveInt
+    n_embedding: Annotated[int, Field(gt=0, le=LARGEST_VOCABULARY)]
     """V, the last usable row of the embedding table; the table has V + 2 rows."""
-    n_engineered_num_features: NonNegativeInt = 0
+    n_engineered_num_features: Annotated[int, Field(ge=0, le=65_536)] = 0
     """Fe, engineered features of the current order; 0 = none."""
-    seq_len: PositiveInt = 51
+    seq_len: Width = 51
     """L, orders per history, the current one included."""
-    n_classes: PositiveInt = 2
+    n_classes: Width = 2

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from tsa_model.settings.base import Settings, in_words
 from tsa_model.settings.dataset import DatasetDescription
@@ -35,6 +35,28 @@ class RunConfig(Settings):
     promotion: PromotionConfig = PromotionConfig()
     simulation: SimulationConfig | None = None
     """Where no events are given, these make them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_history_without_cards(cls, content: Any) -> Any:
+        """A data set with one key has one history: the network follows where that was left open."""
+        if not isinstance(content, dict) or _given(content.get("dataset"), "card_id") is not None:
+            return content
+        model = content.get("model", {})
+        if isinstance(model, dict):
+            return {**content, "model": {"sequences": "single", **model}}
+        if isinstance(model, ModelSettings) and "sequences" not in model.model_fields_set:
+            return {**content, "model": model.changed(sequences="single")}
+        return content
+
+    @model_validator(mode="after")
+    def _check(self) -> RunConfig:
+        if self.dataset.card_id is None and self.model.sequences == "dual":
+            raise ValueError(
+                "model.sequences: dual needs two histories, and dataset.card_id is not set: name the column"
+                " of the second key, or choose sequences: single"
+            )
+        return self
 
     @classmethod
     def load(cls, source: RunConfig | dict[str, Any] | str | Path) -> RunConfig:
@@ -74,3 +96,8 @@ class RunConfig(Settings):
             start = self.simulation.start + shift
             change["simulation"] = self.simulation.changed(start=start)
         return self.changed(**change)
+
+
+def _given(section: Any, name: str) -> Any:
+    """A field of a section that may be read or not yet."""
+    return section.get(name) if isinstance(section, dict) else getattr(section, name, None)

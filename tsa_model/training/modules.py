@@ -105,7 +105,7 @@ class TSAModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.objective(self(batch), batch[LABEL], self.current_epoch)
         if not torch.isfinite(loss):
-            rows = batch["row"].tolist()
+            rows = batch["row"].tolist() if "row" in batch else []
             raise NonFiniteLossError(loss.item(), self.current_epoch, batch_idx, rows)
         self._loss_sum += loss.detach().double().cpu() * len(batch[LABEL])
         self._loss_rows += len(batch[LABEL])
@@ -141,12 +141,29 @@ class TSAModule(pl.LightningModule):
 
     @override
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Row numbers int64 [B] and class probabilities float64 [B, C]."""
-        return {"row": batch["row"], "probabilities": self(batch).double().softmax(dim=-1)}
+        """Class probabilities float64 [B, C], and the row numbers int64 [B] where the batch has them."""
+        rows = {"row": batch["row"]} if "row" in batch else {}
+        return {**rows, "probabilities": self(batch).double().softmax(dim=-1)}
 
     def _evaluate(self, batch: Batch) -> tuple[Tensor, ...]:
         """What a metric needs of a batch: row, label, logits, then whatever a subclass adds."""
-        return batch["row"], batch[LABEL], self(batch).float()
+        return self._rows(batch), batch[LABEL], self(batch).float()
+
+    def _rows(self, batch: Batch) -> Tensor:
+        """Row numbers of a batch, int64 [B]; a batch without any is numbered as it comes.
+
+        Raises:
+            ValueError: there are none and several processes would give rows the same numbers.
+        """
+        if "row" in batch:
+            return batch["row"]
+        if self.trainer.world_size > 1:
+            raise ValueError(
+                "the batch has no tensor 'row': with several processes every row needs its number, int64 [B],"
+                " so that rows which two of them evaluate count once"
+            )
+        first = sum(len(parts[0]) for parts in self._evaluated)
+        return torch.arange(first, first + len(batch[LABEL]), device=batch[LABEL].device)
 
     def _log_evaluation(self, stage: str) -> tuple[Tensor, ...]:
         columns = [torch.cat(parts) for parts in zip(*self._evaluated, strict=True)]
@@ -235,7 +252,7 @@ class TSADualSeq(TSAModule):
     def _evaluate(self, batch: Batch) -> tuple[Tensor, ...]:
         trace = _GateTrace()
         logits = self(batch, trace=trace)
-        return batch["row"], batch[LABEL], logits.float(), trace.tensors["gate_scores"].float()
+        return self._rows(batch), batch[LABEL], logits.float(), trace.tensors["gate_scores"].float()
 
     def _log_evaluation(self, stage: str) -> tuple[Tensor, ...]:
         row, label, logits, gate = super()._log_evaluation(stage)
