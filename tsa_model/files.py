@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tsa_model.scratch import clear_dead, delete, temporary_name
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""There is no room for what is written."""
 
 
 @contextmanager
@@ -24,13 +28,14 @@ def atomic_file(target: str | Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     clear_dead(target)
     temporary = temporary_name(target)
-    try:
-        yield temporary
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _naming(target):
+        try:
+            yield temporary
+            with open(temporary, "rb") as stream:
+                os.fsync(stream.fileno())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -44,19 +49,31 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
     clear_dead(target)
     temporary, former = temporary_name(target), temporary_name(target, "old")
     temporary.mkdir()
-    try:
-        yield temporary
-        if target.exists():
-            os.replace(target, former)
+    with _naming(target):
         try:
-            os.replace(temporary, target)
-        except BaseException:
-            if former.exists():
-                os.replace(former, target)
+            yield temporary
+            if target.exists():
+                os.replace(target, former)
+            try:
+                os.replace(temporary, target)
+            except BaseException:
+                if former.exists():
+                    os.replace(former, target)
+                raise
+            delete(former)
+        finally:
+            delete(temporary)
+
+
+@contextmanager
+def _naming(target: Path) -> Iterator[None]:
+    """Say what was being written where the system's error does not: a full disk names no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
             raise
-        delete(former)
-    finally:
-        delete(temporary)
+        raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def write_json(target: str | Path, content: Any) -> None:

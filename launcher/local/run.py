@@ -109,9 +109,11 @@ def _new_run_folder(runs: Path, name: str) -> Path:
     for part in ("logs", "artifacts", "tmp"):
         (folder / part).mkdir()
     temporary_name(folder / "tmp" / OWNER).touch()
-    link = folder / "tmp" / "latest"
-    link.symlink_to(folder.name)
-    os.replace(link, runs / "latest")
+    latest = runs / "latest"
+    if latest.is_symlink() or not latest.exists():  # a file of that name is somebody else's
+        link = folder / "tmp" / "latest"
+        link.symlink_to(folder.name)
+        os.replace(link, latest)
     return folder
 
 
