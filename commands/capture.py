@@ -10,6 +10,7 @@ import click
 from commands.errors import NOT_PROVEN, clear_errors
 from commands.group import Command
 from commands.options import STORE, Existing
+from tsa_model.outputs import check_output_folder
 
 if TYPE_CHECKING:
     from tsa_model.settings.model import ModelConfig
@@ -77,6 +78,7 @@ def command(
     Exit status: 0 when this project reproduces the legacy model, 1 when not.
     """
     with clear_errors(NOT_PROVEN):
+        check_output_folder(out, {"--config": config, "--weights": weights, "--store": store}, "--out")
         model_config = _model_config(config)
         from tsa_model.equivalence.checks.legacy import check_baselines
         from tsa_model.equivalence.evidence.captured import rows_to_capture

@@ -9,6 +9,7 @@ import click
 from commands.errors import NOT_PROVEN, clear_errors
 from commands.group import Command
 from commands.options import BASELINE, MODEL, STORE
+from tsa_model.outputs import check_output_file, is_page, json_with
 
 
 @click.command(cls=Command)
@@ -57,6 +58,9 @@ def command(
     Exit status: 0 when it is proven, 1 when a check failed or could not be made.
     """
     with clear_errors(NOT_PROVEN):
+        inputs = {"--store": store, "--model": model}
+        check_output_file(verdict, inputs, "--verdict", json_with("verdict_id", "checks"))
+        check_output_file(report, inputs, "--report", is_page)
         from tsa_model.settings.run import RunConfig
 
         run = RunConfig.load(config)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commands.errors import clear_errors
 from launcher.definition import Inputs
+from tsa_model.events.location import check_location
 
 if TYPE_CHECKING:
     from tsa_model.settings.run import RunConfig
@@ -27,7 +29,9 @@ def load_description(config: str) -> RunConfig:
 
 
 def need_events(description: RunConfig, config: str, events: str | None) -> None:
-    """Refuse a run without any orders."""
+    """Refuse a run without any orders, or with a secret in their address."""
+    with clear_errors():
+        check_location(events or "")
     if not events and description.simulation is None:
         raise click.UsageError(f"run description {config!r} simulates no orders: give the file with --events")
 

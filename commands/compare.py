@@ -10,6 +10,7 @@ import click
 from commands.errors import clear_errors
 from commands.group import Command
 from commands.options import EXPORTED, Existing
+from tsa_model.outputs import check_output_file, json_with
 
 
 class _Setting(click.Option):
@@ -93,6 +94,9 @@ def command(
     if (registry is None) == (champion is None):
         raise click.UsageError("give either --registry or --champion")
     with clear_errors():
+        inputs = {"--challenger": challenger, "--champion": champion, "--events": events}
+        inputs |= {"--verdict": verdict, **{f"--contract {path}": path for path in contracts}}
+        check_output_file(output, inputs, "--output", json_with("challenger", "checks"))
         from tsa_model.promotion import PromotionConfig, Registry
 
         limits = PromotionConfig().changed(

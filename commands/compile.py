@@ -11,6 +11,7 @@ from commands.errors import clear_errors
 from commands.group import Command
 from launcher.definition import Definition
 from launcher.target import Target
+from tsa_model.outputs import begins_with, check_output_file
 
 
 @click.command(cls=Command)
@@ -51,10 +52,13 @@ def command(
       tsa compile --image registry.example/tsa-python@sha256:... --output cluster.yaml
       tsa compile --target vertex --stages our_cluster.yaml --output vertex.yaml
     """
+    from launcher.compilation import WRITTEN_BY
     from launcher.stages import ClusterSettings, left_out
 
     output = output or pipeline.compiled
     with clear_errors():
+        if not check:
+            check_output_file(output, {}, "--output", begins_with(WRITTEN_BY))
         settings = ClusterSettings.load(*stages)
         from launcher.compilation import compiled_documents, read_documents, write_documents
 

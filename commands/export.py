@@ -10,6 +10,7 @@ from commands.checks import load_description
 from commands.errors import clear_errors
 from commands.group import Command
 from commands.options import MODEL, STORE, Existing
+from tsa_model.outputs import check_output_folder
 
 
 @click.command(cls=Command)
@@ -45,6 +46,7 @@ def command(store: Path, model: Path, verdict: Path, config: str, output: Path) 
     """
     description = load_description(config)
     with clear_errors():
+        check_output_folder(output, {"--store": store, "--model": model, "--verdict": verdict}, "--output")
         from tsa_model.export.stage import export_onnx
 
         found = export_onnx(store, model, verdict, description, output)

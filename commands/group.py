@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from importlib import import_module
 from typing import Any
 
 import click
+
+from tsa_model.stopping import asked, check, listening
 
 SECTIONS = {
     "The whole pipeline": ("run", "compile", "submit", "schedule"),
@@ -17,6 +21,8 @@ SECTIONS = {
 """Heading of the help → commands; the file of a command has its name, the command in it is `command`."""
 
 PROGRAM = "tsa"
+BROKEN_PIPE = 141
+"""Exit status of a program whose reader went away, as a shell has it."""
 _EXAMPLE = re.compile(rf"^( *){PROGRAM} ", re.MULTILINE)
 
 
@@ -42,6 +48,24 @@ class Group(_Examples, click.Group):
 
 class Commands(Group):
     """All commands; none is imported before it is asked for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a request to stop, or a reader who went away, ends it in words."""
+        with listening():
+            try:
+                result = super().invoke(ctx)
+                check()
+                return result
+            except BrokenPipeError:
+                # Python would complain once more when it flushes what nobody reads.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                click.echo("Nobody reads the output any more: the command was stopped.", err=True)
+                raise SystemExit(BROKEN_PIPE) from None
+            except BaseException:
+                if (stopped := asked()) is None:
+                    raise
+                click.echo("Interrupted: everything that was running was stopped.", err=True)
+                raise SystemExit(stopped.status) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names, in the order of the help."""

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commands.errors import clear_errors
 from launcher.kubeflow.variables import FILE, FILE_VARIABLE, VARIABLES
+from tsa_model.events.location import check_location
 
 if TYPE_CHECKING:
     from launcher.kubeflow.connection import Connection
@@ -33,6 +35,9 @@ class Existing(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, or the end of the command."""
         remote = self._remote and ("://" in str(value) or "*" in str(value))
+        if remote:
+            with clear_errors():
+                check_location(str(value))
         if not remote and (problem := self._problem(Path(value))):
             name = param.opts[0] if param is not None else "argument"
             raise click.ClickException(f"{name}: {problem}")

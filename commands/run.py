@@ -38,7 +38,7 @@ def command(
       tsa run --max-epochs 2 --seed 3
       tsa run --events transactions.parquet --config handbook
 
-    Exit status: 0 when every stage succeeded, 1 when one failed, 130 when interrupted.
+    Exit status: 0 when every stage succeeded, 1 when one failed, 130 when interrupted, 143 when terminated.
     """
     arguments: dict[str, Any] = {name: value for name, value in numbers.items() if value is not None}
     with clear_errors():
@@ -61,8 +61,5 @@ def command(
         results = run_locally(documents, arguments, description.dataset.name, runs, console)
     except StageError as error:
         raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        click.echo("Interrupted: all stages were stopped.", err=True)
-        raise SystemExit(130) from None
     console.print()
     console.print(results_table(results))

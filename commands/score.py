@@ -10,6 +10,7 @@ import click
 from commands.errors import clear_errors
 from commands.group import Command
 from commands.options import EXPORTED, Existing, Moment
+from tsa_model.outputs import check_output_folder
 
 
 @click.command(cls=Command)
@@ -53,6 +54,7 @@ def command(model: Path, events: str, output: Path, orders: str, since: datetime
           --events orders.parquet --orders all --since 2025-05-01 --output today
     """
     with clear_errors():
+        check_output_folder(output, {"--model": model, "--events": events}, "--output")
         from tsa_model.scoring.events import score_events
 
         n_scored = score_events(model, events, output, orders, since, _show_progress)

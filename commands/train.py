@@ -10,6 +10,7 @@ from commands.checks import load_description
 from commands.errors import clear_errors
 from commands.group import Command
 from commands.options import STORE
+from tsa_model.outputs import check_output_file, check_output_folder, json_with
 
 
 @click.command(cls=Command)
@@ -59,6 +60,10 @@ def command(
           --model model --training-log training_log
     """
     description = load_description(config)
+    with clear_errors():
+        check_output_folder(model, {"--store": store, "--training-log": training_log}, "--model")
+        if metrics is not None:
+            check_output_file(metrics, {}, "--metrics", json_with("key_figure", "epochs"))
     from tsa_model.training.entry import in_a_line, train_process
 
     with clear_errors():

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Documents = list[dict[str, Any]]
 
+WRITTEN_BY = "# Written by 'python pipeline.py compile'"
+"""How a compiled file begins."""
+
 # The same YAML, written and read by libyaml where PyYAML was built with it: several times faster.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -52,7 +55,7 @@ def write_documents(documents: Documents, path: str | Path) -> None:
 def as_text(documents: Documents) -> str:
     """The YAML of compiled documents."""
     text = yaml.dump_all(documents, Dumper=_DUMPER, explicit_start=len(documents) > 1, sort_keys=True)
-    return "# Written by 'python pipeline.py compile'; do not edit.\n" + str(text)
+    return f"{WRITTEN_BY}; do not edit.\n{text}"
 
 
 def stage_names(documents: Documents) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tsa_model.outputs import OutputError, check_output_file, check_output_folder
+from tsa_model.outputs import OutputError, begins_with, check_output_file, check_output_folder, json_with
 
 
 @pytest.fixture
@@ -20,6 +20,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mine" / "orders.parquet").write_text("orders")
     (tmp_path / "events" / "day=1" / "part.parquet").write_text("orders")
     (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "other.json").write_text('{"fail": 1}')
+    (tmp_path / "list.json").write_text('["passed"]')
     (tmp_path / "link").symlink_to("empty")
     (tmp_path / "nowhere").symlink_to("gone")
     (tmp_path / "model" / "model.json").write_text(json.dumps({"weights_sha256": "0"}))
@@ -96,12 +98,14 @@ def test_a_manifest_that_is_no_text_claims_nothing(world: Path) -> None:
         ("nowhere", "is a link"),
         ("mine/orders.parquet", "is what is read as the events"),
         ("notes.txt", "exists and was not written by this program"),
+        ("other.json", "exists and was not written by this program"),
+        ("list.json", "exists and was not written by this program"),
     ],
 )
 def test_a_hostile_output_file_is_refused(world: Path, output: str, message: str) -> None:
     before = everything(world)
     with pytest.raises(OutputError, match=message):
-        check_output_file(output, {"the events": "mine/orders.parquet"}, "--output", [b"{"])
+        check_output_file(output, {"the events": "mine/orders.parquet"}, "--output", json_with("passed"))
     assert everything(world) == before
 
 
@@ -109,4 +113,11 @@ def test_a_new_an_empty_and_our_own_file_are_taken(world: Path) -> None:
     (world / "verdict.json").write_text('\n{"passed": true}')
     (world / "nothing").touch()
     for output in ("verdict.json", "nothing", "new/verdict.json"):
-        check_output_file(output, {"the model": "model"}, "--output", [b"{"])
+        check_output_file(output, {"the model": "model"}, "--output", json_with("passed"))
+
+
+def test_a_file_is_known_by_how_it_begins(world: Path) -> None:
+    (world / "pipeline.yaml").write_text("# Written by us\nname: x")
+    check_output_file("pipeline.yaml", {}, "--output", begins_with("# Written by us"))
+    with pytest.raises(OutputError, match="not written by this program"):
+        check_output_file("notes.txt", {}, "--output", begins_with("# Written by us"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ADVICE = "name a new or an empty one"
-HEAD_BYTES = 4096
+PAGE_MARK = b'<meta name="generator" content="TSA Pipeline">'
 LARGEST_MANIFEST = 64 << 20
 """Bytes; a larger one is not one of ours."""
 
@@ -43,7 +43,7 @@ def check_output_folder(output: str | Path, inputs: Mapping[str, str | Path | No
 
 
 def check_output_file(
-    output: str | Path, inputs: Mapping[str, str | Path | None], option: str, begins: Iterable[bytes]
+    output: str | Path, inputs: Mapping[str, str | Path | None], option: str, is_ours: Callable[[bytes], bool]
 ) -> None:
     """Refuse an output file that must not be replaced, before any work is done.
 
@@ -51,7 +51,7 @@ def check_output_file(
         output: the file a command will write.
         inputs: what the command reads, as in `check_output_folder`.
         option: the output's own name.
-        begins: how a file that this program wrote there begins, after white space.
+        is_ours: whether this program wrote these bytes; `json_with` and `begins_with` make such functions.
 
     Raises:
         OutputError: it is a link or a folder, one of the inputs, or holds something else.
@@ -65,8 +65,8 @@ def check_output_file(
     _refuse_inputs(path, inputs, named)
     if path.exists():
         with open(path, "rb") as stream:
-            head = stream.read(HEAD_BYTES).lstrip()
-        if head and not any(head.startswith(begin) for begin in begins):
+            content = stream.read(LARGEST_MANIFEST)
+        if content.strip() and not is_ours(content):
             raise OutputError(f"{named} exists and was not written by this program: {ADVICE}")
 
 
@@ -88,6 +88,29 @@ def check_replaceable(folder: Path, named: str) -> None:
         name = path.relative_to(folder).as_posix()
         if not is_folder and name not in ours:
             raise OutputError(f"{named} holds {name!r}, which this program did not write: {ADVICE}")
+
+
+def json_with(*keys: str) -> Callable[[bytes], bool]:
+    """Whether bytes are a JSON object that has all these keys."""
+
+    def is_ours(content: bytes) -> bool:
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(found, dict) and found.keys() >= set(keys)
+
+    return is_ours
+
+
+def begins_with(text: str) -> Callable[[bytes], bool]:
+    """Whether bytes begin with a text."""
+    return lambda content: content.startswith(text.encode())
+
+
+def is_page(content: bytes) -> bool:
+    """Whether bytes are a page that this program wrote (`tsa_model/pages/base.html.j2`)."""
+    return PAGE_MARK in content
 
 
 def _refuse_links_and_ancestors(path: Path, named: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from launcher.errors import LauncherError
 from launcher.local.display import Display, make_display
 from launcher.local.failure import exception_text
 from launcher.local.runner_lines import Ended, Started, read_events
-from tsa_model import progress
+from tsa_model import progress, stopping
 from tsa_model.files import write_json
 from tsa_model.scratch import delete, is_dead, temporary_name
 
@@ -121,11 +120,15 @@ def _clear_killed(runs: Path) -> None:
     """Delete the temporary files of runs whose process was killed; their logs and whole outputs stay."""
     for marker in runs.glob(f"*/tmp/.{OWNER}.*"):
         if is_dead(marker):
-            folder = marker.parents[1]
-            for path in [*(folder / "artifacts").rglob(".*.tmp"), *(folder / "artifacts").rglob(".*.old")]:
-                if is_dead(path):
-                    delete(path)
-            delete(folder / "tmp")
+            _clear(marker.parents[1])
+
+
+def _clear(folder: Path) -> None:
+    """Delete the temporary files of a run whose stages are gone."""
+    for path in [*(folder / "artifacts").rglob(".*.tmp"), *(folder / "artifacts").rglob(".*.old")]:
+        if is_dead(path):
+            delete(path)
+    delete(folder / "tmp")
 
 
 @contextmanager
@@ -165,7 +168,7 @@ def _child(folder: Path) -> Iterator[subprocess.Popen[str]]:
                 child.wait(GRACE_S)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 continue
-        shutil.rmtree(folder / "tmp", ignore_errors=True)
+        _clear(folder)
 
 
 def _watch(output: Iterable[str], documents: Documents, folder: Path, display: Display) -> list[StageResult]:
@@ -176,6 +179,7 @@ def _watch(output: Iterable[str], documents: Documents, folder: Path, display: D
     with ExitStack() as logs:
         log = runner_log = logs.enter_context(open(folder / "logs" / "runner.log", "w", encoding="utf-8"))
         for event in read_events(output):
+            stopping.check()
             if isinstance(event, Started):
                 number = len(results) + 1
                 name = f"{number}-{event.stage}.log"

@@ -170,10 +170,10 @@ def test_a_command_that_works_imports_what_the_test_looks_for(tmp_path: Path) ->
 
 
 def test_folders_are_recognised_by_the_files_that_the_library_writes() -> None:
-    from tsa_model.export import session
+    from tsa_model.export import description
     from tsa_model.legacy import baseline
     from tsa_model.network import checkpoint
     from tsa_model.sequences.store import storage
 
-    files = (storage.MANIFEST, checkpoint.DESCRIPTION_FILE, session.DESCRIPTION_FILE, baseline.MANIFEST)
+    files = (storage.MANIFEST, checkpoint.DESCRIPTION_FILE, description.DESCRIPTION_FILE, baseline.MANIFEST)
     assert tuple(kind.holds for kind in FOLDERS) == files

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from tsa_model.settings.model import ModelConfig
 
 Outputs = Tensor | tuple[Tensor, ...] | list[Tensor] | Mapping[str, Tensor]
 Legacy = Callable[[Batch], Outputs]
+DETERMINISTIC = "deterministic"
+"""The policy of a legacy that keeps every second expert, whatever its batch."""
 PRECISIONS = {"f32": torch.float32, "f64": torch.float64}
 
 
@@ -54,6 +57,15 @@ def capture(
     Raises:
         EquivalenceError: there are no weights, or the callable returns something else.
     """
+    queues = config.use_moe and config.moe_form == "top2_capacity"
+    if queues and config.moe_eval == "deterministic" and policy != DETERMINISTIC:
+        raise EquivalenceError(
+            "the configuration says moe_eval: deterministic, and the policy about second experts is "
+            f"{policy!r}: give the legacy's own configuration (moe_eval: legacy), or capture with the policy "
+            f"{DETERMINISTIC!r} if the legacy itself keeps every second expert"
+        )
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise EquivalenceError(f"the name {name!r} cannot be a file's: use letters, digits, '_', '-' and '.'")
     if weights is None:
         if not isinstance(legacy, nn.Module):
             raise EquivalenceError("the legacy is not a torch.nn.Module: its weights must be given")
