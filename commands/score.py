@@ -36,11 +36,30 @@ from tsa_model.outputs import check_output_folder
 @click.option(
     "--since", type=Moment(), metavar="TIME", help="Leave out orders before this time (UTC): 2025-05-01."
 )
-def command(model: Path, events: str, output: Path, orders: str, since: datetime | None) -> None:
+@click.option(
+    "--history",
+    type=Existing(remote=True),
+    help="The earlier orders of the same customers and cards, where --events does not hold them; not scored.",
+)
+@click.option(
+    "--allow-short-histories",
+    is_flag=True,
+    help="Score orders whose histories are far shorter than in training, instead of refusing them.",
+)
+def command(
+    model: Path,
+    events: str,
+    output: Path,
+    orders: str,
+    since: datetime | None,
+    history: str | None,
+    allow_short_histories: bool,
+) -> None:
     """Score raw orders.
 
     The file must hold the orders to score and, for their histories, the earlier orders of the same
-    customers and cards, with the columns the model was made from (null label = not yet known).
+    customers and cards (or these come from --history), with the columns the model was made from (null label =
+    not yet known).
 
     Writes into the output folder: score_file.csv (one score a line, no header), tag_file.csv (labels, when
     all are known), scores.parquet (order id, time, score, percentile, probability, label, provenance),
@@ -52,13 +71,21 @@ def command(model: Path, events: str, output: Path, orders: str, since: datetime
           --events runs/latest/stages/validate-events/validated/events.parquet
       tsa score --model runs/latest/stages/generate-scores/scores/model \\
           --events orders.parquet --orders all --since 2025-05-01 --output today
+      tsa score --model runs/latest/stages/generate-scores/scores/model --orders all \\
+          --events today.parquet --history orders.parquet --output today
     """
     with clear_errors():
-        check_output_folder(output, {"--model": model, "--events": events}, "--output")
+        check_output_folder(output, {"--model": model, "--events": events, "--history": history}, "--output")
         from tsa_model.scoring.events import score_events
 
-        n_scored = score_events(model, events, output, orders, since, _show_progress)
+        n_scored = score_events(
+            model, events, output, orders, since, _show_progress, history, allow_short_histories, _warn
+        )
     click.echo(f"{n_scored:,} orders scored: {output / 'scores.parquet'}")
+
+
+def _warn(words: str) -> None:
+    click.echo(f"Warning: {words}", err=True)
 
 
 def _show_progress(done: int, total: int) -> None:

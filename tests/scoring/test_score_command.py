@@ -81,7 +81,7 @@ def test_killed_and_started_again_it_writes_the_same_bytes(scored, events, tmp_p
             [*command, output], env=environment, stderr=subprocess.PIPE, text=True, bufsize=1
         )
         if stage == "reading":
-            while not any(output.parent.glob(".store-*")):
+            while not any(output.parent.glob(".scores.tsa-*")):
                 assert process.poll() is None
         else:
             assert process.stderr.read(7) == "scoring"
@@ -139,3 +139,57 @@ def test_the_example_request_gets_the_example_response(scored) -> None:
     session = ScoringSession(folder / "repository" / "tsa" / "1" / "model.onnx", SessionSettings())
     assert set(batch) == set(session.input_names)
     np.testing.assert_allclose(session.run(batch)["score"], response["outputs"][0]["data"], rtol=0, atol=1e-6)
+
+
+def last_day(scored, tmp_path):
+    """The orders of the last day alone, and all earlier ones."""
+    time = scored.events["order_time"]
+    is_new = time >= time.max() - 86_400
+    scored.events[is_new].to_parquet(tmp_path / "today.parquet")
+    scored.events[~is_new].to_parquet(tmp_path / "earlier.parquet")
+    return int(is_new.sum())
+
+
+def test_orders_without_their_histories_are_refused_with_the_way_on(scored, tmp_path, capsys) -> None:
+    last_day(scored, tmp_path)
+    options = ("--model", scored.scores / "model", "--events", tmp_path / "today.parquet", "--orders", "all")
+    assert score(*options, "--output", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "earlier orders of the same customer on average, those of the training period had" in said
+    assert "--history FILE" in said
+    assert not (tmp_path / "out").exists()
+    assert score(*options, "--output", tmp_path / "out", "--allow-short-histories") == 0
+    assert "Warning: " in capsys.readouterr().err
+
+
+def test_histories_from_another_file_give_the_same_scores(scored, events, tmp_path) -> None:
+    n_new = last_day(scored, tmp_path)
+    options = ("--model", scored.scores / "model", "--orders", "all")
+    apart = ("--events", tmp_path / "today.parquet", "--history", tmp_path / "earlier.parquet")
+    assert score(*options, *apart, "--output", tmp_path / "apart") == 0
+    assert score(*options, "--events", events, "--output", tmp_path / "together") == 0
+    found = pd.read_parquet(tmp_path / "apart" / "scores.parquet")
+    assert len(found) == n_new
+    together = pd.read_parquet(tmp_path / "together" / "scores.parquet")
+    pd.testing.assert_frame_equal(found, together.tail(n_new).reset_index(drop=True))
+
+
+def test_categories_that_training_never_saw_are_refused(scored, tmp_path, capsys) -> None:
+    scored.events.assign(device=scored.events["device"] + " v2").to_parquet(tmp_path / "orders.parquet")
+    options = ("--model", scored.scores / "model", "--events", tmp_path / "orders.parquet")
+    assert score(*options, "--output", tmp_path / "out") == 1
+    assert "'device'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["mine", "mine/out", "model", "notes.txt", "link", "."])
+def test_no_output_destroys_what_was_there(scored, tmp_path, monkeypatch, capsys, output) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(scored.scores / "model", tmp_path / "model")
+    (tmp_path / "mine").mkdir()
+    scored.events.to_parquet(tmp_path / "mine" / "orders.parquet")
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "link").symlink_to("mine")
+    before = {path: path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*"))}
+    assert score("--model", "model", "--events", "mine", "--output", output) != 0
+    assert output in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*"))} == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from tsa_model.export.session import SessionSettings
 from tsa_model.files import write_json
@@ -64,6 +64,8 @@ class OnnxDescription(Settings):
     session: SessionSettings
     """How the session is started, for the parity check and for scoring."""
     parity: ParitySummary
+    training_history: dict[str, NonNegativeFloat] = {}
+    """Key → earlier orders of a training target on average; empty in folders of former versions."""
     files: dict[str, Digest] = {}
     """Every other file of the folder."""
 

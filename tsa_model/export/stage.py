@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tsa_model.equivalence.results import VerdictHead
 from tsa_model.export.description import (
@@ -24,6 +25,7 @@ from tsa_model.export.parity import check_parity
 from tsa_model.export.session import MODEL_FILE, ScoringSession, SessionSettings
 from tsa_model.files import atomic_folder, sha256, write_json
 from tsa_model.network.checkpoint import load_model, read_description
+from tsa_model.outputs import check_replaceable
 from tsa_model.sealed import read_document
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.dataset import REPORT_ROLES
@@ -73,6 +75,7 @@ def export_onnx(
         "preprocessing_sha256": sha256(store.directory / PREPROCESSING_FILE),
         "moe_eval": "deterministic",
     }
+    check_replaceable(Path(onnx_dir), str(onnx_dir))
     with atomic_folder(onnx_dir) as folder:
         write_onnx(network, folder / MODEL_FILE, metadata)
         session = ScoringSession(folder / MODEL_FILE, settings)
@@ -90,6 +93,7 @@ def export_onnx(
             outputs={name: dimensions[name] for name in output_names(network.config)},
             session=settings,
             parity=ParitySummary.model_validate(parity.summary()),
+            training_history=mean_history(store, store.targets("train")),
         )
         write_description(content, folder)
         size = (folder / MODEL_FILE).stat().st_size
@@ -100,6 +104,12 @@ def export_onnx(
         "bytes": size,
         "parity": parity.summary(),
     }
+
+
+def mean_history(store: SequenceStore, rows: NDArray[Any]) -> dict[str, float]:
+    """Key → earlier orders that the histories of row numbers hold on average."""
+    lengths = store.history_lengths(rows)
+    return {key: float(length.mean()) for key, length in lengths.items() if length.size}
 
 
 def read_verdict(path: str | Path, weights_sha256: str) -> VerdictHead:

@@ -18,6 +18,7 @@ from tsa_model.batch import LABEL, Batch, as_dtype
 from tsa_model.files import atomic_folder, write_json
 from tsa_model.legacy.baseline import MANIFEST, BaselineFile, BaselineManifest
 from tsa_model.legacy.errors import EquivalenceError
+from tsa_model.outputs import check_replaceable
 from tsa_model.sealed import list_files
 from tsa_model.settings.model import ModelConfig
 
@@ -94,6 +95,7 @@ def capture(
         "state_names": list(weights),
         "policies": [policy],
     }
+    check_replaceable(Path(folder), str(folder))
     with atomic_folder(folder) as temporary:
         file = temporary / f"{name}.npz"
         np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]

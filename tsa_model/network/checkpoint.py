@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tsa_model.files import atomic_folder, sha256, write_json
 from tsa_model.network.implementation import ImplementationName
 from tsa_model.network.networks import Network, build_network
+from tsa_model.outputs import check_replaceable
 from tsa_model.sealed import Digest, read_sealed, with_seal
 from tsa_model.settings import Settings
 from tsa_model.settings.model import ModelConfig
@@ -52,6 +53,7 @@ def save_model(network: Network, directory: str | Path, metadata: dict[str, Any]
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in unshared(network).items()}
     _check_finite(tensors, "the network")
+    check_replaceable(Path(directory), str(directory))
     with atomic_folder(directory) as folder:
         save_file(tensors, folder / WEIGHTS_FILE)
         digest = sha256(folder / WEIGHTS_FILE)

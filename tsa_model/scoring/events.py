@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tsa_model.events.casting import cast_id
+from tsa_model.events.reading import one_array, read_parts
 from tsa_model.files import atomic_folder
+from tsa_model.outputs import check_output_folder
 from tsa_model.scoring.files import ScoredOrders, provenance_of, score_table, write_manifest, write_scores
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.rows import Progress, score_rows
+from tsa_model.scoring.usual import Tell, check_categories, check_histories
+from tsa_model.scratch import scratch_folder
 from tsa_model.sequences import SequenceStore
 
 
@@ -24,6 +29,9 @@ def score_events(
     orders: str = "auto",
     since: datetime | None = None,
     show: Progress | None = None,
+    history: str | Path | None = None,
+    allow_short_histories: bool = False,
+    tell: Tell = warnings.warn,
 ) -> int:
     """Score raw orders and write the score files.
 
@@ -35,21 +43,30 @@ def score_events(
             order; `auto` = `test` where the file has any, else `all`.
         since: leave out orders before this moment; UTC where it names no zone.
         show: called with (orders done, orders altogether).
+        history: path of the earlier orders, which are not scored; None = they lie in `events` too.
+        allow_short_histories: score orders whose histories are far shorter than in training.
+        tell: called with each warning.
 
     Returns:
         How many orders were scored.
 
     Raises:
-        ValueError: the events do not fit the model, or there is nothing to score.
+        ValueError: the events do not fit the model, there is nothing to score, the histories are missing
+            (`drift.history_stop`), or the output folder holds what this program did not write.
     """
+    check_output_folder(output_dir, {"the model": model_dir, "the history": history}, "output")
     model = ScoringModel.load(model_dir)
     output_dir = Path(output_dir)
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=".store-") as scratch:
+    with scratch_folder(output_dir) as scratch:
+        everything = events if history is None else [history, events]
         store = SequenceStore.build(
-            events, model.dataset, Path(scratch) / "store", preprocessing=model.preprocessing_path
+            everything, model.dataset, scratch / "store", preprocessing=model.preprocessing_path
         )
         rows = select_rows(store, orders, since)
+        if history is not None:
+            rows = rows[np.isin(rows, store.rows_of(_order_ids(events, model.dataset.order_id)))]
+        check_histories(store, rows, model, allow_short_histories, tell)
+        check_categories(store, rows, model, tell)
         scored = score_rows(store, model.session, rows, show)
         table = score_table(
             scored.score, ScoredOrders.of(store, rows), model.percentiles(), model.calibrator()
@@ -81,3 +98,9 @@ def select_rows(store: SequenceStore, orders: str, since: datetime | None) -> ND
             + f"; the test period is {window[0]} to {window[1]}"
         )
     return rows
+
+
+def _order_ids(events: Any, column: str) -> NDArray[Any]:
+    """The order ids in some events, as the store reads them."""
+    parts = [cast_id(one_array(part[column])).values for _, part in read_parts(events, [column])]
+    return np.concatenate([part.to_numpy(zero_copy_only=False) for part in parts])

@@ -21,6 +21,7 @@ from tsa_model.evaluation import (
 from tsa_model.export.description import OnnxDescription
 from tsa_model.export.session import ScoringSession
 from tsa_model.files import atomic_file, atomic_folder, write_json
+from tsa_model.outputs import check_replaceable
 from tsa_model.scoring.files import (
     Provenance,
     ScoredOrders,
@@ -77,6 +78,7 @@ def generate_scores(
     percentiles = PercentileMap.fit(periods["cali"].rows.score)
     calibrator, refusal = _calibrate(periods["cali"], store, run.scoring.calibration)
 
+    check_replaceable(Path(scores_dir), str(scores_dir))
     with atomic_folder(scores_dir) as folder:
         write_model_folder(model, percentiles, calibrator, folder / MODEL_FOLDER)
         percentiles.save_csv(folder / PERCENTILE_CSV)

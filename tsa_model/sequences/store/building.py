@@ -8,6 +8,7 @@ from typing import Any
 
 from tsa_model.events.quarantine import QUARANTINE
 from tsa_model.files import atomic_folder
+from tsa_model.outputs import check_replaceable
 from tsa_model.scratch import scratch_folder
 from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.features.preprocessing import Preprocessing, fit
@@ -26,7 +27,7 @@ def build_store(
     engine: EngineName,
 ) -> None:
     """Write the store of `events` to `directory`; see `SequenceStore.build`."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    check_replaceable(directory, str(directory))
     with (
         atomic_folder(directory) as folder,
         scratch_folder(directory) as work,

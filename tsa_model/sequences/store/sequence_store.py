@@ -160,6 +160,13 @@ class SequenceStore:
         ids = self._order_id[rows]
         return np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids
 
+    def history_lengths(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Earlier orders in the histories of row numbers, by key; each [n] int64, at most `seq_len` - 1."""
+        return {
+            key: np.minimum(events.end[rows].astype(np.int64) - events.start[rows], self.seq_len - 1)
+            for key, events in self._sequences.items()
+        }
+
     def rows_of(self, order_ids: Sequence | np.ndarray) -> np.ndarray:
         """Row numbers of order ids, [n] int64.
 
