@@ -1,11 +1,10 @@
 """Evaluation: figures with intervals, curves, and a rival to stand beside the model."""
 
+from tsa_model.evaluation.intervals import Interval, evaluate
 from tsa_model.evaluation.metrics import (
-    Interval,
     Ranking,
     best_f1_threshold,
     calibration_error,
-    evaluate,
     reliability_bins,
     roc_points,
     threshold_for_rate,

@@ -1,9 +1,8 @@
-"""Figures of a scored period, each with a bootstrap interval."""
+"""Figures of ranked scores, of decisions and of probabilities; `intervals` says how sure they are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,20 +11,6 @@ FloatArray = NDArray[np.float64]
 
 ALERT_RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
 CALIBRATION_BINS = 20
-RESAMPLES, MIN_RESAMPLES = 200, 50
-RESAMPLED_ROWS = 20_000_000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure and the middle 95 % of its bootstrap distribution."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
 class Ranking:
@@ -45,31 +30,45 @@ class Ranking:
         self.order = np.argsort(-scores, kind="stable")
         self.sorted_scores = scores[self.order]
         self.is_fraud = labels[self.order] == 1
-        self.last_of_tie = np.append(np.flatnonzero(np.diff(self.sorted_scores)), scores.size - 1)
+        self.last_of_tie = np.append(
+            np.flatnonzero(self.sorted_scores[1:] < self.sorted_scores[:-1]), scores.size - 1
+        )
+
+    @property
+    def n_frauds(self) -> int:
+        """Orders with label 1."""
+        return int(self.is_fraud.sum())
+
+    @property
+    def n_genuine(self) -> int:
+        """Orders with label 0."""
+        return self.is_fraud.size - self.n_frauds
 
     def counts(self, weight: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
-        """Weight of frauds and of genuine orders at or above each distinct score, both [n distinct].
+        """Weight of frauds and of genuine orders at or above each distinct score, both [..., n distinct].
 
         Args:
-            weight: [N] in the order the scores came in; None = 1 each.
+            weight: [..., N] in the order the scores came in; None = 1 each.
         """
-        weights = np.ones(self.order.size) if weight is None else weight[self.order]
-        fraud = np.cumsum(np.where(self.is_fraud, weights, 0.0))[self.last_of_tie]
-        genuine = np.cumsum(np.where(self.is_fraud, 0.0, weights))[self.last_of_tie]
+        weights = np.ones(self.order.size) if weight is None else weight[..., self.order]
+        fraud = np.cumsum(np.where(self.is_fraud, weights, 0.0), axis=-1)[..., self.last_of_tie]
+        genuine = np.cumsum(np.where(self.is_fraud, 0.0, weights), axis=-1)[..., self.last_of_tie]
         return fraud, genuine
 
 
-def auc(fraud: FloatArray, genuine: FloatArray) -> float:
-    """Area under the ROC curve from `Ranking.counts`."""
-    area = np.trapezoid(np.append(0.0, fraud), np.append(0.0, genuine))
-    return float(area / (fraud[-1] * genuine[-1]))
+def auc(fraud: FloatArray, genuine: FloatArray) -> FloatArray:
+    """Area under the ROC curve [...] from `Ranking.counts`."""
+    steps = np.diff(genuine, axis=-1, prepend=0.0)
+    # A genuine order at a score is beaten by the frauds above it, and by half of those at the same score.
+    area = (steps * (fraud - 0.5 * np.diff(fraud, axis=-1, prepend=0.0))).sum(axis=-1)
+    return area / (fraud[..., -1] * genuine[..., -1])
 
 
-def average_precision(fraud: FloatArray, genuine: FloatArray) -> float:
-    """Mean precision over the frauds, from `Ranking.counts`."""
+def average_precision(fraud: FloatArray, genuine: FloatArray) -> FloatArray:
+    """Mean precision over the frauds [...], from `Ranking.counts`."""
     alerts = fraud + genuine
     precision = np.divide(fraud, alerts, out=np.zeros_like(fraud), where=alerts > 0)
-    return float(np.diff(fraud, prepend=0.0) @ precision / fraud[-1])
+    return (np.diff(fraud, axis=-1, prepend=0.0) * precision).sum(axis=-1) / fraud[..., -1]
 
 
 def recall_at_rates(fraud: FloatArray, genuine: FloatArray, rates: Sequence[float]) -> FloatArray:
@@ -152,83 +151,3 @@ def calibration_error(probability: ArrayLike, label: ArrayLike) -> float:
     bins = reliability_bins(probability, label)
     gap = np.abs(bins["observed"] - bins["predicted"])
     return float(gap @ bins["count"] / bins["count"].sum())
-
-
-def evaluate(
-    score: ArrayLike,
-    label: ArrayLike,
-    probability: ArrayLike | None = None,
-    thresholds: dict[str, float] | None = None,
-    amount: ArrayLike | None = None,
-    n_resamples: int | None = None,
-    seed: int = 0,
-) -> dict[str, Interval]:
-    """Every figure of a scored period with its bootstrap interval.
-
-    Args:
-        score: [N] raw scores.
-        label: [N] 0 or 1, both present.
-        probability: [N] calibrated; adds `brier`, `ece` and the mean.
-        thresholds: name → score; adds `<figure>@<name>`.
-        amount: [N] value of each order, ≥ 0; adds the share of fraudulent value found.
-        n_resamples: bootstrap samples of the orders; None = 200, fewer for more than 100,000 orders.
-        seed: of the resampling.
-
-    Returns:
-        Figure → value and interval.
-    """
-    scores, labels = np.asarray(score, np.float64), np.asarray(label, np.float64)
-    ranking = Ranking(scores, labels)
-    if n_resamples is None:
-        n_resamples = max(MIN_RESAMPLES, min(RESAMPLES, RESAMPLED_ROWS // scores.size))
-    chances = None if probability is None else np.asarray(probability, np.float64)
-    amounts = None if amount is None else np.asarray(amount, np.float64)
-
-    def figures(weight: FloatArray) -> dict[str, float]:
-        fraud, genuine = ranking.counts(weight)
-        if not fraud[-1] or not genuine[-1]:
-            return {}
-        found = {"auc": auc(fraud, genuine), "average_precision": average_precision(fraud, genuine)}
-        for rate, recall in zip(ALERT_RATES, recall_at_rates(fraud, genuine, ALERT_RATES), strict=True):
-            found[f"recall@{rate:.1%}"] = float(recall)
-        if amounts is not None and (valued := ranking.counts(weight * amounts)[0])[-1] > 0:
-            alerts = np.append(0.0, fraud + genuine)
-            shares = np.interp(np.asarray(ALERT_RATES) * alerts[-1], alerts, np.append(0.0, valued))
-            for rate, share in zip(ALERT_RATES, shares / valued[-1], strict=True):
-                found[f"amount_recall@{rate:.1%}"] = float(share)
-        for name, threshold in (thresholds or {}).items():
-            at = decision_figures(scores, labels, threshold, weight)
-            found |= {f"{figure}@{name}": value for figure, value in at.items()}
-        if chances is not None:
-            found["brier"] = float(weight @ (chances - labels) ** 2 / weight.sum())
-            found["mean_probability"] = float(weight @ chances / weight.sum())
-        return found
-
-    values = figures(np.ones(scores.size))
-    generator = np.random.default_rng(seed)
-    samples = [figures(generator.poisson(1.0, scores.size).astype(np.float64)) for _ in range(n_resamples)]
-    result = {
-        name: _interval(value, [s[name] for s in samples if name in s]) for name, value in values.items()
-    }
-    if chances is not None:
-        result["ece"] = _resampled_ece(chances, labels, n_resamples, generator)
-    return result
-
-
-def _resampled_ece(
-    probability: FloatArray, label: FloatArray, n_resamples: int, generator: np.random.Generator
-) -> Interval:
-    bins = reliability_bins(probability, label)
-    count = bins["count"].astype(np.int64)
-    samples = []
-    for _ in range(n_resamples):
-        observed = generator.binomial(count, bins["observed"]) / count
-        samples.append(float(np.abs(observed - bins["predicted"]) @ count / count.sum()))
-    return _interval(calibration_error(probability, label), samples)
-
-
-def _interval(value: float, samples: list[float]) -> Interval:
-    if not samples:
-        return Interval(value, value, value)
-    low, high = np.quantile(samples, [0.025, 0.975])
-    return Interval(value, float(low), float(high))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tsa_model.evaluation.metrics import Interval, Ranking, auc, average_precision
+from tsa_model.evaluation.intervals import FEW, Interval
+from tsa_model.evaluation.metrics import Ranking, auc, average_precision
 
 FIGURES = {"auc": auc, "average_precision": average_precision}
+WEIGHTS_AT_ONCE = 1_000_000
+"""Resampled weights held in memory at a time: 8 MB."""
+
+FloatArray = NDArray[np.float64]
 
 
 def paired_differences(
@@ -23,6 +30,19 @@ def paired_differences(
     What makes a set of orders easy or hard does so for both models and cancels out, which is why the interval
     is much narrower than those of the two figures.
 
+    A bootstrap knows no orders but those it has seen: over one fraud it has no spread at all, and over five it
+    is far too narrow. With fewer than 100 frauds or genuine orders the bounds therefore come from a Bayesian
+    bootstrap that counts one order more of each class. For the lower bound these are the worst for the
+    challenger: a fraud that it ranks last and the champion first, a genuine order that it ranks first and the
+    champion last. For the upper bound they are the best. With k frauds the unseen one has the weight
+    1 / (k + 1) on average.
+
+    The area under the ROC curve is a mean over the frauds of a value between 0 and 1, so this is the bound of
+    Gaffke (2005) and of Learned-Miller and Thomas (2019) for the mean of a bounded variable. No distribution is
+    known for which it covers less often than it says, and where frauds are only ranked first or last it is the
+    exact bound of Clopper and Pearson. The price: without a gap between the models, k frauds show no more than
+    that the challenger loses at most about 3.7 / k (at 95 %).
+
     Args:
         label: [N] 0 or 1, both present.
         challenger: [N] its scores.
@@ -33,28 +53,99 @@ def paired_differences(
 
     Returns:
         Figure → challenger − champion, with its interval.
+
+    Raises:
+        ValueError: all labels are equal.
     """
-    rankings = Ranking(challenger, label), Ranking(champion, label)
-    generator = np.random.default_rng(seed)
-    n_rows = rankings[0].order.size
-    samples: dict[str, list[float]] = {name: [] for name in FIGURES}
-    for _ in range(resamples):
-        weight = generator.poisson(1.0, n_rows).astype(np.float64)
-        counts = [ranking.counts(weight) for ranking in rankings]
-        if counts[0][0][-1] and counts[0][1][-1]:  # a sample may have drawn one class only
-            for name, values in samples.items():
-                values.append(_difference(name, counts))
-    whole = [ranking.counts() for ranking in rankings]
+    new, old = Ranking(challenger, label), Ranking(champion, label)
+    whole = new.counts(), old.counts()
+    values = {name: float(figure(*whole[0]) - figure(*whole[1])) for name, figure in FIGURES.items()}
+    if np.array_equal(challenger, champion):
+        return {name: Interval(value, value, value) for name, value in values.items()}
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    result = {}
-    for name, values in samples.items():
-        if not values:
-            raise ValueError(f"none of {resamples} bootstrap samples of {n_rows} orders has both classes")
-        low, high = np.quantile(values, tails)
-        result[name] = Interval(_difference(name, whole), float(low), float(high))
-    return result
+    generator = np.random.default_rng(seed)
+    if min(new.n_frauds, new.n_genuine) >= FEW:
+        bounds = _bounds(new, old, tails, resamples, generator)
+    else:
+        bounds = _cautious_bounds(label, challenger, champion, tails, resamples, generator)
+    # The value itself is always possible, also where a few resamples miss it.
+    return {
+        name: Interval(value, min(value, bounds[name][0]), max(value, bounds[name][1]))
+        for name, value in values.items()
+    }
 
 
-def _difference(name: str, counts: list[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> float:
-    figure = FIGURES[name]
-    return figure(*counts[0]) - figure(*counts[1])
+def _bounds(
+    new: Ranking, old: Ranking, tails: list[float], resamples: int, generator: np.random.Generator
+) -> dict[str, tuple[float, float]]:
+    """Percentiles of the differences when each order is drawn Poisson(1) times."""
+    blocks = (
+        _differences(new, old, generator.poisson(1.0, (n, new.order.size)).astype(np.float64))
+        for n in _block_sizes(resamples, new.order.size)
+    )
+    return {name: (float(q[0]), float(q[1])) for name, q in _quantiles(blocks, tails).items()}
+
+
+def _cautious_bounds(
+    label: ArrayLike,
+    challenger: ArrayLike,
+    champion: ArrayLike,
+    tails: list[float],
+    resamples: int,
+    generator: np.random.Generator,
+) -> dict[str, tuple[float, float]]:
+    """Percentiles with one unseen order of each class, the worst for the lower and the best for the upper."""
+    labels, rank_new, rank_old, count = _merged(
+        np.asarray(label), np.asarray(challenger), np.asarray(champion)
+    )
+    first, last = max(rank_new.max(), rank_old.max()) + 1, -1
+    labels, count = np.append(labels, [1, 0]), np.append(count, [1, 1])
+    good, bad = [first, last], [last, first]  # of the unseen fraud and the unseen genuine order
+    worst = Ranking(np.append(rank_new, bad), labels), Ranking(np.append(rank_old, good), labels)
+    best = Ranking(np.append(rank_new, good), labels), Ranking(np.append(rank_old, bad), labels)
+    low: list[dict[str, FloatArray]] = []
+    high: list[dict[str, FloatArray]] = []
+    for n in _block_sizes(resamples, count.size):
+        weight = generator.standard_gamma(count, (n, count.size))
+        low.append(_differences(*worst, weight))
+        high.append(_differences(*best, weight))
+    lower, upper = _quantiles(iter(low), tails), _quantiles(iter(high), tails)
+    return {name: (float(lower[name][0]), float(upper[name][1])) for name in FIGURES}
+
+
+def _merged(
+    label: NDArray[np.int64], challenger: FloatArray, champion: FloatArray
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Merge genuine orders that lie between the same frauds for both models: no figure tells them apart.
+
+    Returns:
+        Label, rank of the challenger's score, rank of the champion's and number of orders, each [n groups].
+    """
+    is_fraud = label == 1
+    ranks = []
+    for score in (challenger, champion):
+        frauds = np.unique(score[is_fraud])
+        # Even between two frauds' scores, odd at one of them.
+        ranks.append(np.searchsorted(frauds, score, "left") + np.searchsorted(frauds, score, "right"))
+    pair = ranks[0] * (ranks[1].max() + 1) + ranks[1]
+    _, one_of, count = np.unique(pair[~is_fraud], return_index=True, return_counts=True)
+    kept = np.append(np.flatnonzero(is_fraud), np.flatnonzero(~is_fraud)[one_of])
+    counts = np.append(np.ones(is_fraud.sum(), np.int64), count)
+    return label[kept], ranks[0][kept], ranks[1][kept], counts
+
+
+def _differences(new: Ranking, old: Ranking, weight: FloatArray) -> dict[str, FloatArray]:
+    """Figure → [n] challenger − champion, for weights [n, N]."""
+    counts = new.counts(weight), old.counts(weight)
+    return {name: figure(*counts[0]) - figure(*counts[1]) for name, figure in FIGURES.items()}
+
+
+def _quantiles(blocks: Iterator[dict[str, FloatArray]], tails: list[float]) -> dict[str, FloatArray]:
+    samples = list(blocks)
+    return {name: np.quantile(np.concatenate([one[name] for one in samples]), tails) for name in FIGURES}
+
+
+def _block_sizes(resamples: int, n_rows: int) -> list[int]:
+    """How many resamples are drawn at once, until all are."""
+    most = max(1, WEIGHTS_AT_ONCE // n_rows)
+    return [min(most, resamples - done) for done in range(0, resamples, most)]

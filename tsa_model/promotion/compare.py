@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsa_model import progress
-from tsa_model.evaluation.metrics import Interval, Ranking
+from tsa_model.evaluation.intervals import Interval
+from tsa_model.evaluation.metrics import Ranking
 from tsa_model.promotion.bootstrap import FIGURES, paired_differences
 from tsa_model.promotion.comparison import Check, Comparison, ModelIdentity, PairedDifference
 from tsa_model.promotion.proofs import check_evidence
