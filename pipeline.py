@@ -58,7 +58,9 @@ def stages(
         validate_events,
     )
 
-    validate = validate_events(events=events, config=config, data_interval_end=data_interval_end)
+    validate = validate_events(
+        events=events, config=config, data_interval_end=data_interval_end, champion=champion
+    )
     dated = validate.outputs["Output"]  # the run description, with the dates of this run
     build = build_sequences(events=validate.outputs["validated"], config=dated)
     store = build.outputs["store"]

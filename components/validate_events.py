@@ -14,6 +14,7 @@ def validate_events(
     report: dsl.Output[dsl.HTML],
     result: dsl.Output[dsl.Artifact],
     quarantine: dsl.Output[dsl.Dataset],
+    champion: str = "",
 ) -> str:
     """Check the raw orders against the dataset description and write them as typed Parquet.
 
@@ -25,6 +26,8 @@ def validate_events(
         report: the contract report, one page.
         result: the contract result as JSON.
         quarantine: the rows that were set aside, with reasons, as CSV; empty when there are none.
+        champion: folder with the champion's pointer file, whose columns are kept for the comparison; empty =
+            there is none.
 
     Returns:
         The run description with the dates of this run, as JSON, for all later stages.
@@ -33,6 +36,7 @@ def validate_events(
 
     from data_contracts import events as contract
     from tsa_model.progress import metadata
+    from tsa_model.promotion import champion_dataset
     from tsa_model.settings.data_interval import interval_end
     from tsa_model.settings.run import RunConfig
 
@@ -44,6 +48,7 @@ def validate_events(
         report.path,
         result.path,
         quarantine.path,
+        champion_dataset(champion, run.dataset),
     )
     Path(quarantine.path).touch()
     validated.metadata.update(metadata(metrics))

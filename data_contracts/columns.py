@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tsa_model.events.wide.histories import WideLayout
 from tsa_model.settings.dataset import DatasetDescription
 
 Kind = Literal["id", "time", "label", "category", "number", "raw"]
+
+FOR_CHAMPION = "read by the champion only"
+"""Meaning of a column that the run description does not name."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,32 @@ class Column:
     meaning: str
 
 
-def event_columns(dataset: DatasetDescription) -> tuple[Column, ...]:
+def event_columns(
+    dataset: DatasetDescription, champion: DatasetDescription | None = None
+) -> tuple[Column, ...]:
     """Columns that the raw events must have, each once, in the order of the validated file.
 
     Args:
         dataset: the roles of the columns; derived ones are computed later and not listed.
+        champion: the roles in the orders that the champion reads; columns that only it needs come last, so
+            that it can be compared on the validated orders. None = there is no champion.
+
+    Raises:
+        ValueError: a column has two kinds of role.
     """
+    columns = _columns(dataset)
+    kept = {column.name: column for column in columns}
+    for column in _columns(champion) if champion is not None else ():
+        present = kept.setdefault(column.name, replace(column, meaning=FOR_CHAMPION))
+        if present.kind != column.kind and {present.kind, column.kind} & {"time", "label"}:
+            raise ValueError(
+                f"column {column.name!r} is described as {present.kind}, the champion reads it as"
+                f" {column.kind}: the two cannot be compared on the same orders"
+            )
+    return tuple(kept.values())
+
+
+def _columns(dataset: DatasetDescription) -> tuple[Column, ...]:
     if dataset.layout == "wide":
         return _wide_columns(dataset)
     columns = [

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from data_contracts import casting
-from data_contracts.columns import Column, event_columns
+from data_contracts.columns import FOR_CHAMPION, Column, event_columns
 from data_contracts.drift import check_drift, measure_features, measure_periods
 from data_contracts.fetching import local_copy
 from data_contracts.findings import Example, Finding, merge
@@ -30,6 +30,8 @@ SHOWN_COLUMNS = 30
 class _Reading:
     """Counts and findings of the parts read so far."""
 
+    columns: tuple[Column, ...]
+    """What the orders must have."""
     about_input: list[Finding] = field(default_factory=list)
     """Rules about files, columns and periods."""
     about_rows: list[Finding] = field(default_factory=list)
@@ -49,6 +51,7 @@ def validate_events(
     report_path: str | Path,
     result_path: str | Path,
     quarantine_path: str | Path | None = None,
+    champion: DatasetDescription | None = None,
 ) -> dict[str, Any]:
     """Check raw events against the dataset description and write them in canonical types.
 
@@ -64,6 +67,8 @@ def validate_events(
         result_path: JSON result to write, with the offending order ids.
         quarantine_path: CSV file for rows set aside (`on_bad_rows: quarantine`), with reasons; None = beside
             the result, as `<result_path>.quarantine.csv`.
+        champion: what the champion reads of the orders: columns that only it needs are asked for and written
+            too. None = there is no champion.
 
     Returns:
         Figures for the stage table: rows, bad_rows, frauds, fraud_rate, checks, warnings, key_figure.
@@ -72,7 +77,7 @@ def validate_events(
         ContractViolation: the events break the contract; nothing is written to `events_path`.
     """
     subject = str(events) or "simulated orders"
-    reading = _Reading()
+    reading = _Reading(event_columns(run.dataset, champion))
     with (
         atomic_file(events_path) as temporary,
         RowsAside(run.dataset, Path(quarantine_path or f"{result_path}.quarantine.csv")) as aside,
@@ -96,7 +101,7 @@ def _read(
     aside: RowsAside,
 ) -> None:
     """Check the input's columns, then its rows part by part, then the whole; write the good rows."""
-    columns = event_columns(dataset)
+    columns = reading.columns
     described = {column.name for column in columns}
     for source in sources:
         reading.ignored += [n for n in source.schema.names if n not in described | set(reading.ignored)]
@@ -133,7 +138,8 @@ def _check_columns(source: Source, columns: tuple[Column, ...], layout: str) -> 
             raise BadEvents(f"{source} has more than one column named {name}")
         if is_missing:
             sentence = f"there is a column {name}"
-            detail = f"the column {name!r} is missing; {source} has: {_listed(names)}"
+            asked = f", {column.meaning}," if column.meaning == FOR_CHAMPION else ""
+            detail = f"the column {name!r}{asked} is missing; {source} has: {_listed(names)}"
         elif not _suits(source, column, layout):
             sentence = casting.sentence(column.kind, name)
             detail = f"the column's type in {source} is {source.schema.field(name).type}"
@@ -210,7 +216,7 @@ def _facts(dataset: DatasetDescription, reading: _Reading) -> dict[str, Any]:
         "dataset": dataset.name,
         "rows": reading.rows,
         "bad_rows": reading.bad_rows,
-        "columns": [asdict(column) for column in event_columns(dataset)],
+        "columns": [asdict(column) for column in reading.columns],
         "ignored_columns": reading.ignored,
         "periods": reading.periods,
         "drift": reading.drift,

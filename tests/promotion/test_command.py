@@ -43,8 +43,11 @@ def test_from_the_first_champion_to_a_rollback(
     world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry, found = tmp_path / "registry", tmp_path / "comparison.json"
+    assert main(["init", "--registry", str(registry)]) == 0
+    empty = (registry / "champion.json").read_bytes()
     assert compare(world, world.bad, registry, found) == 0
-    assert not registry.exists(), "comparing changes nothing"
+    assert [path.name for path in registry.iterdir()] == ["champion.json"], "comparing changes nothing"
+    assert (registry / "champion.json").read_bytes() == empty, "comparing changes nothing"
     assert promote(world.bad, registry, found) == 0
     assert compare(world, world.good, registry, found) == 0
     assert "passed  auc: " in capsys.readouterr().out
@@ -78,18 +81,19 @@ def test_promoting_on_one_contract_is_refused(
     world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry, found = tmp_path / "registry", tmp_path / "comparison.json"
+    Registry(registry).init()
     one = type(world)(world.events, world.contracts[:1], world.good, world.bad)
     assert compare(one, world.good, registry, found) == 1
     assert "FAILED  contracts: the contract's result of sequences is missing" in capsys.readouterr().out
     assert promote(world.good, registry, found) == 1
     assert "scores is missing" in capsys.readouterr().err
-    assert not (registry / "champion.json").exists()
+    assert Registry(registry).pointer() is None
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert tsa("--help") == 0
     text = capsys.readouterr().out
-    for name in ("compare", "promote", "rollback", "history"):
+    for name in ("init", "compare", "promote", "rollback", "history"):
         assert f"\n  {name} " in text
 
 
@@ -121,14 +125,16 @@ def run_stage(world: Any, scores: Path, champion: Path | str, promote: bool) -> 
 
 
 def test_the_stage_changes_nothing_without_the_flag(world: Any, scores: Path, tmp_path: Path) -> None:
+    Registry(tmp_path / "registry").init()
     outputs = run_stage(world, scores, tmp_path / "registry", promote=False)
-    assert not (tmp_path / "registry").exists()
+    assert Registry(tmp_path / "registry").pointer() is None
     assert outputs["comparison"].metadata["may_be_promoted"] is True
     assert outputs["comparison"].metadata["promoted"] is False
 
 
 def test_the_stage_promotes_with_the_flag(world: Any, scores: Path, tmp_path: Path) -> None:
     registry = tmp_path / "registry"
+    Registry(registry).init()
     assert compare(world, world.bad, registry, tmp_path / "c.json") == 0
     assert promote(world.bad, registry, tmp_path / "c.json") == 0
     outputs = run_stage(world, scores, registry, promote=True)
@@ -146,6 +152,7 @@ def test_the_stage_promotes_with_the_flag(world: Any, scores: Path, tmp_path: Pa
 
 def test_the_stage_keeps_a_better_champion(world: Any, scores: Path, tmp_path: Path) -> None:
     registry = tmp_path / "registry"
+    Registry(registry).init()
     assert compare(world, world.good, registry, tmp_path / "c.json") == 0
     assert promote(world.good, registry, tmp_path / "c.json") == 0
     shutil.rmtree(scores / "model")

@@ -32,6 +32,7 @@ def comparison(challenger: Path, champion: Path | None, passed: bool = True) -> 
 def registry(world: Any, tmp_path: Path) -> Registry:
     """The untrained model is the champion."""
     registry = Registry(tmp_path / "registry")
+    registry.init()
     registry.promote(world.bad.model, comparison(world.bad.model, None))
     return registry
 
@@ -144,6 +145,7 @@ def test_rollback_to_a_damaged_folder_is_refused(registry: Registry, world: Any)
 
 def test_an_empty_registry_has_no_champion(tmp_path: Path) -> None:
     registry = Registry(tmp_path / "none")
+    registry.init()
     assert registry.pointer() is None
     assert registry.champion_dir() is None
     with pytest.raises(ValueError, match="has no champion yet"):

@@ -11,6 +11,7 @@ from tsa_model import lazy
 from tsa_model.settings.promotion import PromotionConfig
 
 if TYPE_CHECKING:
+    from tsa_model.promotion.champion import champion_dataset, check_champion
     from tsa_model.promotion.compare import compare_models
     from tsa_model.promotion.comparison import Comparison
     from tsa_model.promotion.registry import Registry
@@ -20,6 +21,8 @@ __all__ = [
     "Comparison",
     "PromotionConfig",
     "Registry",
+    "champion_dataset",
+    "check_champion",
     "compare_champion",
     "compare_models",
 ]
@@ -27,6 +30,7 @@ __all__ = [
 __getattr__ = lazy.names_from(
     __name__,
     {
+        "tsa_model.promotion.champion": ("champion_dataset", "check_champion"),
         "tsa_model.promotion.compare": ("compare_models",),
         "tsa_model.promotion.comparison": ("Comparison",),
         "tsa_model.promotion.registry": ("Registry",),

@@ -30,18 +30,18 @@ def paired_differences(
     What makes a set of orders easy or hard does so for both models and cancels out, which is why the interval
     is much narrower than those of the two figures.
 
-    A bootstrap knows no orders but those it has seen: over one fraud it has no spread at all, and over five it
-    is far too narrow. With fewer than 100 frauds or genuine orders the bounds therefore come from a Bayesian
-    bootstrap that counts one order more of each class. For the lower bound these are the worst for the
+    A bootstrap knows no orders but those it has seen: over one fraud it has no spread at all, over five it is
+    far too narrow. With fewer than 100 frauds or genuine orders the bounds therefore come from a Bayesian
+    bootstrap that counts one unseen order more of each class. For the lower bound they are the worst for the
     challenger: a fraud that it ranks last and the champion first, a genuine order that it ranks first and the
-    champion last. For the upper bound they are the best. With k frauds the unseen one has the weight
-    1 / (k + 1) on average.
+    champion last. For the upper bound they are the best. Among k frauds the unseen one has a weight of
+    1 / (k + 1) on average, more in some resamples.
 
-    The area under the ROC curve is a mean over the frauds of a value between 0 and 1, so this is the bound of
-    Gaffke (2005) and of Learned-Miller and Thomas (2019) for the mean of a bounded variable. No distribution is
-    known for which it covers less often than it says, and where frauds are only ranked first or last it is the
-    exact bound of Clopper and Pearson. The price: without a gap between the models, k frauds show no more than
-    that the challenger loses at most about 3.7 / k (at 95 %).
+    The area under the ROC curve is a mean over the frauds of a value between 0 and 1. Its bound is therefore
+    the one of Gaffke (2005) and of Learned-Miller and Thomas (2019) for the mean of a bounded variable: no
+    distribution is known for which it covers less often than it says, and where frauds are only ranked first
+    or last it is the exact bound of Clopper and Pearson. The price: two models that rank each of k frauds
+    alike are only shown to differ by less than about 3.7 / k (at 95 %).
 
     Args:
         label: [N] 0 or 1, both present.

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tsa_model import progress
-from tsa_model.evaluation.intervals import Interval
+from tsa_model.evaluation.intervals import FEW
 from tsa_model.evaluation.metrics import Ranking
 from tsa_model.promotion.bootstrap import FIGURES, paired_differences
 from tsa_model.promotion.comparison import Check, Comparison, ModelIdentity, PairedDifference
@@ -20,7 +20,11 @@ from tsa_model.promotion.proofs import check_evidence
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.rows import score_rows
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.promotion import PromotionConfig
+
+CANNOT_COMPARE = "comparison"
+"""Name of the check that fails where the test period has one class only."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class _Scored:
 
     order_id: NDArray[Any]
     label: NDArray[np.int64]
-    score: NDArray[np.float32]
+    score: NDArray[np.float32] | None
+    """None: the orders were not scored, because nothing can be ranked or only labels were asked for."""
 
 
 def compare_models(
@@ -40,10 +45,13 @@ def compare_models(
     contract_paths: Sequence[str | Path],
     config: PromotionConfig,
     scratch_dir: str | Path | None = None,
+    test_labels: NDArray[Any] | None = None,
 ) -> Comparison:
     """Compare a new model with the one in use, on the labelled orders of the new one's test period.
 
     Each model sees the orders through its own vocabulary, scaler and sequence length, as it would in use.
+    Orders of one class rank no model: the check "comparison" fails then, also for a first champion, of which
+    nobody could say how good it is.
 
     Args:
         challenger_dir: model folder of the new model (`scores/model` of a run).
@@ -53,44 +61,112 @@ def compare_models(
         contract_paths: results of the contracts of the challenger's data.
         config: margins and bootstrap.
         scratch_dir: where the sequences of the orders are built meanwhile; None = the system's place.
+        test_labels: labels of the challenger's test period, where they were read already; without a champion
+            they are all that is needed of the orders. None = read from `events`.
 
     Raises:
-        ValueError: a model folder is not whole, the events do not fit a model, the champion was trained on
-            orders of the period, or these are of one class.
+        ValueError: a model folder is not whole, the events do not fit a model, or the champion was trained on
+            orders of the period.
     """
     challenger = ScoringModel.load(challenger_dir)
+    champion = None if champion_dir is None else ScoringModel.load(champion_dir)
     checks = check_evidence(challenger, verdict_path, contract_paths)
-    identity = ModelIdentity.of(challenger)
-    if champion_dir is None:
-        return Comparison(challenger=identity, champion=None, checks=tuple(checks))
-    champion = ScoringModel.load(champion_dir)
     period = challenger.dataset.split.window("test")
-    seen_until = champion.dataset.split.vali_end
-    if seen_until > period[0]:
-        raise ValueError(
-            f"the champion was trained and selected on orders until {seen_until}, the comparison begins at"
-            f" {period[0]}: it has seen the answers"
-        )
-    new = _score(challenger, events, None, scratch_dir)
-    old = _score(champion, events, new.order_id, scratch_dir)
-    if not np.array_equal(new.label, old.label):
-        raise ValueError("challenger and champion read different labels from the same orders")
-    figures = _differences(new, old, config)
+    figures: dict[str, PairedDifference] = {}
+    if champion is not None:
+        check_unseen(champion.dataset, challenger.dataset)
+    if champion is None and test_labels is not None:
+        labels = np.asarray(test_labels)
+    else:
+        new = _score(challenger, events, None, scratch_dir, label_only=champion is None)
+        labels = new.label
+    if missing := missing_class(labels):
+        checks.append(Check(name=CANNOT_COMPARE, passed=False, reason=f"cannot compare: {missing}"))
+    elif champion is not None:
+        assert new.score is not None
+        try:
+            old = _score(champion, events, new.order_id, scratch_dir)
+        except ValueError as error:
+            raise ValueError(f"the champion {champion_dir} cannot read the orders: {error}") from error
+        assert old.score is not None
+        if not np.array_equal(new.label, old.label):
+            raise ValueError("challenger and champion read different labels from the same orders")
+        figures = judge(labels, new.score, old.score, config)
+        checks += [_check(name, one, labels, config) for name, one in figures.items()]
     return Comparison(
-        challenger=identity,
-        champion=ModelIdentity.of(champion),
+        challenger=ModelIdentity.of(challenger),
+        champion=None if champion is None else ModelIdentity.of(champion),
         period=period,
-        rows=new.label.size,
-        frauds=int(new.label.sum()),
+        rows=labels.size,
+        frauds=int(labels.sum()),
         figures=figures,
-        checks=(*checks, *(_check(name, one, config) for name, one in figures.items())),
+        checks=tuple(checks),
     )
 
 
+def judge(
+    label: ArrayLike, challenger: ArrayLike, champion: ArrayLike, config: PromotionConfig
+) -> dict[str, PairedDifference]:
+    """Every figure of two models on the same orders; the challenger may be promoted when all have passed.
+
+    Args:
+        label: [N] 0 or 1, both present.
+        challenger: [N] its scores.
+        champion: [N] its scores.
+        config: margins and bootstrap.
+    """
+    intervals = paired_differences(
+        label, challenger, champion, config.confidence, config.resamples, config.seed
+    )
+    counts = [Ranking(score, label).counts() for score in (challenger, champion)]
+    margins = {"auc": config.auc_margin, "average_precision": config.average_precision_margin}
+    found = {}
+    for name, figure in FIGURES.items():
+        new, old = (float(figure(*one)) for one in counts)
+        one = intervals[name]
+        found[name] = PairedDifference(
+            challenger=new,
+            champion=old,
+            difference=one.value,
+            low=one.low,
+            high=one.high,
+            margin=margins[name],
+        )
+    return found
+
+
+def check_unseen(champion: DatasetDescription, challenger: DatasetDescription) -> None:
+    """Refuse a champion that was trained on orders of the period both will be compared on.
+
+    Raises:
+        ValueError: it was.
+    """
+    seen_until, start = champion.split.vali_end, challenger.split.test_start
+    if seen_until > start:
+        raise ValueError(
+            f"the champion was trained and selected on orders until {seen_until}, the comparison begins at"
+            f" {start}: it has seen the answers"
+        )
+
+
+def missing_class(label: NDArray[Any]) -> str:
+    """Which class the labels [N] of a test period lack, in words; empty when both are there."""
+    frauds = int((label == 1).sum())
+    lacking = "fraud" if not frauds else "genuine order" if frauds == label.size else ""
+    return lacking and f"no {lacking} among the {label.size:,} test labels"
+
+
 def _score(
-    model: ScoringModel, events: Any, order_id: NDArray[Any] | None, scratch_dir: str | Path | None
+    model: ScoringModel,
+    events: Any,
+    order_id: NDArray[Any] | None,
+    scratch_dir: str | Path | None,
+    label_only: bool = False,
 ) -> _Scored:
-    """Score the orders of these ids; None = those of the model's own test period."""
+    """Score the orders of these ids; None = those of the model's own test period.
+
+    Nothing is scored where that period has one class, or with `label_only`.
+    """
     with tempfile.TemporaryDirectory(dir=scratch_dir, prefix="compare-") as scratch:
         store = SequenceStore.build(
             events, model.dataset, Path(scratch) / "store", preprocessing=model.preprocessing_path
@@ -99,40 +175,24 @@ def _score(
         if not rows.size:
             start, end = model.dataset.split.window("test")
             raise ValueError(f"the events have no labelled order from {start} to {end} to compare on")
+        ids, labels = store.ids_of(rows), store.labels_of(rows)
+        if label_only or missing_class(labels):
+            return _Scored(ids, labels, None)
 
         def show(done: int, total: int) -> None:
             progress.report(done, total, "order", "challenger" if order_id is None else "champion")
 
-        scored = score_rows(store, model.session, rows, show)
-        return _Scored(store.ids_of(rows), store.labels_of(rows), scored.score)
+        return _Scored(ids, labels, score_rows(store, model.session, rows, show).score)
 
 
-def _differences(new: _Scored, old: _Scored, config: PromotionConfig) -> dict[str, PairedDifference]:
-    intervals = paired_differences(
-        new.label, new.score, old.score, config.confidence, config.resamples, config.seed
-    )
-    counts = [Ranking(one.score, one.label).counts() for one in (new, old)]
-    margins = {"auc": config.auc_margin, "average_precision": config.average_precision_margin}
-    return {
-        name: _difference([figure(*one) for one in counts], intervals[name], margins[name])
-        for name, figure in FIGURES.items()
-    }
-
-
-def _difference(values: list[float], interval: Interval, margin: float) -> PairedDifference:
-    return PairedDifference(
-        challenger=values[0],
-        champion=values[1],
-        difference=interval.value,
-        low=interval.low,
-        high=interval.high,
-        margin=margin,
-    )
-
-
-def _check(name: str, one: PairedDifference, config: PromotionConfig) -> Check:
+def _check(name: str, one: PairedDifference, label: NDArray[Any], config: PromotionConfig) -> Check:
     reason = (
         f"{one.challenger:.4f} against {one.champion:.4f}, difference {one.difference:+.4f}"
         f" [{one.low:+.4f}, {one.high:+.4f}] at {config.confidence:.0%}; at most {one.margin:g} may be lost"
     )
+    frauds = int(label.sum())
+    for count, word in ((frauds, "fraud"), (label.size - frauds, "genuine order")):
+        if count < FEW:
+            words = f"{count} {word} is" if count == 1 else f"{count} {word}s are"
+            reason += f"; {words} few, so the interval allows for one that was not seen"
     return Check(name=name, passed=one.passed, reason=reason)

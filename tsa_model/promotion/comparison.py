@@ -80,13 +80,20 @@ class Comparison(Settings):
 
     @property
     def passed(self) -> bool:
-        """Whether the challenger may be promoted."""
-        return all(check.passed for check in self.checks)
+        """Whether the challenger may be promoted: there were checks, and everything passed."""
+        good = all(check.passed for check in self.checks) and all(f.passed for f in self.figures.values())
+        return bool(self.checks) and good
 
     @property
     def failures(self) -> str:
-        """The checks that did not pass, in one line."""
-        return "; ".join(f"{check.name}: {check.reason}" for check in self.checks if not check.passed)
+        """What did not pass, in one line."""
+        if not self.checks:
+            return "the comparison holds no checks"
+        failed = {check.name: check.reason for check in self.checks if not check.passed}
+        for name, one in self.figures.items():
+            if not one.passed:
+                failed.setdefault(name, f"{one.low:+.4f} is below {-one.margin:g}")
+        return "; ".join(f"{name}: {reason}" for name, reason in failed.items())
 
     def save(self, path: str | Path) -> None:
         """Write the comparison as JSON, `passed` included for readers without this code."""

@@ -14,66 +14,156 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field, model_validator
+
 from tsa_model.files import atomic_folder, write_json
 from tsa_model.promotion.comparison import Comparison, ModelIdentity
-from tsa_model.sealed import read_document
+from tsa_model.sealed import Digest, read_json, typed
 from tsa_model.settings import Settings
 
 POINTER = "champion.json"
 MODELS = "models"
 ID_LENGTH = 16
+IN_A_NEW_VOLUME = {"lost+found"}
+"""What an empty volume may hold."""
 
 
 class Entry(Settings):
     """One change of the model in use."""
 
     action: Literal["promote", "rollback"]
-    id: str
+    id: str = Field(pattern=rf"^[0-9a-f]{{{ID_LENGTH}}}$")
     """The beginning of the digest; the folder's name."""
     model: str
     """The model folder, relative to the pointer file."""
-    digest: str
+    digest: Digest
     previous: str | None
     """Id of the model to go back to; None = this was the first."""
     time: datetime
     comparison: dict[str, str] = {}
     """Check → what it found; empty for a rollback."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Entry:
+        if not self.digest.startswith(self.id):
+            raise ValueError(f"the id {self.id} is not the beginning of the digest {self.digest}")
+        if self.model != f"{MODELS}/{self.id}":
+            raise ValueError(f"the model {self.model!r} is not the registry's folder {MODELS}/{self.id}")
+        return self
+
 
 class Pointer(Settings):
-    """The content of the pointer file."""
+    """What is in use, and how it came about."""
 
     format: Literal[1] = 1
     current: Entry
     history: tuple[Entry, ...]
     """Every change, the newest last, which is `current`."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Pointer:
+        if not self.history or self.history[-1] != self.current:
+            raise ValueError("the model in use is not the newest entry of the history")
+        return self
+
+
+class EmptyPointer(Settings):
+    """The pointer file of a registry that was made, and no model was promoted in it yet."""
+
+    format: Literal[1] = 1
+    current: None
+    history: tuple[Entry, ...] = Field(default=(), max_length=0)
+
 
 class Registry:
     """A folder with the pointer file, on a volume that one or several machines mount.
 
+    A folder without the file is refused, never taken for one without a champion: a volume that is not mounted
+    looks just so.
+
     Args:
-        directory: created with the first promotion.
+        directory: made by `init`.
     """
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
 
+    def init(self) -> None:
+        """Make the registry: a pointer file that says that there is no champion yet.
+
+        Raises:
+            ValueError: it is made already, or the folder holds something else; nothing was changed.
+        """
+        path = self.directory / POINTER
+        if path.exists() or path.is_symlink():
+            raise ValueError(f"{self.directory} is a registry already: it has a {POINTER}")
+        if self.directory.exists() and not self.directory.is_dir():
+            raise ValueError(f"{self.directory} is a file: a registry is a folder")
+        others = {one.name for one in self.directory.iterdir()} if self.directory.exists() else set()
+        if others - IN_A_NEW_VOLUME:
+            raise ValueError(
+                f"{self.directory} holds {', '.join(sorted(others - IN_A_NEW_VOLUME)[:3])}: make the registry"
+                " in a new or empty folder"
+            )
+        write_json(path, EmptyPointer(current=None).model_dump(mode="json"))
+
     def pointer(self) -> Pointer | None:
         """What is in use; None before the first promotion.
 
         Raises:
-            ValueError: the pointer file cannot be read.
+            ValueError: this is no registry, or the pointer file is not what this program writes.
         """
         path = self.directory / POINTER
         if not path.is_file():
+            raise ValueError(self._no_registry())
+        what = "a pointer to the model in use"
+        content = read_json(path, what)
+        if content.get("current", "") is None:
+            typed(content, EmptyPointer, path, what)
             return None
-        return read_document(path, Pointer, "a pointer to the model in use")
+        return typed(content, Pointer, path, what)
 
     def champion_dir(self) -> Path | None:
-        """The folder of the model in use; None before the first promotion."""
+        """The folder of the model in use, found whole; None before the first promotion.
+
+        Raises:
+            ValueError: this is no registry, or what the pointer says of the model is not so.
+        """
         pointer = self.pointer()
-        return None if pointer is None else self.directory / pointer.current.model
+        return None if pointer is None else self._checked_folder(pointer.current)
+
+    def _checked_folder(self, entry: Entry) -> Path:
+        """The model folder of an entry, if it lies in the registry and is the model that was promoted."""
+        folder = self.directory / entry.model
+        inside = self.directory.resolve()
+        for path in (folder, *folder.rglob("*")):
+            if not path.resolve().is_relative_to(inside):
+                raise ValueError(f"{path} is a link that leads out of the registry {self.directory}")
+        digest = _identity(folder).digest
+        if digest != entry.digest:
+            raise ValueError(
+                f"{folder} is another model than was promoted: SHA-256 {digest}, {POINTER} says"
+                f" {entry.digest}"
+            )
+        return folder
+
+    def _no_registry(self) -> str:
+        """Why the folder is no registry, and what to do."""
+        from tsa_model.export.description import DESCRIPTION_FILE
+
+        where = self.directory
+        if not where.exists():
+            what = "does not exist: is the path right, and the volume mounted?"
+        elif not where.is_dir():
+            what = "is a file: a registry is a folder."
+        elif (where / DESCRIPTION_FILE).is_file():
+            what = "is a model folder, not a registry."
+        else:
+            what = f"has no {POINTER}: is the path right, and the volume mounted?"
+        return (
+            f"the champion's registry {where} {what} A new registry is made with"
+            f" 'tsa init --registry {where}'"
+        )
 
     def promote(self, challenger_dir: str | Path, comparison: Comparison) -> Entry:
         """Put a model in use. The pointer is swapped last, in one step; doing it twice changes nothing.
@@ -129,11 +219,10 @@ class Registry:
         Raises:
             ValueError: there is none, or its folder is not whole; nothing was changed.
         """
-        if self.pointer() is None:  # asked before locking, which makes the folder
-            raise ValueError(f"{self.directory} has no champion yet")
         with self._locked():
             pointer = self.pointer()
-            assert pointer is not None
+            if pointer is None:
+                raise ValueError(f"{self.directory} has no champion yet")
             wanted = to or pointer.current.previous
             if wanted is None:
                 raise ValueError(f"{pointer.current.id} is the first champion: there is none to go back to")
@@ -144,9 +233,7 @@ class Registry:
             if wanted == pointer.current.id:
                 raise ValueError(f"{wanted} is the champion already")
             target = found[-1]
-            digest = _identity(self.directory / target.model).digest
-            if digest != target.digest:
-                raise ValueError(f"{self.directory / target.model} is another model than was promoted")
+            self._checked_folder(target)
             changes = {"action": "rollback", "time": datetime.now(UTC), "comparison": {}}
             return self._swap(pointer, target.changed(**changes))
 
@@ -166,8 +253,8 @@ class Registry:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Let one change at a time read and write the pointer."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        """Let one change at a time read and write the pointer; a folder that is no registry is left alone."""
+        self.pointer()
         with open(self.directory / ".lock", "w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from tsa_model.files import atomic_file
-from tsa_model.promotion.compare import compare_models
+from tsa_model.promotion.champion import check_champion
+from tsa_model.promotion.compare import CANNOT_COMPARE, compare_models
 from tsa_model.promotion.comparison import Comparison
 from tsa_model.promotion.page import render_comparison
 from tsa_model.promotion.registry import Registry
+from tsa_model.scoring.files import PARQUET_FILE
 from tsa_model.scoring.stage import MODEL_FOLDER
 from tsa_model.settings.run import RunConfig
 
@@ -36,7 +40,8 @@ def compare_champion(
         verdict_path: the gate's verdict.
         contract_paths: results of the contracts of events, sequences and scores.
         run: the run description; its `promotion` section has the margins.
-        champion: folder of the registry; empty = none, and only the model's own proofs are looked at.
+        champion: folder of the registry, made by `Registry.init`; empty = none, and only the model's own
+            proofs are looked at.
         promote: without it nothing is ever changed.
         comparison_path: JSON file to write.
         report_path: the same for people, one HTML page.
@@ -45,10 +50,10 @@ def compare_champion(
         Metrics of the stage.
 
     Raises:
-        ValueError: the two cannot be compared, or `promote` is asked for without a registry.
+        ValueError: `champion` is no registry, the two models do not fit the orders, or `promote` is asked for
+            without a registry.
     """
-    if promote and not champion:
-        raise ValueError("promote=True needs the folder of the champion: set `champion`")
+    check_champion(champion, promote)
     registry = Registry(champion) if champion else None
     challenger_dir = Path(scores_dir) / MODEL_FOLDER
     comparison = compare_models(
@@ -58,6 +63,7 @@ def compare_champion(
         verdict_path,
         contract_paths,
         run.promotion,
+        test_labels=_test_labels(Path(scores_dir)),
     )
     comparison.save(comparison_path)
     promoted = False
@@ -81,6 +87,16 @@ def compare_champion(
     }
 
 
+def _test_labels(scores_dir: Path) -> NDArray[Any] | None:
+    """The labels beside the test period's scores; None where there is a model folder only."""
+    path = scores_dir / PARQUET_FILE
+    if not path.is_file():
+        return None
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path, columns=["label"])["label"].to_numpy()
+
+
 def _outcome(comparison: Comparison, promoted: bool) -> str:
     if promoted:
         return "promoted"
@@ -89,6 +105,10 @@ def _outcome(comparison: Comparison, promoted: bool) -> str:
 
 def _key_figure(comparison: Comparison, promoted: bool) -> str:
     outcome = _outcome(comparison, promoted)
+    reasons = [check.reason for check in comparison.checks if check.name == CANNOT_COMPARE]
+    if reasons:
+        stays = outcome if comparison.champion is None else "the champion stays"
+        return f"{reasons[0]}; {stays}"
     if "auc" not in comparison.figures:
         return f"no champion to compare with, {outcome}"
     one = comparison.figures["auc"]
