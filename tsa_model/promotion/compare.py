@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsa_model import progress
-from tsa_model.evaluation.intervals import FEW
 from tsa_model.evaluation.metrics import Ranking
-from tsa_model.promotion.bootstrap import FIGURES, paired_differences
+from tsa_model.promotion.bootstrap import FIGURES, TOO_FEW, paired_differences
 from tsa_model.promotion.comparison import Check, Comparison, ModelIdentity, PairedDifference
 from tsa_model.promotion.proofs import check_evidence
 from tsa_model.scoring.model import ScoringModel
@@ -192,7 +191,6 @@ def _check(name: str, one: PairedDifference, label: NDArray[Any], config: Promot
     )
     frauds = int(label.sum())
     for count, word in ((frauds, "fraud"), (label.size - frauds, "genuine order")):
-        if count < FEW:
-            words = f"{count} {word} is" if count == 1 else f"{count} {word}s are"
-            reason += f"; {words} few, so the interval allows for one that was not seen"
+        if count < TOO_FEW:
+            reason += f"; {count} {word}{'' if count == 1 else 's'}: too few to compare"
     return Check(name=name, passed=one.passed, reason=reason)
