@@ -44,6 +44,22 @@ def check_interval_end(text: str) -> None:
         interval_end(text)
 
 
+def check_registry(champion: str, promote: bool) -> None:
+    """Refuse a run whose last stage could not find the champion.
+
+    Raises:
+        click.ClickException: the folder is no registry, or there is none to promote in.
+    """
+    if not champion and not promote:
+        return
+    from tsa_model.promotion import check_champion
+
+    try:
+        check_champion(champion, promote)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
 def cluster_arguments(inputs: Inputs, options: dict[str, Any], **fixed: Any) -> dict[str, Any]:
     """The arguments of a run on a cluster.
 

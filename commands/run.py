@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from commands.checks import check_interval_end, load_description, need_events
+from commands.checks import check_interval_end, check_registry, load_description, need_events
 from commands.errors import clear_errors
 from commands.group import Command
 from commands.options import run_options
@@ -48,6 +48,7 @@ def command(
     arguments["config"] = description.model_dump_json(exclude_unset=True)
     if arguments.get("champion"):
         arguments["champion"] = str(Path(arguments["champion"]).absolute())
+    check_registry(arguments.get("champion", ""), bool(arguments.get("promote")))
     if events:
         arguments["events"] = events if "://" in events else str(Path(events).absolute())
 

@@ -43,7 +43,7 @@ def test_from_the_first_champion_to_a_rollback(
     world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry, found = tmp_path / "registry", tmp_path / "comparison.json"
-    assert main(["init", "--registry", str(registry)]) == 0
+    assert tsa("init", "--registry", registry) == 0
     empty = (registry / "champion.json").read_bytes()
     assert compare(world, world.bad, registry, found) == 0
     assert [path.name for path in registry.iterdir()] == ["champion.json"], "comparing changes nothing"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from support.batches import tiny_network
@@ -24,13 +23,12 @@ from tsa_model.training.runner import model_config
 def test_a_period_of_one_class_is_scored(scored, tmp_path: Path, period: str, label: int) -> None:
     run, folder = scored.run, tmp_path
     events = pd.DataFrame(scored.events).copy()
-    start, end = (np.datetime64(moment.replace(tzinfo=None)) for moment in run.dataset.split.window(period))
-    times = pd.to_datetime(events["order_time"], utc=True).dt.tz_localize(None)
-    events.loc[(times >= start) & (times < end), "label"] = label
+    start, end = (moment.timestamp() for moment in run.dataset.split.window(period))
+    events.loc[events["order_time"].between(start, end, inclusive="left"), "label"] = label
     store = SequenceStore.build(events, run.dataset, folder / "store")
     assert set(store.labels(period)) == {label}
     save_model(tiny_network(model_config(run, store)), folder / "model")
-    weights = read_description(folder / "model")["weights_sha256"]
+    weights = read_description(folder / "model").weights_sha256
     write_json(folder / "verdict.json", {"passed": True, "verdict_id": "v1", "weights_sha256": weights})
     export_onnx(folder / "store", folder / "model", folder / "verdict.json", run, folder / "onnx")
     metrics = generate_scores(
@@ -49,4 +47,4 @@ def test_a_period_of_one_class_is_scored(scored, tmp_path: Path, period: str, la
         assert "test AUC" in metrics["key_figure"]
     if period == "cali":
         assert metrics["calibration"].startswith("none: ")
-    assert "nan" not in report.lower().replace("provenance", "")
+    assert ">nan" not in report.lower()

@@ -13,6 +13,17 @@ ALERT_RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
 CALIBRATION_BINS = 20
 
 
+def missing_class(rows: int, frauds: int) -> str:
+    """Which class some labels lack, as the beginning of "no fraud among the 157 labels"; empty if none.
+
+    Args:
+        rows: labels in all.
+        frauds: those that are 1.
+    """
+    lacking = "fraud" if not frauds else "genuine order" if frauds == rows else ""
+    return lacking and f"no {lacking} among the {rows:,}"
+
+
 class Ranking:
     """Scores sorted once, highest first, so that every ranking figure is a cumulative sum.
 

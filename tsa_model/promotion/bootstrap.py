@@ -33,8 +33,8 @@ def paired_differences(
     is much narrower than those of the two figures.
 
     A bootstrap knows no orders but those it has seen: over one fraud it has no spread at all, over a handful
-    it is far too narrow. With fewer than 10 frauds or genuine orders the bounds come from a Bayesian bootstrap
-    that counts one unseen order more of each class. For the lower bound they are the worst for the
+    it is far too narrow. With fewer than 10 frauds or genuine orders the bounds come from a Bayesian
+    bootstrap that counts one unseen order more of each class. For the lower bound they are the worst for the
     challenger: a fraud that it ranks last and the champion first, a genuine order that it ranks first and the
     champion last. For the upper bound they are the best. Among k frauds the unseen one has a weight of
     1 / (k + 1) on average, more in some resamples.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsa_model import progress
-from tsa_model.evaluation.metrics import Ranking
+from tsa_model.evaluation.metrics import Ranking, missing_class
 from tsa_model.promotion.bootstrap import FIGURES, TOO_FEW, paired_differences
 from tsa_model.promotion.comparison import Check, Comparison, ModelIdentity, PairedDifference
 from tsa_model.promotion.proofs import check_evidence
@@ -79,8 +79,9 @@ def compare_models(
     else:
         new = _score(challenger, events, None, scratch_dir, label_only=champion is None)
         labels = new.label
-    if missing := missing_class(labels):
-        checks.append(Check(name=CANNOT_COMPARE, passed=False, reason=f"cannot compare: {missing}"))
+    if lacking := missing_class(labels.size, int(labels.sum())):
+        reason = f"cannot compare: {lacking} test labels"
+        checks.append(Check(name=CANNOT_COMPARE, passed=False, reason=reason))
     elif champion is not None:
         assert new.score is not None
         try:
@@ -148,13 +149,6 @@ def check_unseen(champion: DatasetDescription, challenger: DatasetDescription) -
         )
 
 
-def missing_class(label: NDArray[Any]) -> str:
-    """Which class the labels [N] of a test period lack, in words; empty when both are there."""
-    frauds = int((label == 1).sum())
-    lacking = "fraud" if not frauds else "genuine order" if frauds == label.size else ""
-    return lacking and f"no {lacking} among the {label.size:,} test labels"
-
-
 def _score(
     model: ScoringModel,
     events: Any,
@@ -175,7 +169,7 @@ def _score(
             start, end = model.dataset.split.window("test")
             raise ValueError(f"the events have no labelled order from {start} to {end} to compare on")
         ids, labels = store.ids_of(rows), store.labels_of(rows)
-        if label_only or missing_class(labels):
+        if label_only or missing_class(labels.size, int(labels.sum())):
             return _Scored(ids, labels, None)
 
         def show(done: int, total: int) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tsa_model.evaluation.intervals import FEW
+from tsa_model.evaluation.metrics import missing_class
 from tsa_model.pages import charts
 from tsa_model.pages.render import data_url, render_page
 from tsa_model.scoring.pictures import Picture
@@ -66,11 +68,14 @@ def render_report(
         facts: provenance, name → value.
     """
     has_figures = "test" in metrics
+    scored, frauds = metrics["orders"]["test"], metrics["frauds"]["test"]
     return render_page(
         TEMPLATE,
         title=title,
-        scored=metrics["orders"]["test"],
-        frauds=metrics["frauds"]["test"],
+        scored=scored,
+        frauds=frauds,
+        lacking=missing_class(scored, frauds),
+        one_class_is_rare=min(frauds, scored - frauds) < FEW,
         cards=_cards(metrics) if has_figures else [],
         pictures=[ShownPicture(each.heading, each.caption, data_url(each.png)) for each in pictures],
         tables=_tables(metrics) if has_figures else [],

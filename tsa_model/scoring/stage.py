@@ -14,6 +14,7 @@ from tsa_model.evaluation import (
     Interval,
     best_f1_threshold,
     evaluate,
+    missing_class,
     roc_points,
     score_rival,
     threshold_for_rate,
@@ -214,7 +215,8 @@ def _plain(figures: dict[str, Interval]) -> dict[str, dict[str, float]]:
 def _key_figure(metrics: dict[str, Any]) -> str:
     n_rows = f"{metrics['orders']['test']:,} orders scored"
     if "test" not in metrics:
-        return f"{n_rows}; one class only, no AUC"
+        lacking = missing_class(metrics["orders"]["test"], metrics["frauds"]["test"])
+        return f"{n_rows}; no AUC: {lacking} test labels"
     return (
         f"test AUC {metrics['test']['auc']['value']:.4f} (logistic regression on the order alone "
         f"{metrics['baseline']['auc']['value']:.4f}), {n_rows}"

@@ -150,7 +150,7 @@ def _ranking(
         losses = []
         for weight in weights:
             w = None if weight is None else weight.astype(np.float64)
-            before, after = (figure(*ranking.counts(w)) for ranking in rankings)
+            before, after = (float(figure(*ranking.counts(w))) for ranking in rankings)
             losses.append(before - after)
             if weight is None:
                 measurements += [
