@@ -72,7 +72,7 @@ def auc(fraud: FloatArray, genuine: FloatArray) -> FloatArray:
     steps = np.diff(genuine, axis=-1, prepend=0.0)
     # A genuine order at a score is beaten by the frauds above it, and by half of those at the same score.
     area = (steps * (fraud - 0.5 * np.diff(fraud, axis=-1, prepend=0.0))).sum(axis=-1)
-    return area / (fraud[..., -1] * genuine[..., -1])
+    return np.minimum(area / (fraud[..., -1] * genuine[..., -1]), 1.0)  # rounding may exceed 1
 
 
 def average_precision(fraud: FloatArray, genuine: FloatArray) -> FloatArray:
