@@ -15,7 +15,7 @@ from tsa_model.stopping import asked, check, listening
 SECTIONS = {
     "The whole pipeline": ("run", "compile", "submit", "schedule"),
     "One step of it": ("train", "check", "export", "score"),
-    "The model in use": ("init", "compare", "promote", "rollback", "history"),
+    "The model in use": ("compare", "promote", "rollback", "history"),
     "The legacy model": ("capture", "schema"),
 }
 """Heading of the help → commands; the file of a command has its name, the command in it is `command`."""

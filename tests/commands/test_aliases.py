@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 CALLS = [
     ("score --model nowhere", 1, "Error: --model: there is no folder nowhere"),
     ("score --help", 0, "score_file.csv"),
-    ("promote history --registry nowhere", 0, "nowhere has no champion yet"),
+    ("promote history --registry nowhere", 1, "registry nowhere does not exist"),
     ("promote rollback", 2, "Missing option '--registry'"),
     ("equivalence check --store nowhere", 1, "Error: --store: there is no folder nowhere"),
     ("equivalence schema", 0, '"verdict_id"'),

@@ -108,7 +108,7 @@ ERRORS: list[tuple[tuple[str, ...], int, str]] = [
     (COMPARE, 2, "give either --registry or --champion"),
     ((*COMPARE, "--registry", "r", "--confidence", "2"), 1, "confidence: Input should be less than 1"),
     (("promote", "--registry", "r", "--challenger", "here"), 1, "compare challenger and champion first"),
-    (("rollback", "--registry", "r"), 1, "r has no champion yet"),
+    (("rollback", "--registry", "r"), 1, "the champion's registry r does not exist"),
     (("capture", "--legacy", "a:b", "--config", "bad.yaml", "--out", "b"), 1, "there is no such setting"),
     (("capture", "--legacy", "a:b", "--config", "nowhere", "--out", "b"), 1, "there is no file or folder"),
 ]
@@ -170,10 +170,10 @@ def test_a_command_that_works_imports_what_the_test_looks_for(tmp_path: Path) ->
 
 
 def test_folders_are_recognised_by_the_files_that_the_library_writes() -> None:
-    from tsa_model.export import description
+    from tsa_model.export import file_names
     from tsa_model.legacy import baseline
     from tsa_model.network import checkpoint
     from tsa_model.sequences.store import storage
 
-    files = (storage.MANIFEST, checkpoint.DESCRIPTION_FILE, description.DESCRIPTION_FILE, baseline.MANIFEST)
+    files = (storage.MANIFEST, checkpoint.DESCRIPTION_FILE, file_names.DESCRIPTION_FILE, baseline.MANIFEST)
     assert tuple(kind.holds for kind in FOLDERS) == files

@@ -43,7 +43,7 @@ def test_from_the_first_champion_to_a_rollback(
     world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry, found = tmp_path / "registry", tmp_path / "comparison.json"
-    assert tsa("init", "--registry", registry) == 0
+    assert tsa("promote", "init", "--registry", registry) == 0
     empty = (registry / "champion.json").read_bytes()
     assert compare(world, world.bad, registry, found) == 0
     assert [path.name for path in registry.iterdir()] == ["champion.json"], "comparing changes nothing"
@@ -93,7 +93,7 @@ def test_promoting_on_one_contract_is_refused(
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert tsa("--help") == 0
     text = capsys.readouterr().out
-    for name in ("init", "compare", "promote", "rollback", "history"):
+    for name in ("compare", "promote", "rollback", "history"):
         assert f"\n  {name} " in text
 
 

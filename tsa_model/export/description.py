@@ -6,15 +6,12 @@ from pathlib import Path
 
 from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from tsa_model.export.file_names import DESCRIPTION_FILE
 from tsa_model.export.session import SessionSettings
 from tsa_model.files import write_json
 from tsa_model.sealed import Digest, check_files, list_files, read_document
 from tsa_model.settings import Settings
 from tsa_model.settings.model import ModelConfig
-
-DESCRIPTION_FILE = "onnx.json"
-PREPROCESSING_FILE = "preprocessing.json"
-DATASET_FILE = "dataset.json"
 
 
 class ParitySummary(Settings):

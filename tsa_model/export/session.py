@@ -19,8 +19,6 @@ from tsa_model.settings import Settings
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-MODEL_FILE = "model.onnx"
-
 
 class SessionSettings(Settings):
     """How ONNX Runtime is started, for the parity check and for scoring alike."""

@@ -12,17 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsa_model.equivalence.results import VerdictHead
-from tsa_model.export.description import (
-    DATASET_FILE,
-    PREPROCESSING_FILE,
-    OnnxDescription,
-    ParitySummary,
-    write_description,
-)
+from tsa_model.export.description import OnnxDescription, ParitySummary, write_description
+from tsa_model.export.file_names import DATASET_FILE, MODEL_FILE, PREPROCESSING_FILE
 from tsa_model.export.graph import dimension_names, write_onnx
 from tsa_model.export.network import input_names, output_names
 from tsa_model.export.parity import check_parity
-from tsa_model.export.session import MODEL_FILE, ScoringSession, SessionSettings
+from tsa_model.export.session import ScoringSession, SessionSettings
 from tsa_model.files import atomic_folder, sha256, write_json
 from tsa_model.network.checkpoint import load_model, read_description
 from tsa_model.outputs import check_replaceable

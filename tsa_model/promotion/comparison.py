@@ -26,7 +26,7 @@ class ModelIdentity(Settings):
     @classmethod
     def of(cls, model: ScoringModel) -> ModelIdentity:
         """The identity of an opened model folder."""
-        from tsa_model.export.description import DESCRIPTION_FILE
+        from tsa_model.export.file_names import DESCRIPTION_FILE
 
         about = model.description
         return cls(

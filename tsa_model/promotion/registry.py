@@ -149,7 +149,7 @@ class Registry:
 
     def _no_registry(self) -> str:
         """Why the folder is no registry, and what to do."""
-        from tsa_model.export.description import DESCRIPTION_FILE
+        from tsa_model.export.file_names import DESCRIPTION_FILE
 
         where = self.directory
         if not where.exists():
@@ -162,7 +162,7 @@ class Registry:
             what = f"has no {POINTER}: is the path right, and the volume mounted?"
         return (
             f"the champion's registry {where} {what} A new registry is made with"
-            f" 'tsa init --registry {where}'"
+            f" 'tsa promote init --registry {where}'"
         )
 
     def promote(self, challenger_dir: str | Path, comparison: Comparison) -> Entry:

@@ -18,13 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsa_model.calibration import Calibrator, PercentileMap, load_calibrator
-from tsa_model.export.description import (
-    DATASET_FILE,
-    PREPROCESSING_FILE,
-    OnnxDescription,
-    read_onnx_folder,
-    write_description,
-)
+from tsa_model.export.description import OnnxDescription, read_onnx_folder, write_description
+from tsa_model.export.file_names import DATASET_FILE, PREPROCESSING_FILE
 from tsa_model.export.serving import MODEL_NAME, example_exchange, inference_service, triton_config
 from tsa_model.export.session import ScoringSession
 from tsa_model.files import write_json

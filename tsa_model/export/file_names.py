@@ -1,0 +1,6 @@
+"""Names of the files in the folder of an exported model."""
+
+MODEL_FILE = "model.onnx"
+DESCRIPTION_FILE = "onnx.json"
+PREPROCESSING_FILE = "preprocessing.json"
+DATASET_FILE = "dataset.json"
