@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsa_model.calibration.checks import checked_score
+from tsa_model.calibration.documents import Document, number, read_as
 from tsa_model.files import write_json
 
 
@@ -37,12 +38,20 @@ class PriorCorrection:
         genuine = (1.0 - scores) * (1.0 - self.prior) / (1.0 - self.sampled_prior)
         return fraud / (fraud + genuine)
 
+    def document(self) -> dict[str, Any]:
+        """Both shares, as they are written."""
+        return {"method": "prior", "sampled_prior": self.sampled_prior, "prior": self.prior}
+
     def save(self, path: str | Path) -> None:
         """Write both shares as JSON."""
-        write_json(path, {"method": "prior", "sampled_prior": self.sampled_prior, "prior": self.prior})
+        write_json(path, self.document())
 
     @classmethod
     def load(cls, path: str | Path) -> PriorCorrection:
         """Read what `save` wrote."""
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return cls(float(content["sampled_prior"]), float(content["prior"]))
+        return read_as(cls.of_document, path)
+
+    @classmethod
+    def of_document(cls, document: Document) -> PriorCorrection:
+        """The correction of a document; raises ValueError when a share is missing or impossible."""
+        return cls(number(document, "sampled_prior"), number(document, "prior"))

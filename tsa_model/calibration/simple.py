@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsa_model.calibration.checks import checked_score, checked_score_and_label
+from tsa_model.calibration.documents import Document, number, numbers, read_as
 from tsa_model.files import write_json
 
 MIN_POSITIVES = 10
@@ -45,16 +46,37 @@ class Isotonic:
         """Calibrated probability of each score, in [0, 1]."""
         return np.interp(checked_score(score), self.scores, self.probabilities)
 
+    def document(self) -> dict[str, Any]:
+        """The steps, as they are written."""
+        content = {"scores": self.scores.tolist(), "probabilities": self.probabilities.tolist()}
+        return {"method": "isotonic", **content}
+
     def save(self, path: str | Path) -> None:
         """Write the steps as JSON."""
-        content = {"scores": self.scores.tolist(), "probabilities": self.probabilities.tolist()}
-        write_json(path, {"method": "isotonic", **content})
+        write_json(path, self.document())
 
     @classmethod
     def load(cls, path: str | Path) -> Isotonic:
         """Read what `save` wrote."""
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return cls(np.asarray(content["scores"]), np.asarray(content["probabilities"]))
+        return read_as(cls.of_document, path)
+
+    @classmethod
+    def of_document(cls, document: Document) -> Isotonic:
+        """The steps of a document.
+
+        Raises:
+            ValueError: they are no steps that rise.
+        """
+        scores, probabilities = numbers(document, "scores"), numbers(document, "probabilities")
+        if (
+            scores.size != probabilities.size
+            or (np.diff(scores) < 0).any()
+            or (np.diff(probabilities) < 0).any()
+        ):
+            raise ValueError(
+                f"{scores.size} scores and {probabilities.size} probabilities do not make steps that rise"
+            )
+        return cls(scores, probabilities)
 
 
 @dataclass(frozen=True)
@@ -92,15 +114,23 @@ class Platt:
 
         return expit(self.slope * _log_odds(checked_score(score)) + self.intercept)
 
+    def document(self) -> dict[str, Any]:
+        """Slope and intercept, as they are written."""
+        return {"method": "platt", "slope": self.slope, "intercept": self.intercept}
+
     def save(self, path: str | Path) -> None:
         """Write slope and intercept as JSON."""
-        write_json(path, {"method": "platt", "slope": self.slope, "intercept": self.intercept})
+        write_json(path, self.document())
 
     @classmethod
     def load(cls, path: str | Path) -> Platt:
         """Read what `save` wrote."""
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return cls(float(content["slope"]), float(content["intercept"]))
+        return read_as(cls.of_document, path)
+
+    @classmethod
+    def of_document(cls, document: Document) -> Platt:
+        """The curve of a document; raises ValueError when a number is missing."""
+        return cls(number(document, "slope"), number(document, "intercept"))
 
 
 def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsa_model.calibration.checks import checked_score, checked_score_and_label
+from tsa_model.calibration.documents import Document, number, numbers, read_as
 from tsa_model.files import write_json
 
 FloatArray = NDArray[np.float64]
@@ -35,6 +36,7 @@ class MonotoneSpline:
 
     Where the lowest (highest) scores hold no positives (negatives), the likelihood has no maximum: the
     first (last) coefficients run off and only the curve, which tends to 0 (1) there, is determined.
+    `BoundedCalibrator` keeps such a probability at a bound that the counts justify.
     """
 
     knots: FloatArray
@@ -56,7 +58,7 @@ class MonotoneSpline:
                 place a knot, or values outside their range.
         """
         scores, labels = checked_score_and_label(score, label, MIN_ROWS, MIN_POSITIVES)
-        scores = scores.round(SCORE_DECIMALS)
+        scores = as_fitted(scores)
         knots = place_knots(scores)
         distinct, group = np.unique(scores, return_inverse=True)
         rows = np.bincount(group).astype(np.float64)
@@ -65,6 +67,11 @@ class MonotoneSpline:
 
     def probability(self, score: ArrayLike) -> FloatArray:
         """Calibrated probability of each score, in [0, 1]; scores ≤ 0 give 0 and scores ≥ 1 give 1."""
+        scores = checked_score(score)
+        return np.where(scores <= 0.0, 0.0, np.where(scores >= 1.0, 1.0, self.curve(scores)))
+
+    def curve(self, score: ArrayLike) -> FloatArray:
+        """The fitted curve in [0, 1], continued beyond scores 0 and 1 by its values there."""
         from scipy.interpolate import BSpline
         from scipy.special import expit
 
@@ -76,18 +83,20 @@ class MonotoneSpline:
         low, high = piece[:, 0], piece[:, -1]
         # Measured from the piece's lowest coefficient, so that rounding cannot break monotonicity.
         rise = (basis.data.reshape(shape) * (piece - low[:, None])).sum(axis=1)
-        inner = expit((low + rise).clip(low, high)).reshape(scores.shape)
-        return np.where(scores <= 0.0, 0.0, np.where(scores >= 1.0, 1.0, inner))
+        return expit((low + rise).clip(low, high)).reshape(scores.shape)
 
-    def save(self, path: str | Path) -> None:
-        """Write the parameters as JSON: coefficients, knots, degree, status."""
-        content = {
+    def document(self) -> dict[str, Any]:
+        """The parameters under the legacy's names: coefficients, knots, degree, status."""
+        return {
             "coefficients": self.coefficients.tolist(),
             "knots": self.knots.tolist(),
             "degree": self.degree,
             "status": "Success",
         }
-        write_json(path, content)
+
+    def save(self, path: str | Path) -> None:
+        """Write the document as JSON."""
+        write_json(path, self.document())
 
     @classmethod
     def load(cls, path: str | Path) -> MonotoneSpline:
@@ -96,24 +105,30 @@ class MonotoneSpline:
         Raises:
             ValueError: the status is not Success, or the parameters do not make a monotone spline.
         """
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        if content.get("status") != "Success":
-            raise ValueError(f"{path}: calibration status is {content.get('status')!r}, not 'Success'")
-        knots = np.asarray(content["knots"], dtype=np.float64)
-        coefficients = np.asarray(content["coefficients"], dtype=np.float64)
-        degree = int(content["degree"])
-        if knots.size != coefficients.size + degree + 1 or (np.diff(knots) < 0).any():
+        return read_as(cls.of_document, path)
+
+    @classmethod
+    def of_document(cls, document: Document) -> MonotoneSpline:
+        """The spline of a document; raises ValueError as `load` does."""
+        if document.get("status") != "Success":
+            raise ValueError(f"calibration status is {document.get('status')!r:.80}, not 'Success'")
+        knots, coefficients = numbers(document, "knots"), numbers(document, "coefficients")
+        degree = int(number(document, "degree"))
+        if degree < 0 or knots.size != coefficients.size + degree + 1 or (np.diff(knots) < 0).any():
             raise ValueError(
-                f"{path}: {knots.size} knots do not fit {coefficients.size} coefficients of degree {degree}, "
+                f"{knots.size} knots do not fit {coefficients.size} coefficients of degree {degree}, "
                 "or are not sorted"
             )
         # Files written with few digits may be out of order by their rounding.
         drop = -np.diff(coefficients, prepend=coefficients[0])
         if (drop > 1e-6 * np.maximum(1.0, np.abs(coefficients))).any():
-            raise ValueError(
-                f"{path}: coefficients decrease by up to {drop.max():.3g}; the curve is not monotone"
-            )
+            raise ValueError(f"coefficients decrease by up to {drop.max():.3g}; the curve is not monotone")
         return cls(knots=knots, coefficients=np.maximum.accumulate(coefficients), degree=degree)
+
+
+def as_fitted(scores: FloatArray) -> FloatArray:
+    """Scores in the resolution that `MonotoneSpline.fit` sees."""
+    return scores.round(SCORE_DECIMALS)
 
 
 def place_knots(scores: FloatArray) -> FloatArray:
