@@ -22,7 +22,7 @@ Curve = MonotoneSpline | Isotonic | Platt | PriorCorrection
 class BoundedCalibrator:
     """A calibrator's curve, cut off at two bounds strictly inside (0, 1).
 
-    Cutting off keeps the curve non-decreasing, and bit for bit as it was between the bounds.
+    Cutting off keeps the curve non-decreasing, and as it was between the bounds.
     """
 
     calibrator: Curve

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tsa_model.calibration.checks import checked_score, checked_score_and_label
 from tsa_model.calibration.documents import Document, number, numbers, read_as
+from tsa_model.calibration.pieces import monotone_values
 from tsa_model.files import write_json
 
 FloatArray = NDArray[np.float64]
@@ -67,11 +68,6 @@ class MonotoneSpline:
 
     def probability(self, score: ArrayLike) -> FloatArray:
         """Calibrated probability of each score, in [0, 1]; scores ≤ 0 give 0 and scores ≥ 1 give 1."""
-        scores = checked_score(score)
-        return np.where(scores <= 0.0, 0.0, np.where(scores >= 1.0, 1.0, self.curve(scores)))
-
-    def curve(self, score: ArrayLike) -> FloatArray:
-        """The fitted curve in [0, 1], continued beyond scores 0 and 1 by its values there."""
         from scipy.interpolate import BSpline
         from scipy.special import expit
 
@@ -81,9 +77,24 @@ class MonotoneSpline:
         shape = (inside.size, self.degree + 1)
         piece = self.coefficients[basis.indices.reshape(shape)]
         low, high = piece[:, 0], piece[:, -1]
-        # Measured from the piece's lowest coefficient, so that rounding cannot break monotonicity.
+        # Measured from the piece's lowest coefficient, which keeps the rounding error of the rise small.
         rise = (basis.data.reshape(shape) * (piece - low[:, None])).sum(axis=1)
-        return expit((low + rise).clip(low, high)).reshape(scores.shape)
+        inner = expit((low + rise).clip(low, high)).reshape(scores.shape)
+        return np.where(scores <= 0.0, 0.0, np.where(scores >= 1.0, 1.0, inner))
+
+    def curve(self, score: ArrayLike) -> FloatArray:
+        """The same curve in [0, 1] without the jumps at scores 0 and 1, and never decreasing by rounding.
+
+        Raises:
+            ValueError: the spline is not cubic.
+        """
+        from scipy.special import expit
+
+        if self.degree != DEGREE:
+            raise ValueError(f"degree {self.degree}: a spline is held inside bounds only when it is cubic")
+        scores = checked_score(score)
+        inside = scores.clip(0.0, 1.0).ravel()
+        return expit(monotone_values(inside, self.knots, self.coefficients)).reshape(scores.shape)
 
     def document(self) -> dict[str, Any]:
         """The parameters under the legacy's names: coefficients, knots, degree, status."""
