@@ -10,14 +10,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsa_model.calibration import PercentileMap
+from tsa_model.calibration import PercentileMap, fit_calibrator
 from tsa_model.export.session import ScoringSession, SessionSettings
 from tsa_model.files import sha256
 from tsa_model.scoring import generate_scores
-from tsa_model.scoring.files import ScoreTable, check_scores
+from tsa_model.scoring.files import (
+    Provenance,
+    ScoredOrders,
+    ScoreTable,
+    check_scores,
+    score_table,
+    write_scores,
+)
 from tsa_model.scoring.model import ScoringModel
+from tsa_model.scoring.probability_section import probability_section
 from tsa_model.scoring.rows import score_rows
-from tsa_model.scoring.stage import _amount
+from tsa_model.scoring.stage import _amount, _probability
 
 COLUMNS = [
     "order_id",
@@ -97,6 +105,43 @@ def test_another_calibration_method_may_be_chosen(scored, tmp_path) -> None:
     table = pd.read_parquet(tmp_path / "scores" / "scores.parquet")
     assert (table["calibrated_probability"] < table["score"]).all()  # training orders hold more fraud
     assert table["calibrator_digest"].iloc[0] == sha256(tmp_path / "scores" / "model" / "calibration.json")
+    figures = json.loads((tmp_path / "scores" / "metrics.json").read_text())["probability"]
+    assert figures["smallest"] == table["calibrated_probability"].min()
+    assert figures["bounds"]["orders"] == scored.metrics["orders"]["cali"]
+    assert figures["zeros"] == figures["ones"] == 0
+    page = (tmp_path / "report.html").read_text()
+    assert f"The lower bound {figures['bounds']['low']:.3g} is given to" in page
+
+
+def test_written_probabilities_are_never_zero_or_one(tmp_path) -> None:
+    score = np.concatenate([np.zeros(1500), np.linspace(0, 1, 1500), np.ones(1500)]).astype(np.float32)
+    label = np.where(score == 1, 1, np.where((score > 0) & (np.arange(score.size) % 3 == 0), 1, 0))
+    orders = ScoredOrders(
+        np.arange(score.size), np.full(score.size, np.datetime64("2025-01-01", "us")), label
+    )
+    provenance = Provenance("r", "m", "c", "g")
+    for method in ("spline", "isotonic", "platt"):
+        scores = score_table(score, orders, None, fit_calibrator(method, score, label))
+        write_scores(scores, provenance, tmp_path / method)
+        written = pd.read_parquet(tmp_path / method / "scores.parquet")["calibrated_probability"]
+        text = written.to_csv(index=False, header=False).split()
+        for values in (written, written.astype(np.float32), np.array(text, np.float32)):
+            assert ((values > 0) & (values < 1)).all(), method
+
+
+def test_the_report_shows_the_bound_and_the_counts_behind_it() -> None:
+    score = np.concatenate([np.linspace(0.001, 0.2, 2000), np.linspace(0.8, 0.99, 400)])
+    label = (np.arange(2400) >= 2000).astype(np.int64)
+    pages = {}
+    for method in ("spline", "legacy"):
+        calibrator = fit_calibrator(method, score, label)
+        figures = _probability(calibrator, calibrator.probability(score), label)
+        pages[method] = "\n".join(probability_section(figures).sentences)
+    assert "None is exactly 0 or 1." in pages["spline"]
+    assert "The lower bound 0.0015 is given to" in pages["spline"]
+    assert "2,000 score below every fraud and 400 above every genuine order" in pages["spline"]
+    assert "orders have exactly 0" in pages["legacy"]
+    assert "bound" not in pages["legacy"]
 
 
 def test_the_same_inputs_give_the_same_bytes(scored, tmp_path) -> None:

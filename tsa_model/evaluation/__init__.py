@@ -10,6 +10,7 @@ from tsa_model.evaluation.metrics import (
     roc_points,
     threshold_for_rate,
 )
+from tsa_model.evaluation.probabilities import probability_figures
 from tsa_model.evaluation.rival import score_rival
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "calibration_error",
     "evaluate",
     "missing_class",
+    "probability_figures",
     "reliability_bins",
     "roc_points",
     "score_rival",

@@ -160,10 +160,13 @@ def _resampled_ece(
     probability: FloatArray, label: FloatArray, n_resamples: int, generator: np.random.Generator
 ) -> Interval:
     bins = reliability_bins(probability, label)
-    count = bins["count"].astype(np.int64)
+    count = bins["count"]
+    frauds = np.rint(bins["observed"] * count)
     samples = []
     for _ in range(n_resamples):
-        observed = generator.binomial(count, bins["observed"]) / count
+        # Jeffreys' posterior of each bin's share. Resampled orders of a bin without fraud would be without
+        # fraud every time, and the interval would claim that its share is known to be 0.
+        observed = generator.beta(frauds + 0.5, count - frauds + 0.5)
         samples.append(float(np.abs(observed - bins["predicted"]) @ count / count.sum()))
     return _interval(calibration_error(probability, label), [samples])
 

@@ -158,7 +158,11 @@ def reliability_bins(
 
 
 def calibration_error(probability: ArrayLike, label: ArrayLike) -> float:
-    """Expected calibration error: mean |share of fraud − mean probability| over equally full bins."""
+    """Expected calibration error: mean |share of fraud − mean probability| over equally full bins.
+
+    A bin without fraud counts as a share of 0, although its n orders allow any share up to about 3/n: an
+    error smaller than that is not seen. `probability_figures` says how many orders lie in such bins.
+    """
     bins = reliability_bins(probability, label)
     gap = np.abs(bins["observed"] - bins["predicted"])
     return float(gap @ bins["count"] / bins["count"].sum())

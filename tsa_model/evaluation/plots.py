@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tsa_model.calibration.counts import share_at_least, share_at_most
 from tsa_model.evaluation.metrics import Ranking, auc, average_precision, reliability_bins
 from tsa_model.pages.panels import dress, panels, png
 
@@ -86,14 +87,18 @@ def reliability(curves_by_name: dict[str, ArrayLike], label: ArrayLike) -> bytes
     for (name, probability), colour in zip(curves_by_name.items(), (GREY, GREEN, BLUE), strict=False):
         bins = reliability_bins(probability, label)
         predicted, observed = bins["predicted"], bins["observed"]
-        error = 1.96 * np.sqrt(observed * (1 - observed) / bins["count"])
+        frauds = np.rint(observed * bins["count"])
+        # Exact intervals: a bin without fraud has one, too, and on the logarithmic axis it is all one sees.
+        least = share_at_least(frauds, bins["count"], 0.975)
+        most = share_at_most(frauds, bins["count"], 0.975)
+        error = np.stack([observed - least, most - observed]).clip(0.0)
         for axes in (linear, log):
             axes.errorbar(
                 predicted, observed, yerr=error, color=colour, linewidth=1.5, marker="o", markersize=4,
                 elinewidth=0.8, label=name,
             )  # fmt: skip
-        top = max(top, float(predicted.max()), float((observed + error).max()))
-        positive = predicted[(predicted > 0) & (observed > 0)]
+        top = max(top, float(predicted.max()), float(observed.max()))
+        positive = predicted[predicted > 0]
         lowest = min(lowest, float(positive.min(initial=1.0)))
     line = np.array([max(lowest / 2, 1e-6), max(top * 1.05, 1e-3)])
     for axes in (linear, log):

@@ -12,6 +12,7 @@ from tsa_model.evaluation.metrics import missing_class
 from tsa_model.pages import charts
 from tsa_model.pages.render import data_url, render_page
 from tsa_model.scoring.pictures import Picture
+from tsa_model.scoring.probability_section import probability_section
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -80,6 +81,7 @@ def render_report(
         pictures=[ShownPicture(each.heading, each.caption, data_url(each.png)) for each in pictures],
         tables=_tables(metrics) if has_figures else [],
         alert_rates=_alert_rates(metrics) if has_figures else None,
+        probability=probability_section(metrics["probability"]) if "probability" in metrics else None,
         periods=_periods(metrics),
         facts=facts,
     )

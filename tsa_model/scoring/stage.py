@@ -9,12 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsa_model import progress
-from tsa_model.calibration import Calibrator, PercentileMap, PriorCorrection, fit_calibrator
+from tsa_model.calibration import (
+    BoundedCalibrator,
+    Bounds,
+    Calibrator,
+    PercentileMap,
+    PriorCorrection,
+    fit_calibrator,
+)
 from tsa_model.evaluation import (
     Interval,
     best_f1_threshold,
     evaluate,
     missing_class,
+    probability_figures,
     roc_points,
     score_rival,
     threshold_for_rate,
@@ -128,7 +136,9 @@ def _calibrate(
     """A calibrator, or why there is none: a small calibration period must not stop the scores."""
     if method == "prior":
         correction = _prior_correction(store)
-        return correction, None if correction else "none: the training orders hold one class only"
+        if correction is None:
+            return None, "none: the training orders hold one class only"
+        return BoundedCalibrator(correction, Bounds.of_orders(period.label.size)), None
     try:
         return fit_calibrator(method, period.rows.score, period.label), None
     except ValueError as error:
@@ -159,15 +169,30 @@ def _metrics(
         "frauds": {name: int(period.label.sum()) for name, period in periods.items()},
         "thresholds": thresholds,
     }
+    probability = None if calibrator is None else calibrator.probability(test.rows.score)
+    if calibrator is not None and probability is not None:
+        metrics["probability"] = _probability(calibrator, probability, test.label)
     if not 0 < test.label.sum() < test.label.size:
         return metrics
-    probability = None if calibrator is None else calibrator.probability(test.rows.score)
     amount = _amount(store, run.dataset.amount)
     metrics["test"] = _plain(evaluate(test.rows.score, test.label, probability, thresholds, amount))
     metrics["roc"] = roc_points(test.rows.score, test.label)
     baseline = evaluate(score_rival(store, "test"), test.label)
     metrics["baseline"] = _plain({name: baseline[name] for name in ("auc", "average_precision")})
     return metrics
+
+
+def _probability(
+    calibrator: Calibrator, probability: NDArray[np.float64], label: NDArray[np.int64]
+) -> dict[str, Any]:
+    """What the test period's probabilities are like, and the bounds they are held inside."""
+    figures = probability_figures(probability, label)
+    if isinstance(calibrator, BoundedCalibrator):
+        low, high = calibrator.bounds.low, calibrator.bounds.high
+        figures["bounds"] = calibrator.bounds.model_dump()
+        figures["share_at_low"] = float((probability <= low).mean())
+        figures["share_at_high"] = float((probability >= high).mean())
+    return figures
 
 
 def _amount(store: SequenceStore, column: str | None) -> NDArray[np.float64] | None:

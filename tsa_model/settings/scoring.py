@@ -12,8 +12,10 @@ from tsa_model.settings.base import Settings
 class ScoringConfig(Settings):
     """How scores become probabilities, and where alerts are counted."""
 
-    calibration: Literal["spline", "isotonic", "platt", "prior"] = "spline"
-    """`spline` is the legacy's. `isotonic` and `platt` are fitted on the calibration period too; `prior`
-    needs no labels and undoes the downsampling of the training orders."""
+    calibration: Literal["spline", "isotonic", "platt", "prior", "legacy"] = "spline"
+    """`spline` is the legacy's curve, held inside bounds that the counts of the calibration period justify;
+    `legacy` is the same curve without bounds, which may give exactly 0 and 1. `isotonic` and `platt` are
+    fitted on the calibration period too; `prior` needs no labels and undoes the downsampling of the training
+    orders. All but `legacy` stay strictly between 0 and 1."""
     alert_rate: float = Field(default=0.01, gt=0, lt=1)
     """Share of the calibration period's orders above the alert threshold of the report."""
