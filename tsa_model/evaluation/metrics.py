@@ -148,9 +148,10 @@ def reliability_bins(
 ) -> dict[str, NDArray[np.float64]]:
     """Mean probability, share of fraud and count in bins of equally many orders (ties stay together)."""
     probabilities, labels = np.asarray(probability, np.float64), np.asarray(label, np.float64)
-    edges = np.unique(np.quantile(probabilities, np.linspace(0, 1, n_bins + 1)))
-    place = np.searchsorted(edges[1:-1], probabilities, side="left")
-    count = np.bincount(place, minlength=max(edges.size - 1, 1)).astype(np.float64)
+    # A tie that fills whole bins is a bin by itself, at the lowest probability, too.
+    edges = np.unique(np.quantile(probabilities, np.linspace(0, 1, n_bins + 1))[1:-1])
+    place = np.searchsorted(edges, probabilities, side="left")
+    count = np.bincount(place, minlength=edges.size + 1).astype(np.float64)
     kept = count > 0
     predicted = np.bincount(place, probabilities, minlength=count.size)[kept] / count[kept]
     observed = np.bincount(place, labels, minlength=count.size)[kept] / count[kept]
