@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tsa_model.network.choice import implementation_of
 from tsa_model.network.implementation import Implementation, ImplementationName
-from tsa_model.network.parameters import AggregationParameters, Block, MixtureParameters
+from tsa_model.network.parameters import AggregationParameters, MixtureParameters
 from tsa_model.network.trace import SILENT, Trace
 
 
@@ -24,7 +24,22 @@ def untrained_layer_norm(dim: int) -> nn.LayerNorm:
     return nn.LayerNorm(dim).requires_grad_(False)
 
 
-class FeatureAggregation(AggregationParameters):
+class Block(nn.Module):
+    """A part of the network whose computation was handed in; every implementation reads the same parameters.
+
+    Attributes:
+        compute: the functions this block computes with; each kind of block sets it when it is built.
+    """
+
+    compute: Implementation
+
+    @property
+    def implementation(self) -> ImplementationName:
+        """Name of the implementation."""
+        return self.compute.name
+
+
+class FeatureAggregation(AggregationParameters, Block):
     """[..., D, F] → [..., D, 1]: an MLP along the feature axis (TSA spec, section 3).
 
     Args:
@@ -34,14 +49,15 @@ class FeatureAggregation(AggregationParameters):
     def __init__(
         self, n_features: int, implementation: Implementation | ImplementationName = "reference"
     ) -> None:
-        super().__init__(n_features, implementation_of(implementation))
+        super().__init__(n_features)
+        self.compute = implementation_of(implementation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Aggregate the last axis."""
         return self.compute.feature_aggregation(self, x)
 
 
-class MixtureOfExperts(MixtureParameters):
+class MixtureOfExperts(MixtureParameters, Block):
     """[G, N, D] → [G, N, D]: top-2 mixture of experts with capacity; arguments as in `MixtureParameters`."""
 
     def __init__(
@@ -55,14 +71,9 @@ class MixtureOfExperts(MixtureParameters):
         implementation: Implementation | ImplementationName = "reference",
     ) -> None:
         super().__init__(
-            dim,
-            num_experts,
-            hidden_dim,
-            second_policy_train,
-            second_policy_eval,
-            deterministic_eval,
-            implementation_of(implementation),
+            dim, num_experts, hidden_dim, second_policy_train, second_policy_eval, deterministic_eval
         )
+        self.compute = implementation_of(implementation)
 
     def forward(self, x: Tensor, trace: Trace = SILENT) -> Tensor:
         """Route and mix; see the class for what the rows of a batch do to each other."""
@@ -85,7 +96,8 @@ class TemporalMultiheadAttention(Block):
         dropout: float = 0.0,
         implementation: Implementation | ImplementationName = "reference",
     ) -> None:
-        super().__init__(implementation_of(implementation))
+        super().__init__()
+        self.compute = implementation_of(implementation)
         if embed_dim % num_heads:
             raise ValueError(f"num_heads={num_heads} does not divide embed_dim={embed_dim}")
         self.num_heads = num_heads
@@ -115,7 +127,7 @@ def plain_feedforward(dim: int, hidden_dim: int, dropout: float) -> nn.Sequentia
     )
 
 
-class _LayerParameters(Block):
+class _Layer(Block):
     """The parameters both kinds of attention layer have."""
 
     def __init__(
@@ -126,7 +138,8 @@ class _LayerParameters(Block):
         dropout: float = 0.0,
         implementation: Implementation | ImplementationName = "reference",
     ) -> None:
-        super().__init__(implementation_of(implementation))
+        super().__init__()
+        self.compute = implementation_of(implementation)
         self.multi_attn = TemporalMultiheadAttention(dim, num_heads, dropout, self.compute)
         self.layer_norm1 = nn.LayerNorm(dim)
         self.layer_norm2 = nn.LayerNorm(dim)
@@ -135,7 +148,7 @@ class _LayerParameters(Block):
         self.dropout2 = nn.Dropout(dropout)
 
 
-class AttentionLayer(_LayerParameters):
+class AttentionLayer(_Layer):
     """[T, B, E] → [T, B, E]: post-norm layer of order attention (TSA spec, section 5)."""
 
     def forward(
@@ -150,7 +163,7 @@ class AttentionLayer(_LayerParameters):
         return self.compute.attention_layer(self, x, time, key_padding_mask, attn_mask, trace)
 
 
-class AttentionLayerPreNorm(_LayerParameters):
+class AttentionLayerPreNorm(_Layer):
     """[T, B, D] → [T, B, D]: pre-norm layer of feature attention (TSA spec, section 5)."""
 
     def forward(self, x: Tensor, trace: Trace = SILENT) -> Tensor:
@@ -185,7 +198,8 @@ class OrderAttentionModule(Block):
         time_encoder: nn.Module | None = None,
         implementation: Implementation | ImplementationName = "reference",
     ) -> None:
-        super().__init__(implementation_of(implementation))
+        super().__init__()
+        self.compute = implementation_of(implementation)
         D = embedding.embedding_dim
         self.n_embedding = embedding.num_embeddings - 2
         self.n_num_features = n_num_features
@@ -236,7 +250,8 @@ class FeatureAttentionModule(Block):
         use_bias_table: bool = True,
         implementation: Implementation | ImplementationName = "reference",
     ) -> None:
-        super().__init__(implementation_of(implementation))
+        super().__init__()
+        self.compute = implementation_of(implementation)
         D = embedding.embedding_dim
         self.n_embedding = embedding.num_embeddings - 2
         self.n_num_features = n_num_features

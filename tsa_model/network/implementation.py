@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from tsa_model.batch import Batch
+from tsa_model.network.parameters import (
+    AggregationParameters,
+    AttentionParameters,
+    DualSequenceParameters,
+    FeatureAttentionParameters,
+    LayerParameters,
+    MixtureParameters,
+    OrderAttentionParameters,
+    SingleSequenceParameters,
+)
 from tsa_model.network.trace import Trace
-
-if TYPE_CHECKING:
-    from tsa_model.network import blocks, networks
 
 ImplementationName = Literal["reference", "fast"]
 Scored = tuple[Tensor, Tensor]
@@ -31,19 +38,19 @@ class Implementation:
     """
 
     name: ImplementationName
-    feature_aggregation: Callable[[blocks.FeatureAggregation, Tensor], Tensor]
-    mixture_of_experts: Callable[[blocks.MixtureOfExperts, Tensor, Trace], Tensor]
+    feature_aggregation: Callable[[AggregationParameters, Tensor], Tensor]
+    mixture_of_experts: Callable[[MixtureParameters, Tensor, Trace], Tensor]
     attention: Callable[
-        [blocks.TemporalMultiheadAttention, Tensor, Tensor | None, Tensor | None, Tensor | None, Trace],
+        [AttentionParameters, Tensor, Tensor | None, Tensor | None, Tensor | None, Trace],
         Tensor,
     ]
     attention_layer: Callable[
-        [blocks.AttentionLayer, Tensor, Tensor | None, Tensor | None, Tensor | None, Trace], Tensor
+        [LayerParameters, Tensor, Tensor | None, Tensor | None, Tensor | None, Trace], Tensor
     ]
-    attention_layer_pre_norm: Callable[[blocks.AttentionLayerPreNorm, Tensor, Trace], Tensor]
+    attention_layer_pre_norm: Callable[[LayerParameters, Tensor, Trace], Tensor]
     order_attention: Callable[
-        [blocks.OrderAttentionModule, Tensor, Tensor, Tensor, Tensor, Tensor | None, Trace], Tensor
+        [OrderAttentionParameters, Tensor, Tensor, Tensor, Tensor, Tensor | None, Trace], Tensor
     ]
-    feature_attention: Callable[[blocks.FeatureAttentionModule, Tensor, Tensor, Tensor | None, Trace], Tensor]
-    single: Callable[[networks.SingleSequenceNetwork, Batch, Trace], Scored]
-    dual: Callable[[networks.DualSequenceNetwork, Batch, Trace], Scored]
+    feature_attention: Callable[[FeatureAttentionParameters, Tensor, Tensor, Tensor | None, Trace], Tensor]
+    single: Callable[[SingleSequenceParameters, Batch, Trace], Scored]
+    dual: Callable[[DualSequenceParameters, Batch, Trace], Scored]

@@ -12,6 +12,7 @@ from tsa_model.batch import Batch, network_inputs
 from tsa_model.network.blocks import (
     AttentionLayer,
     AttentionLayerPreNorm,
+    Block,
     FeatureAggregation,
     FeatureAttentionModule,
     MixtureOfExperts,
@@ -24,7 +25,6 @@ from tsa_model.network.forms.features import FeatureAggregationLinear, FeatureAg
 from tsa_model.network.forms.time_encoding import CosineTimeEncoding, PeriodicTimeEncoding
 from tsa_model.network.implementation import Implementation, ImplementationName, Scored
 from tsa_model.network.inspection import inspect_batch
-from tsa_model.network.parameters import Block
 from tsa_model.network.trace import SILENT, Trace
 from tsa_model.settings.model import ModelConfig
 
@@ -42,7 +42,8 @@ class Network(Block):
     """What both classifiers share: the tables, the feature side, the head, and the forward contract."""
 
     def __init__(self, config: ModelConfig, implementation: Implementation | ImplementationName) -> None:
-        super().__init__(implementation_of(implementation))
+        super().__init__()
+        self.compute = implementation_of(implementation)
         self.config = config
 
     def _classifier(self, dim: int) -> nn.Sequential:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 
-def token_dtype(block: nn.Module, device: torch.device) -> torch.dtype | None:
+class Trainable(Protocol):
+    """Parameters that are being trained or evaluated; every module is one.
+
+    Attributes:
+        training: True in training, False in evaluation.
+    """
+
+    training: bool
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All parameters, in the order of their names in the checkpoint."""
+
+
+def token_dtype(block: Trainable, device: torch.device) -> torch.dtype | None:
     """In which dtype `block` makes tokens from features: float64 for float32 in training, else None: its own.
 
     A layer normalisation takes away what all coordinates of a token share, and that is what an aggregation

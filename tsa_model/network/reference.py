@@ -12,19 +12,24 @@ Masks: True = ignore (key_padding_mask), True = may not attend (attn_mask).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from tsa_model.batch import ATTN_MASK, ENGINEERED, Batch, histories
 from tsa_model.network.implementation import Implementation
+from tsa_model.network.parameters import (
+    AggregationParameters,
+    AttentionParameters,
+    DualSequenceParameters,
+    FeatureAttentionParameters,
+    LayerParameters,
+    MixtureParameters,
+    OrderAttentionParameters,
+    SingleSequenceParameters,
+)
 from tsa_model.network.precision import computed_in, token_dtype
 from tsa_model.network.trace import SILENT, Trace
-
-if TYPE_CHECKING:
-    from tsa_model.network import blocks, networks
 
 TIME_SCALE_S = 1e6
 """Seconds that divide the time difference in the attention logit (TSA spec, section 5)."""
@@ -36,13 +41,13 @@ def numerical_rows(n_embedding: int, n_num_features: int, device: torch.device) 
     return torch.arange(first, first + n_num_features, device=device)
 
 
-def feature_aggregation(block: blocks.FeatureAggregation, x_BLDF: Tensor) -> Tensor:
+def feature_aggregation(block: AggregationParameters, x_BLDF: Tensor) -> Tensor:
     """[..., D, F] → [..., D, 1] by one MLP along the feature axis (TSA spec, section 3)."""
     return block.encoder(x_BLDF)
 
 
 def attention(
-    block: blocks.TemporalMultiheadAttention,
+    block: AttentionParameters,
     x_TBE: Tensor,
     time_TB1: Tensor | None = None,
     key_padding_mask_BT: Tensor | None = None,
@@ -77,7 +82,7 @@ def attention(
     return block.out_proj(y_TBE)
 
 
-def mixture_of_experts(block: blocks.MixtureOfExperts, x_GND: Tensor, trace: Trace = SILENT) -> Tensor:
+def mixture_of_experts(block: MixtureParameters, x_GND: Tensor, trace: Trace = SILENT) -> Tensor:
     """Top-2 mixture of experts with capacity, dispatched through one-hot tensors (TSA spec, section 6).
 
     Each group is one sequence position and its tokens are the rows of the batch: unless `block.unlimited`,
@@ -127,7 +132,7 @@ def mixture_of_experts(block: blocks.MixtureOfExperts, x_GND: Tensor, trace: Tra
 
 
 def attention_layer(
-    layer: blocks.AttentionLayer,
+    layer: LayerParameters,
     x_TBE: Tensor,
     time_TB1: Tensor | None = None,
     key_padding_mask_BT: Tensor | None = None,
@@ -142,9 +147,7 @@ def attention_layer(
     return x_TBE
 
 
-def attention_layer_pre_norm(
-    layer: blocks.AttentionLayerPreNorm, x_TBD: Tensor, trace: Trace = SILENT
-) -> Tensor:
+def attention_layer_pre_norm(layer: LayerParameters, x_TBD: Tensor, trace: Trace = SILENT) -> Tensor:
     """Pre-norm layer: normalise what goes into each block, never the residual path (TSA spec, section 5)."""
     y_TBD = attention(layer.multi_attn, layer.layer_norm1(x_TBD), trace=trace)
     x_TBD = x_TBD + layer.dropout1(y_TBD)
@@ -160,7 +163,7 @@ def _feedforward(block: torch.nn.Module, x_TBE: Tensor, trace: Trace) -> Tensor:
 
 
 def order_attention(
-    block: blocks.OrderAttentionModule,
+    block: OrderAttentionParameters,
     x_cat_BLF: Tensor,
     x_num_BLF: Tensor,
     time_seq_BL1: Tensor,
@@ -196,7 +199,7 @@ def order_attention(
 
 
 def feature_attention(
-    block: blocks.FeatureAttentionModule,
+    block: FeatureAttentionParameters,
     x_cat_BLF: Tensor,
     x_num_BLF: Tensor,
     x_engineered_BF: Tensor | None,
@@ -227,9 +230,7 @@ def feature_attention(
     return x_TBD[-1]
 
 
-def single(
-    network: networks.SingleSequenceNetwork, batch: Batch, trace: Trace = SILENT
-) -> tuple[Tensor, Tensor]:
+def single(network: SingleSequenceParameters, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
     """One history and the current order → (logits [B, classes], ensemble) (TSA spec, section 8)."""
     (history,) = histories(batch, "single")
     x_engineered = batch.get(ENGINEERED)
@@ -247,7 +248,7 @@ def single(
     return network.clf(ensemble), ensemble
 
 
-def dual(network: networks.DualSequenceNetwork, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
+def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
     """Both histories, weighed by a learned gate → (logits [B, classes], ensemble) (TSA spec, section 9)."""
     cid, ccid = histories(batch, "dual")
     attn_mask = batch.get(ATTN_MASK)

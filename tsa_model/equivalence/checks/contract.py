@@ -9,8 +9,8 @@ from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.evidence.networks import Networks
 from tsa_model.equivalence.evidence.sample import Sample
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
+from tsa_model.network.blocks import Block
 from tsa_model.network.networks import Network
-from tsa_model.network.parameters import Block
 from tsa_model.network.reference import REFERENCE
 
 

@@ -16,12 +16,12 @@ from tsa_model.equivalence.evidence.networks import rows_first, watch
 from tsa_model.network.blocks import (
     AttentionLayer,
     AttentionLayerPreNorm,
+    Block,
     FeatureAggregation,
     MixtureOfExperts,
     TemporalMultiheadAttention,
 )
 from tsa_model.network.networks import Network
-from tsa_model.network.parameters import Block
 from tsa_model.network.trace import Trace
 
 LEAVES = (FeatureAggregation, TemporalMultiheadAttention, MixtureOfExperts)

@@ -8,7 +8,7 @@ folding would cost more than it saves, except where a single token is read out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,9 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from tsa_model.network.fast.autocast import lowered
-
-if TYPE_CHECKING:
-    from tsa_model.network import blocks
+from tsa_model.network.parameters import AttentionParameters
 
 TIME_SCALE_S = 1e6
 FOLD_FROM_TOKENS_PER_WIDTH = 4
@@ -89,7 +87,7 @@ class Attend:
 
     adds_in_place = False
 
-    def __init__(self, block: blocks.TemporalMultiheadAttention) -> None:
+    def __init__(self, block: AttentionParameters) -> None:
         self.block = block
 
     def __call__(self, x_BTE: Tensor, scaling: Scaling) -> Tensor:
@@ -101,7 +99,7 @@ class Attend:
         raise NotImplementedError
 
 
-def attention_over(block: blocks.TemporalMultiheadAttention, n_tokens: int) -> Attend:
+def attention_over(block: AttentionParameters, n_tokens: int) -> Attend:
     """How every token attends.
 
     Args:
@@ -114,7 +112,7 @@ def attention_over(block: blocks.TemporalMultiheadAttention, n_tokens: int) -> A
     return _FoldedAttend(block)
 
 
-def _attend(block: blocks.TemporalMultiheadAttention, x_BTE: Tensor, scaling: Scaling) -> Tensor:
+def _attend(block: AttentionParameters, x_BTE: Tensor, scaling: Scaling) -> Tensor:
     B, T, E = x_BTE.shape
     H = block.num_heads
     qkv = functional.linear(x_BTE, block.in_proj_weight, block.in_proj_bias)
@@ -124,7 +122,7 @@ def _attend(block: blocks.TemporalMultiheadAttention, x_BTE: Tensor, scaling: Sc
     return block.out_proj((weights @ v).transpose(1, 2).reshape(B, T, E))
 
 
-def attend_last(block: blocks.TemporalMultiheadAttention, x_BTE: Tensor, scaling: Scaling) -> Tensor:
+def attend_last(block: AttentionParameters, x_BTE: Tensor, scaling: Scaling) -> Tensor:
     """Only the last token attends, [B, T, E] → [B, E]: keys and values are never projected.
 
     Args:
@@ -168,7 +166,7 @@ class _Folded(NamedTuple):
     b_value: Tensor
 
     @classmethod
-    def of(cls, block: blocks.TemporalMultiheadAttention) -> _Folded:
+    def of(cls, block: AttentionParameters) -> _Folded:
         w_q, w_k, w_v = block.in_proj_weight.chunk(3)
         b_q, b_k, b_v = block.in_proj_bias.chunk(3)
         w_o = block.out_proj.weight
@@ -185,7 +183,7 @@ class _Folded(NamedTuple):
 
 
 class _FoldedAttend(Attend):
-    def __init__(self, block: blocks.TemporalMultiheadAttention) -> None:
+    def __init__(self, block: AttentionParameters) -> None:
         super().__init__(block)
         self.folded = _Folded.of(block)
         plain = not (block.training or torch.is_autocast_enabled(block.in_proj_weight.device.type))

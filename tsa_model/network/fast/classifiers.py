@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from tsa_model.batch import ATTN_MASK, ENGINEERED, Batch, History, histories
 from tsa_model.network.fast import layers
+from tsa_model.network.parameters import (
+    DualSequenceParameters,
+    OrderAttentionParameters,
+    SingleSequenceParameters,
+)
 from tsa_model.network.trace import SILENT, Trace
 
-if TYPE_CHECKING:
-    from tsa_model.network import blocks, networks
 
-
-def single(
-    network: networks.SingleSequenceNetwork, batch: Batch, trace: Trace = SILENT
-) -> tuple[Tensor, Tensor]:
+def single(network: SingleSequenceParameters, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
     """One history and the current order's features; see `reference.single`."""
     (history,) = histories(batch, "single")
     x_engineered = batch.get(ENGINEERED)
@@ -35,7 +33,7 @@ def single(
     return network.clf(ensemble), ensemble
 
 
-def dual(network: networks.DualSequenceNetwork, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
+def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
     """Both histories, weighed by a learned gate; see `reference.dual`."""
     cid, ccid = histories(batch, "dual")
     attn_mask = batch.get(ATTN_MASK)
@@ -65,7 +63,7 @@ def dual(network: networks.DualSequenceNetwork, batch: Batch, trace: Trace = SIL
 
 
 def _gate_embeddings(
-    gate: blocks.OrderAttentionModule,
+    gate: OrderAttentionParameters,
     cid: History[Tensor],
     ccid: History[Tensor],
     attn_mask_TT: Tensor | None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -10,14 +10,12 @@ from torch import Tensor
 from tsa_model.network.fast import layers
 from tsa_model.network.fast.layers import Tokens
 from tsa_model.network.fast.pieces import PieceSizes, split_rows
+from tsa_model.network.parameters import FeatureAttentionParameters, LayerParameters
 from tsa_model.network.trace import SILENT, Trace
-
-if TYPE_CHECKING:
-    from tsa_model.network import blocks
 
 
 def feature_attention(
-    block: blocks.FeatureAttentionModule,
+    block: FeatureAttentionParameters,
     x_cat_BLF: Tensor,
     x_num_BLF: Tensor,
     x_engineered_BF: Tensor | None,
@@ -50,7 +48,7 @@ def feature_attention(
     tokens = Tokens(x_BTD.flatten(0, 1), shapes)
     del x_BTD
     tokens.record(trace, "tokens")
-    *body, last = cast("list[blocks.AttentionLayerPreNorm]", list(block.layer_stack_feature))
+    *body, last = cast(list[LayerParameters], list(block.layer_stack_feature))
     for i, layer in enumerate(body):
         tokens = layers.pre_norm_layer(layer, tokens, sizes)
         tokens.record(trace, f"layer_stack_feature.{i}.output")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,19 +15,24 @@ from tsa_model.network.fast.layers import Tokens
 from tsa_model.network.fast.order_attention import order_attention
 from tsa_model.network.fast.pieces import PieceSizes
 from tsa_model.network.implementation import Implementation
+from tsa_model.network.parameters import (
+    AggregationParameters,
+    AttentionParameters,
+    FeatureAttentionParameters,
+    LayerParameters,
+    MixtureParameters,
+    OrderAttentionParameters,
+)
 from tsa_model.network.trace import SILENT, Trace
 
-if TYPE_CHECKING:
-    from tsa_model.network import blocks
 
-
-def feature_aggregation(block: blocks.FeatureAggregation, x: Tensor) -> Tensor:
+def feature_aggregation(block: AggregationParameters, x: Tensor) -> Tensor:
     """[..., D, F] → [..., D, 1]; see `reference.feature_aggregation`."""
     return block.encoder(x)
 
 
 def attention(
-    block: blocks.TemporalMultiheadAttention,
+    block: AttentionParameters,
     x_TBE: Tensor,
     time_TB1: Tensor | None = None,
     key_padding_mask_BT: Tensor | None = None,
@@ -52,9 +56,7 @@ class _InPieces:
 
     sizes: PieceSizes
 
-    def mixture_of_experts(
-        self, block: blocks.MixtureOfExperts, x_GND: Tensor, trace: Trace = SILENT
-    ) -> Tensor:
+    def mixture_of_experts(self, block: MixtureParameters, x_GND: Tensor, trace: Trace = SILENT) -> Tensor:
         """[G, N, D] → [G, N, D]; see `reference.mixture_of_experts`."""
         G, N, D = x_GND.shape
         mixed = torch.cat(list(experts.mix(block, x_GND.transpose(0, 1).reshape(-1, D), N, self.sizes)))
@@ -62,7 +64,7 @@ class _InPieces:
 
     def attention_layer(
         self,
-        layer: blocks.AttentionLayer,
+        layer: LayerParameters,
         x_TBE: Tensor,
         time_TB1: Tensor | None = None,
         key_padding_mask_BT: Tensor | None = None,
@@ -76,7 +78,7 @@ class _InPieces:
         return layers.post_norm_layer(layer, tokens, [scaling], self.sizes).rows().transpose(0, 1)
 
     def attention_layer_pre_norm(
-        self, layer: blocks.AttentionLayerPreNorm, x_TBD: Tensor, trace: Trace = SILENT
+        self, layer: LayerParameters, x_TBD: Tensor, trace: Trace = SILENT
     ) -> Tensor:
         """[T, B, D] → [T, B, D]; see `reference.attention_layer_pre_norm`."""
         tokens = Tokens.of([x_TBD.transpose(0, 1)])
@@ -84,7 +86,7 @@ class _InPieces:
 
     def order_attention(
         self,
-        block: blocks.OrderAttentionModule,
+        block: OrderAttentionParameters,
         x_cat_BLF: Tensor,
         x_num_BLF: Tensor,
         time_seq_BL1: Tensor,
@@ -98,7 +100,7 @@ class _InPieces:
 
     def feature_attention(
         self,
-        block: blocks.FeatureAttentionModule,
+        block: FeatureAttentionParameters,
         x_cat_BLF: Tensor,
         x_num_BLF: Tensor,
         x_engineered_BF: Tensor | None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,8 @@ from torch import Tensor, nn
 from tsa_model.network.fast import experts
 from tsa_model.network.fast.attention import Scaling, attend_last, attention_over
 from tsa_model.network.fast.pieces import PieceSizes
-from tsa_model.network.parameters import MixtureParameters
+from tsa_model.network.parameters import LayerParameters, MixtureParameters
 from tsa_model.network.trace import SILENT, Trace
-
-if TYPE_CHECKING:
-    from tsa_model.network import blocks
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Tokens:
 
 def rows_are_independent(layers: nn.ModuleList) -> bool:
     """Whether no mixture of these layers lets one row of the batch influence another."""
-    feedforwards = [cast("blocks.AttentionLayer", layer).feedforward for layer in layers]
+    feedforwards = [cast(LayerParameters, layer).feedforward for layer in layers]
     return all(block.unlimited for block in feedforwards if isinstance(block, MixtureParameters))
 
 
@@ -83,7 +80,7 @@ def add_up(residual: Tensor, dropout: nn.Module, parts: Iterator[Tensor]) -> Ten
 
 
 def add_attention(
-    layer: blocks.AttentionLayer | blocks.AttentionLayerPreNorm,
+    layer: LayerParameters,
     tokens: Tokens,
     scalings: list[Scaling],
     prepare: Callable[[Tensor], Tensor] = lambda x_BTE: x_BTE,
@@ -123,7 +120,7 @@ def feedforward_last(block: nn.Module, x_BE: Tensor, n_positions: int, sizes: Pi
 
 
 def post_norm_layer(
-    layer: blocks.AttentionLayer, tokens: Tokens, scalings: list[Scaling], sizes: PieceSizes
+    layer: LayerParameters, tokens: Tokens, scalings: list[Scaling], sizes: PieceSizes
 ) -> Tokens:
     """One layer of order attention, every token."""
     tokens = tokens.with_values(layer.layer_norm1(add_attention(layer, tokens, scalings)))
@@ -132,7 +129,7 @@ def post_norm_layer(
 
 
 def post_norm_layer_last(
-    layer: blocks.AttentionLayer,
+    layer: LayerParameters,
     tokens: Tokens,
     scalings: list[Scaling],
     back: Tensor,
@@ -158,7 +155,7 @@ def post_norm_layer_last(
     return layer.layer_norm2(x_BE + layer.dropout2(y_BE))
 
 
-def pre_norm_layer(layer: blocks.AttentionLayerPreNorm, tokens: Tokens, sizes: PieceSizes) -> Tokens:
+def pre_norm_layer(layer: LayerParameters, tokens: Tokens, sizes: PieceSizes) -> Tokens:
     """One layer of feature attention, every token."""
     scalings = [Scaling()] * len(tokens.shapes)
     tokens = tokens.with_values(add_attention(layer, tokens, scalings, layer.layer_norm1))
@@ -166,7 +163,7 @@ def pre_norm_layer(layer: blocks.AttentionLayerPreNorm, tokens: Tokens, sizes: P
     return tokens.with_values(add_up(tokens.x_nE, layer.dropout2, mixed))
 
 
-def pre_norm_layer_last(layer: blocks.AttentionLayerPreNorm, tokens: Tokens, sizes: PieceSizes) -> Tensor:
+def pre_norm_layer_last(layer: LayerParameters, tokens: Tokens, sizes: PieceSizes) -> Tensor:
     """One layer of feature attention, the last token of every row only, [B, D]."""
     attended = [
         x[:, -1] + layer.dropout1(attend_last(layer.multi_attn, layer.layer_norm1(x), Scaling()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,15 +14,13 @@ from tsa_model.network.fast.attention import Scaling
 from tsa_model.network.fast.layers import Tokens
 from tsa_model.network.fast.padding import queueing_layers
 from tsa_model.network.fast.pieces import PieceSizes, Rows, split_by_length, split_rows
+from tsa_model.network.parameters import LayerParameters, OrderAttentionParameters
 from tsa_model.network.precision import computed_in, token_dtype
 from tsa_model.network.trace import SILENT, Trace
 
-if TYPE_CHECKING:
-    from tsa_model.network import blocks
-
 
 def order_attention(
-    block: blocks.OrderAttentionModule,
+    block: OrderAttentionParameters,
     x_cat_BLF: Tensor,
     x_num_BLF: Tensor,
     time_seq_BL1: Tensor,
@@ -40,7 +38,7 @@ def order_attention(
     def tokens_of(rows: Rows) -> Tensor:
         return functional.embedding(token_BT[rows.index, rows.start :], x_mE).to(dtype)
 
-    *body, last = cast("list[blocks.AttentionLayer]", list(block.layer_stack))
+    *body, last = cast(list[LayerParameters], list(block.layer_stack))
     size = sizes.rows(T * x_mE.shape[1], block.dummy_order)
     time_BT1 = functional.pad(time_seq_BL1, (0, 0, 0, 1)) if block.use_time_seq else None
     independent = layers.rows_are_independent(block.layer_stack)
@@ -91,7 +89,7 @@ def _scaling(
 
 
 def _order_tokens(
-    block: blocks.OrderAttentionModule,
+    block: OrderAttentionParameters,
     x_cat_BLF: Tensor,
     x_num_BLF: Tensor,
     time_seq_BL1: Tensor,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -19,10 +19,7 @@ from tsa_model.network.fast import experts
 from tsa_model.network.fast.attention import Scaling
 from tsa_model.network.fast.layers import Tokens, add_attention, add_up
 from tsa_model.network.fast.pieces import PieceSizes, Rows
-from tsa_model.network.parameters import MixtureParameters
-
-if TYPE_CHECKING:
-    from tsa_model.network import blocks
+from tsa_model.network.parameters import LayerParameters, MixtureParameters
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class _Leading:
 
 
 def queueing_layers(
-    layers: Sequence[blocks.AttentionLayer],
+    layers: Sequence[LayerParameters],
     tokens: Tokens,
     n_positions: int,
     rows: list[Rows],
