@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch._dynamo  # a loss needs it; loaded once here instead of in every fork
-from mutant_catalogue import MUTANTS, Mutant
+from mutant import Mutant
+from mutant_catalogue import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKS = range(9)

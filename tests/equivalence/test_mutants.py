@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import shutil
 import subprocess
 import sys
@@ -13,14 +13,10 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def catalogue():
-    spec = importlib.util.spec_from_file_location("mutant_catalogue", BENCHMARKS / "mutant_catalogue.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["mutant_catalogue"] = module
-    spec.loader.exec_module(module)
-    yield module.MUTANTS
-    del sys.modules["mutant_catalogue"]
+@pytest.fixture
+def catalogue(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("mutant_catalogue").MUTANTS
 
 
 def test_every_mutant_changes_the_code_of_today(catalogue, tmp_path):
