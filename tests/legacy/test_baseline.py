@@ -159,3 +159,18 @@ def test_loss_calls_are_read():
 def test_a_factory_that_does_not_exist_is_named():
     with pytest.raises(EquivalenceError, match=r"'no\.such:thing' is not `module:factory`"):
         load_callable("no.such:thing")
+
+
+@pytest.mark.parametrize(
+    ("changes", "policy", "name", "message"),
+    [
+        ({"moe_eval": "deterministic"}, "random", "mine", "the configuration says moe_eval: deterministic"),
+        ({"moe_eval": "legacy"}, "all", "../mine", "cannot be a file's"),
+    ],
+)
+def test_what_cannot_be_captured_is_refused_before_anything_runs(tmp_path, changes, policy, name, message):
+    config = tiny_config("single", **changes)
+    batch = tiny_sample(config, 4).batch
+    with pytest.raises(EquivalenceError, match=message):
+        capture(tiny_network(config), config, batch, tmp_path / "x", policy=policy, name=name)
+    assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from tsa_model.export.description import OnnxDescription, ParitySummary, write_d
 from tsa_model.export.file_names import DATASET_FILE, MODEL_FILE, PREPROCESSING_FILE
 from tsa_model.export.graph import dimension_names, write_onnx
 from tsa_model.export.network import input_names, output_names
-from tsa_model.export.parity import check_parity
+from tsa_model.export.parity import Parity, check_parity
 from tsa_model.export.session import ScoringSession, SessionSettings
 from tsa_model.files import atomic_folder, sha256, write_json
 from tsa_model.network.checkpoint import load_model, read_description
@@ -78,18 +78,7 @@ def export_onnx(
         parity = check_parity(network, session, store.batch_rows(rows, network.config.sequences))
         shutil.copyfile(store.directory / PREPROCESSING_FILE, folder / PREPROCESSING_FILE)
         write_json(folder / DATASET_FILE, store.description.as_prepared())
-        dimensions = dimension_names(network.config)
-        content = OnnxDescription(
-            model_file=MODEL_FILE,
-            onnx_sha256=sha256(folder / MODEL_FILE),
-            **{key: value for key, value in metadata.items() if key != "model_config"},
-            network=network.config,
-            inputs={name: dimensions[name] for name in input_names(network.config)},
-            outputs={name: dimensions[name] for name in output_names(network.config)},
-            session=settings,
-            parity=ParitySummary.model_validate(parity.summary()),
-            training_history=mean_history(store, store.targets("train")),
-        )
+        content = _describe(network.config, metadata, folder, settings, parity, store)
         write_description(content, folder)
         size = (folder / MODEL_FILE).stat().st_size
     worst = parity.worst["logits"]
@@ -99,6 +88,28 @@ def export_onnx(
         "bytes": size,
         "parity": parity.summary(),
     }
+
+
+def _describe(
+    config: ModelConfig,
+    metadata: dict[str, str],
+    folder: Path,
+    settings: SessionSettings,
+    parity: Parity,
+    store: SequenceStore,
+) -> OnnxDescription:
+    dimensions = dimension_names(config)
+    return OnnxDescription(
+        model_file=MODEL_FILE,
+        onnx_sha256=sha256(folder / MODEL_FILE),
+        **{key: value for key, value in metadata.items() if key != "model_config"},
+        network=config,
+        inputs={name: dimensions[name] for name in input_names(config)},
+        outputs={name: dimensions[name] for name in output_names(config)},
+        session=settings,
+        parity=ParitySummary.model_validate(parity.summary()),
+        training_history=mean_history(store, store.targets("train")),
+    )
 
 
 def mean_history(store: SequenceStore, rows: NDArray[Any]) -> dict[str, float]:

@@ -58,34 +58,12 @@ def capture(
     Raises:
         EquivalenceError: there are no weights, or the callable returns something else.
     """
-    queues = config.use_moe and config.moe_form == "top2_capacity"
-    if queues and config.moe_eval == "deterministic" and policy != DETERMINISTIC:
-        raise EquivalenceError(
-            "the configuration says moe_eval: deterministic, and the policy about second experts is "
-            f"{policy!r}: give the legacy's own configuration (moe_eval: legacy), or capture with the policy "
-            f"{DETERMINISTIC!r} if the legacy itself keeps every second expert"
-        )
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise EquivalenceError(f"the name {name!r} cannot be a file's: use letters, digits, '_', '-' and '.'")
-    if weights is None:
-        if not isinstance(legacy, nn.Module):
-            raise EquivalenceError("the legacy is not a torch.nn.Module: its weights must be given")
-        weights = legacy.state_dict()
+    weights = legacy_weights(legacy) if weights is None else weights
+    _check_request(config, policy, name)
     arrays: dict[str, np.ndarray] = {f"in/{key}": x.numpy() for key, x in batch.items()}
     arrays |= {f"weight/{key}": x.detach().cpu().numpy() for key, x in weights.items()}
-    captured = []
-    for precision, dtype in PRECISIONS.items():
-        model: Any = legacy
-        if isinstance(legacy, nn.Module):
-            model = copy.deepcopy(legacy).to(dtype).eval()
-        elif precision == "f64":
-            continue  # a plain callable has the precision it has
-        torch.manual_seed(seed)
-        with torch.no_grad():
-            found = model(as_dtype(batch, dtype))
-        for key, x in _named(found, len(batch[LABEL])).items():
-            arrays[f"out/{precision}/{policy}/{key}"] = x.detach().cpu().numpy()
-            captured.append(f"{precision}/{key}")
+    outputs = _run(legacy, batch, policy, seed)
+    arrays |= {f"out/{key}": values for key, values in outputs.items()}
     total = sum(x.detach().double().abs().sum().item() for x in weights.values())
     arrays["out/f64/weight_abs_sum"] = np.array(total)
     meta = {
@@ -102,7 +80,50 @@ def capture(
         files = [BaselineFile(file=key, sha256=each.sha256) for key, each in list_files(temporary).items()]
         manifest = BaselineManifest(name=name, files=tuple(files))
         write_json(temporary / MANIFEST, manifest.model_dump(mode="json", exclude={"description"}))
-    return captured
+    return [key.replace(f"/{policy}/", "/") for key in outputs]
+
+
+def _check_request(config: ModelConfig, policy: str, name: str) -> None:
+    queues = config.use_moe and config.moe_form == "top2_capacity"
+    if queues and config.moe_eval == "deterministic" and policy != DETERMINISTIC:
+        raise EquivalenceError(
+            "the configuration says moe_eval: deterministic, and the policy about second experts is "
+            f"{policy!r}: give the legacy's own configuration (moe_eval: legacy), or capture with the policy "
+            f"{DETERMINISTIC!r} if the legacy itself keeps every second expert"
+        )
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise EquivalenceError(f"the name {name!r} cannot be a file's: use letters, digits, '_', '-' and '.'")
+
+
+def legacy_weights(legacy: Legacy) -> Mapping[str, Tensor]:
+    """The weights of a module.
+
+    Raises:
+        EquivalenceError: it is a plain callable, which keeps its weights to itself.
+    """
+    if isinstance(legacy, nn.Module):
+        return legacy.state_dict()
+    raise EquivalenceError(
+        f"the legacy is no torch.nn.Module but {type(legacy).__name__}: its weights must be given"
+        " (--weights, a safetensors file with the legacy's parameter names)"
+    )
+
+
+def _run(legacy: Legacy, batch: Batch, policy: str, seed: int) -> dict[str, np.ndarray]:
+    """What the legacy gives, by `<precision>/<policy>/<output>`."""
+    outputs = {}
+    for precision, dtype in PRECISIONS.items():
+        model: Any = legacy
+        if isinstance(legacy, nn.Module):
+            model = copy.deepcopy(legacy).to(dtype).eval()
+        elif precision == "f64":
+            continue  # a plain callable has the precision it has
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            found = model(as_dtype(batch, dtype))
+        for key, x in _named(found, len(batch[LABEL])).items():
+            outputs[f"{precision}/{policy}/{key}"] = x.detach().cpu().numpy()
+    return outputs
 
 
 def _named(found: Outputs, n_rows: int) -> dict[str, Tensor]:
