@@ -27,7 +27,7 @@ def some_charts(label: str = "a") -> list[str]:
         str(
             charts.curves({label: charts.Curve([0.1, 1.0], [0.2, 0.4], [0.1, 0.3], [0.3, 0.5])}, label, label)
         ),
-        str(charts.intervals([charts.Interval(label, -0.1, -0.2, 0.1)], label, {label: -0.15})),
+        str(charts.intervals([charts.DrawnInterval(label, -0.1, -0.2, 0.1)], label, {label: -0.15})),
     ]
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from support.pages import table_lines
 
-from tsa_model.promotion.comparison import Check, Comparison, ModelIdentity, PairedDifference
+from tsa_model.promotion.comparison import Comparison, Condition, ModelIdentity, PairedDifference
 from tsa_model.promotion.page import render_comparison
 
 EVIL = "<script>alert(1)</script>"
@@ -14,7 +14,7 @@ MODEL = ModelIdentity(digest="aa", onnx_sha256="bb", weights_sha256="cc", verdic
 WORSE = PairedDifference(
     challenger=0.9, champion=0.93, difference=-0.03, low=-0.041, high=-0.019, margin=0.005
 )
-PROOFS = (Check(name="gate", passed=True, reason=f"verdict {EVIL}"),)
+PROOFS = (Condition(name="gate", passed=True, reason=f"verdict {EVIL}"),)
 
 
 def test_a_worse_challenger_is_shown_with_both_models_and_the_figures() -> None:
@@ -25,7 +25,7 @@ def test_a_worse_challenger_is_shown_with_both_models_and_the_figures() -> None:
         rows=12_345,
         frauds=321,
         figures={"auc": WORSE, EVIL: WORSE},
-        checks=(*PROOFS, Check(name="auc", passed=False, reason="0.9 against 0.93")),
+        checks=(*PROOFS, Condition(name="auc", passed=False, reason="0.9 against 0.93")),
     )
     page = render_comparison(comparison, "not promoted", "AUC -0.0300")
     assert page.index("not promoted</h1>") < page.index("AUC -0.0300") < page.index("The checks")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tsa_model.promotion import Comparison, Registry
-from tsa_model.promotion.comparison import Check, ModelIdentity
+from tsa_model.promotion.comparison import Condition, ModelIdentity
 from tsa_model.scoring.model import ScoringModel
 
 
@@ -24,7 +24,7 @@ def comparison(challenger: Path, champion: Path | None, passed: bool = True) -> 
     return Comparison(
         challenger=identity(challenger),
         champion=None if champion is None else identity(champion),
-        checks=(Check(name="auc", passed=passed, reason="0.9 against 0.8"),),
+        checks=(Condition(name="auc", passed=passed, reason="0.9 against 0.8"),),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tsa_model.promotion import Comparison, Registry, check_champion
-from tsa_model.promotion.comparison import Check, ModelIdentity, PairedDifference
+from tsa_model.promotion.comparison import Condition, ModelIdentity, PairedDifference
 
 ID = "a" * 16
 ENTRY = {
@@ -129,7 +129,7 @@ def test_another_model_in_the_champions_folder_is_refused(world: Any, tmp_path: 
     comparison = Comparison(
         challenger=ModelIdentity.of(ScoringModel.load(world.good.model)),
         champion=None,
-        checks=(Check(name="gate", passed=True, reason="fine"),),
+        checks=(Condition(name="gate", passed=True, reason="fine"),),
     )
     folder = tmp_path / registry.promote(world.good.model, comparison).model
     assert registry.champion_dir() == folder
@@ -150,7 +150,7 @@ def test_a_comparison_without_checks_has_not_passed() -> None:
 
 def test_a_check_that_was_edited_does_not_hide_a_lost_figure() -> None:
     lost = PairedDifference(challenger=0.7, champion=0.9, difference=-0.2, low=-0.3, high=-0.1, margin=0.01)
-    edited = Check(name="auc", passed=True, reason="fine")
+    edited = Condition(name="auc", passed=True, reason="fine")
     comparison = Comparison(challenger=MODEL, champion=MODEL, figures={"auc": lost}, checks=(edited,))
     assert not comparison.passed
     assert "auc: -0.3000 is below -0.01" in comparison.failures

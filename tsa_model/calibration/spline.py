@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tsa_model.calibration.bezier import monotone_values
 from tsa_model.calibration.checks import checked_score, checked_score_and_label
 from tsa_model.calibration.documents import Document, number, numbers, read_as
-from tsa_model.calibration.pieces import monotone_values
 from tsa_model.files import write_json
 
 FloatArray = NDArray[np.float64]

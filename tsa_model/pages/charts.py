@@ -28,7 +28,7 @@ TIP_LENGTH = 200
 
 
 @dataclass(frozen=True)
-class Interval:
+class DrawnInterval:
     """A value with the ends of its interval."""
 
     name: str
@@ -159,7 +159,7 @@ def curves(curves: Mapping[str, Curve], x_label: str, y_label: str, log_x: bool 
         return inline(figure, f"{y_label} over {x_label}: {names}.", tips)
 
 
-def intervals(intervals: Sequence[Interval], x_label: str, least: Mapping[str, float]) -> Markup:
+def intervals(intervals: Sequence[DrawnInterval], x_label: str, least: Mapping[str, float]) -> Markup:
     """Values with their intervals, a line each, against 0 and the least that is accepted.
 
     Args:

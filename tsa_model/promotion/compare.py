@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tsa_model import progress
 from tsa_model.evaluation.metrics import Ranking, missing_class
 from tsa_model.promotion.bootstrap import FIGURES, TOO_FEW, paired_differences
-from tsa_model.promotion.comparison import Check, Comparison, ModelIdentity, PairedDifference
+from tsa_model.promotion.comparison import Comparison, Condition, ModelIdentity, PairedDifference
 from tsa_model.promotion.proofs import check_evidence
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.rows import score_rows
@@ -81,7 +81,7 @@ def compare_models(
         labels = new.label
     if lacking := missing_class(labels.size, int(labels.sum())):
         reason = f"cannot compare: {lacking} test labels"
-        checks.append(Check(name=CANNOT_COMPARE, passed=False, reason=reason))
+        checks.append(Condition(name=CANNOT_COMPARE, passed=False, reason=reason))
     elif champion is not None:
         assert new.score is not None
         try:
@@ -178,7 +178,7 @@ def _score(
         return _Scored(ids, labels, score_rows(store, model.session, rows, show).score)
 
 
-def _check(name: str, one: PairedDifference, label: NDArray[Any], config: PromotionConfig) -> Check:
+def _check(name: str, one: PairedDifference, label: NDArray[Any], config: PromotionConfig) -> Condition:
     reason = (
         f"{one.challenger:.4f} against {one.champion:.4f}, difference {one.difference:+.4f}"
         f" [{one.low:+.4f}, {one.high:+.4f}] at {config.confidence:.0%}; at most {one.margin:g} may be lost"
@@ -187,4 +187,4 @@ def _check(name: str, one: PairedDifference, label: NDArray[Any], config: Promot
     for count, word in ((frauds, "fraud"), (label.size - frauds, "genuine order")):
         if count < TOO_FEW:
             reason += f"; {count} {word}{'' if count == 1 else 's'}: too few to compare"
-    return Check(name=name, passed=one.passed, reason=reason)
+    return Condition(name=name, passed=one.passed, reason=reason)

@@ -56,7 +56,7 @@ class PairedDifference(Settings):
         return self.low >= -self.margin
 
 
-class Check(Settings):
+class Condition(Settings):
     """One condition of a promotion."""
 
     name: str
@@ -76,7 +76,7 @@ class Comparison(Settings):
     rows: int = 0
     frauds: int = 0
     figures: dict[str, PairedDifference] = {}
-    checks: tuple[Check, ...]
+    checks: tuple[Condition, ...]
 
     @property
     def passed(self) -> bool:

@@ -69,7 +69,7 @@ def _chart(comparison: Comparison) -> str:
     if not named:
         return ""
     return charts.intervals(
-        [charts.Interval(name, one.difference, one.low, one.high) for name, one in named.items()],
+        [charts.DrawnInterval(name, one.difference, one.low, one.high) for name, one in named.items()],
         "challenger minus champion",
         {name: -one.margin for name, one in named.items()},
     )

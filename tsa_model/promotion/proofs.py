@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ConfigDict
 
 from tsa_model.export.stage import read_verdict
-from tsa_model.promotion.comparison import Check
+from tsa_model.promotion.comparison import Condition
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.sealed import read_document
 from tsa_model.settings import Settings
@@ -34,7 +34,7 @@ class ContractHead(Settings):
 
 def check_evidence(
     model: ScoringModel, verdict_path: str | Path, contract_paths: Sequence[str | Path]
-) -> list[Check]:
+) -> list[Condition]:
     """Look at what was proven about a model before it was exported.
 
     Args:
@@ -48,26 +48,26 @@ def check_evidence(
     return [_gate(model, verdict_path), _parity(model), _contracts(model, contract_paths)]
 
 
-def _gate(model: ScoringModel, path: str | Path) -> Check:
+def _gate(model: ScoringModel, path: str | Path) -> Condition:
     try:
         verdict = read_verdict(path, model.description.weights_sha256)
     except ValueError as error:
-        return Check(name="gate", passed=False, reason=str(error))
+        return Condition(name="gate", passed=False, reason=str(error))
     verdict_id, expected = verdict.verdict_id, model.description.verdict_id
     if verdict_id != expected:
         reason = f"the model was exported on verdict {expected}, {path} is {verdict_id}"
-        return Check(name="gate", passed=False, reason=reason)
-    return Check(name="gate", passed=True, reason=f"verdict {verdict_id} on these weights")
+        return Condition(name="gate", passed=False, reason=reason)
+    return Condition(name="gate", passed=True, reason=f"verdict {verdict_id} on these weights")
 
 
-def _parity(model: ScoringModel) -> Check:
+def _parity(model: ScoringModel) -> Condition:
     parity = model.description.parity
     share, rows = parity.worst_share_of_tolerance, parity.rows
     reason = f"worst difference {share:.2g} of the tolerance over {rows} rows"
-    return Check(name="parity", passed=rows > 0 and 0 <= share <= 1, reason=reason)
+    return Condition(name="parity", passed=rows > 0 and 0 <= share <= 1, reason=reason)
 
 
-def _contracts(model: ScoringModel, paths: Sequence[str | Path]) -> Check:
+def _contracts(model: ScoringModel, paths: Sequence[str | Path]) -> Condition:
     found, reasons, failures = set(), [], []
     for path in map(Path, paths):
         try:
@@ -86,4 +86,4 @@ def _contracts(model: ScoringModel, paths: Sequence[str | Path]) -> Check:
         if subject != WITHOUT_STORE and store != expected:
             failures.append(f"{path} is about the sequence store {store}, the model was made from {expected}")
     failures += [f"the contract's result of {name} is missing" for name in CONTRACTS if name not in found]
-    return Check(name="contracts", passed=not failures, reason="; ".join(failures or reasons))
+    return Condition(name="contracts", passed=not failures, reason="; ".join(failures or reasons))

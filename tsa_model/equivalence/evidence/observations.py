@@ -18,7 +18,7 @@ from tsa_model.equivalence.evidence.ties import Decisions, decision_margins, obs
 from tsa_model.network.networks import Network
 
 
-class Recording:
+class ReferenceCalls:
     """What went into and came out of the reference's blocks on some rows, until it is released.
 
     Args:
@@ -131,10 +131,10 @@ class Evidence:
         self._recording.release()
 
     @cached_property
-    def _recording(self) -> Recording:
+    def _recording(self) -> ReferenceCalls:
         if self.known is not None:
             return self.known._recording
-        return Recording(self.networks.reference64, self.traced_batch)
+        return ReferenceCalls(self.networks.reference64, self.traced_batch)
 
     @cached_property
     def shipped_outputs(self) -> dict[str, Tensor]:
