@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.interpolate import BSpline
 from support.golden import GOLDEN_DIR
 
 from tsa_model.calibration import MonotoneSpline
+from tsa_model.calibration.bezier import monotone_values
 from tsa_model.calibration.spline import place_knots
 
 
@@ -157,3 +159,17 @@ def test_knots_lie_at_quantiles_and_never_close_an_almost_empty_interval():
     counts, _ = np.histogram(score, bins=np.concatenate([[0], inner, [1]]))
     assert (counts > 10).all()
     assert np.isin(np.quantile(score, [0.05, 0.5, 0.95]).round(8), inner).all()
+
+
+def test_bezier_pieces_do_not_fall_between_neighbouring_numbers():
+    generator = np.random.default_rng(0)
+    for _ in range(40):
+        interior = np.unique(generator.random(12).round(8))
+        knots = np.concatenate([np.zeros(4), interior, np.ones(4)])
+        coefficients = np.sort(generator.normal(size=knots.size - 4) * 10.0 ** generator.integers(0, 6))
+        places = np.concatenate([generator.random(30), interior])
+        x = np.unique(places + np.arange(-8, 9)[:, None] * np.spacing(places))
+        values = monotone_values(x, knots, coefficients)
+        assert (np.diff(values) >= 0).all()
+        scale = np.abs(coefficients).max()
+        np.testing.assert_allclose(values, BSpline(knots, coefficients, 3)(x), rtol=0, atol=1e-13 * scale)
