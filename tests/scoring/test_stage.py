@@ -119,7 +119,7 @@ def test_written_probabilities_are_never_zero_or_one(tmp_path) -> None:
     orders = ScoredOrders(
         np.arange(score.size), np.full(score.size, np.datetime64("2025-01-01", "us")), label
     )
-    provenance = Provenance("r", "m", "c", "g")
+    provenance = Provenance(run_id="r", model_digest="m", calibrator_digest="c", gate_id="g")
     for method in ("spline", "isotonic", "platt"):
         scores = score_table(score, orders, None, fit_calibrator(method, score, label))
         write_scores(scores, provenance, tmp_path / method)

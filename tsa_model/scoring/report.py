@@ -96,8 +96,10 @@ def _cards(metrics: Mapping[str, Any]) -> list[Card]:
         ("Recall at 1 % alerts", test["recall@1.0%"], "share of frauds among the top 1 %"),
     ]
     if "ece" in test:
-        unseen = metrics["probability"]["orders_without_fraud"] / metrics["orders"]["test"]
-        note = f"{unseen:.0%} of the orders lie in bins without a fraud"
+        note = "calibrated probability against fraud"
+        if "probability" in metrics:
+            unseen = metrics["probability"]["orders_without_fraud"] / metrics["orders"]["test"]
+            note = f"{unseen:.0%} of the orders lie in bins without a fraud"
         chosen.append(("Calibration error", test["ece"], note))
     return [
         Card(name, f"{figure['value']:.4f}", f"[{figure['low']:.4f}, {figure['high']:.4f}]", note)
