@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow.fs import FileSystem, FileType, copy_files
 
+from tsa_model.events.errors import BadEvents
 from tsa_model.events.location import check_location
-from tsa_model.events.reading import BadEvents
 from tsa_model.scratch import scratch_folder
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from data_contracts.findings import Finding
 from tsa_model.events.quarantine import BadRows
-from tsa_model.events.reading import BadEvents
+from tsa_model.events.errors import BadEvents
 from tsa_model.files import atomic_file
 from tsa_model.settings.dataset import DatasetDescription
 

@@ -12,7 +12,7 @@ from support.s3_server import serve
 from data_contracts.events import validate_events
 from data_contracts.fetching import local_copy
 from data_contracts.findings import ContractViolation
-from tsa_model.events.reading import BadEvents
+from tsa_model.events.errors import BadEvents
 from tsa_model.settings.run import RunConfig
 
 Save = Callable[..., str]

@@ -5,23 +5,23 @@ A pure function from Arrow to Arrow, so that any engine can apply it part by par
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tsa_model.events.arrays import flags, one_array
 from tsa_model.events.casting import (
     Cast,
     cast_category,
-    cast_id,
     cast_label,
     cast_moment,
     cast_number,
     cast_spelled_category,
 )
+from tsa_model.events.ids import IdForm, cast_id, id_columns
 from tsa_model.events.problems import Problems
-from tsa_model.events.reading import BadEvents, one_array
 from tsa_model.settings.dataset import DatasetDescription
 
 
@@ -33,43 +33,52 @@ def wanted_columns(description: DatasetDescription) -> list[str]:
     return list(dict.fromkeys([*named, *description.raw_categorical, *description.raw_numerical]))
 
 
-def clean(part: pa.Table, description: DatasetDescription) -> pa.Table:
+def clean(part: pa.Table, description: DatasetDescription, forms: Mapping[str, IdForm]) -> pa.Table:
     """Cast one part by the columns' roles.
 
     Args:
         part: the raw columns `wanted_columns` names, of any type.
         description: the roles.
+        forms: how each column of ids is read; see `read_id_forms`.
 
     Returns:
         Columns `order_id`, `customer`, `card` (int64 or text), `time_us` (int64), `label` (int8),
         `c0`, `c1`, … (text), `n0`, `n1`, … (float64) in the description's order, and `problem`, `value`
         (text): the reason why a row cannot be used and the raw value behind it, null in good rows.
     """
-    raw = {name: _plain(one_array(part[name])) for name in part.column_names}
+    d, decimal = description, description.csv.decimal
+    raw = {name: one_array(part[name]) for name in part.column_names}
     columns: dict[str, pa.Array] = {}
     problems = Problems(part.num_rows)
 
     def add(name: str, column: str, cast: Cast, required: bool = False) -> None:
         columns[name] = cast.values
-        problems.note(column, raw[column], cast.bad, f"not {cast.asked}")
+        problems.note(column, raw[column], cast.bad, cast.reason)
         if required:
-            problems.note(column, raw[column], _flags(pc.is_null(cast.values)), "missing")
+            problems.note(column, raw[column], flags(pc.is_null(cast.values)), "missing")
 
-    add("order_id", description.order_id, cast_id(raw[description.order_id]), required=True)
-    add("customer", description.customer_id, cast_id(raw[description.customer_id]), required=True)
-    if description.card_id is not None:
-        add("card", description.card_id, cast_id(raw[description.card_id]))
-    add("time_us", description.order_time, cast_moment(raw[description.order_time]), required=True)
-    add("label", description.label, cast_label(raw[description.label]))
-    for place, column in enumerate(description.raw_categorical):
-        if column in description.numeric_categorical + description.float_categorical:
-            cast = cast_spelled_category(raw[column], whole=column in description.numeric_categorical)
-        else:
-            cast = cast_category(raw[column])
-        add(f"c{place}", column, cast)
-    for place, column in enumerate(description.raw_numerical):
-        add(f"n{place}", column, cast_number(raw[column]), column not in description.may_be_missing)
+    ids = {name: cast_id(raw[name], forms[name], d.missing_words) for name in id_columns(d)}
+    add("order_id", d.order_id, ids[d.order_id], required=True)
+    add("customer", d.customer_id, ids[d.customer_id], required=True)
+    if d.card_id is not None:
+        add("card", d.card_id, ids[d.card_id])
+    add("time_us", d.order_time, cast_moment(raw[d.order_time]), required=True)
+    add("label", d.label, cast_label(raw[d.label], decimal))
+    numbers = {name: cast_number(raw[name], decimal) for name in d.raw_numerical}
+    for place, column in enumerate(d.raw_categorical):
+        # A column of two roles has one meaning: the category is the id or the number in words.
+        known = ids.get(column) or numbers.get(column)
+        add(f"c{place}", column, as_category(raw[column] if known is None else known.values, column, d))
+    for place, column in enumerate(d.raw_numerical):
+        add(f"n{place}", column, numbers[column], column not in d.may_be_missing)
     return pa.table(columns | problems.columns())
+
+
+def as_category(values: pa.Array, column: str, description: DatasetDescription) -> Cast:
+    """Cast a category in the spelling its description asks for."""
+    if column in description.numeric_categorical + description.float_categorical:
+        return cast_spelled_category(values, whole=column in description.numeric_categorical)
+    return cast_category(values)
 
 
 @dataclass(frozen=True)
@@ -97,31 +106,3 @@ def split_bad(
     order_ids = one_array(rows[description.order_id])
     aside = Aside(order_ids, one_array(wrong["problem"]), one_array(wrong["value"]), rows)
     return usable.filter(pc.invert(is_bad)), aside
-
-
-def check_same_types(
-    origin: str, schema: pa.Schema, first: pa.Schema, description: DatasetDescription
-) -> None:
-    """Refuse a part whose ids have another type than those of the first part."""
-    columns = {"order_id": description.order_id, "customer": description.customer_id}
-    columns |= {"card": description.card_id} if description.card_id is not None else {}
-    for name, column in columns.items():
-        if schema.field(name).type != first.field(name).type:
-            raise BadEvents(
-                f"{origin}: column {column!r} is {schema.field(name).type} here "
-                f"and {first.field(name).type} in the first rows; give it one type"
-            )
-
-
-def _plain(values: pa.Array) -> pa.Array:
-    """Decode a dictionary; over-long texts are cut short, for they will be refused and could fill memory."""
-    if not pa.types.is_dictionary(values.type):
-        return values
-    words = values.dictionary
-    if pa.types.is_string(words.type) or pa.types.is_large_string(words.type):
-        words = pc.utf8_slice_codeunits(words, 0, 1000)
-    return pc.take(words, values.indices)
-
-
-def _flags(values: pa.Array) -> np.ndarray:
-    return values.to_numpy(zero_copy_only=False).astype(bool)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from tsa_model.events.casting import as_text
-
-SHOWN_CHARACTERS = 80
+from tsa_model.events.arrays import shown
 
 
 class Problems:
@@ -26,7 +24,7 @@ class Problems:
         rows = np.array([row for row in np.unique(rows) if self._reason[row] is None], dtype=np.int64)
         if len(rows):
             self._reason[rows] = f"column {column}: {reason}"
-            self._value[rows] = [_shown(value) for value in as_text(raw.take(pa.array(rows))).to_pylist()]
+            self._value[rows] = shown(raw, rows)
 
     def columns(self) -> dict[str, pa.Array]:
         """`problem` and `value`, text, null in good rows."""
@@ -34,7 +32,3 @@ class Problems:
             "problem": pa.array(self._reason, pa.string()),
             "value": pa.array(self._value, pa.string()),
         }
-
-
-def _shown(value: str | None) -> str | None:
-    return value if value is None or len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…"

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from tsa_model.events.casting import as_text
-from tsa_model.events.reading import BadEvents
+from tsa_model.events.arrays import as_text, shown
+from tsa_model.events.errors import BadEvents
 from tsa_model.settings.dataset import DatasetDescription
 
 QUARANTINE = "quarantine.csv"
@@ -62,9 +62,8 @@ class BadRows:
             self.reasons[reason] += entry["counts"].as_py()
             if reason not in self._examples:
                 first = pc.index(reasons, reason).as_py()
-                self._examples[reason] = (
-                    f"{values[first].as_py()!r} (order {order_ids[first].as_py()}, {origin})"
-                )
+                (order,) = shown(order_ids, [first])
+                self._examples[reason] = f"{values[first].as_py()!r} (order {order}, {origin})"
         if self._keeps_rows and len(rows):
             self._write(origin, reasons, values, rows)
 

@@ -1,6 +1,6 @@
 """Sequences: raw events in, padded histories out."""
 
-from tsa_model.events.reading import BadEvents
+from tsa_model.events.errors import BadEvents
 from tsa_model.sequences.build import build_sequences
 from tsa_model.sequences.dense import batch_from_arrays, generate_padding_mask
 from tsa_model.sequences.features.preprocessing import Preprocessing

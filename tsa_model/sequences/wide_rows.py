@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tsa_model.events.reading import BadEvents
+from tsa_model.events.errors import BadEvents
 from tsa_model.events.units import MICROSECONDS
 from tsa_model.events.wide.histories import KEYS, UnusableRows, WideLayout, WideSequences, read_sequences
+from tsa_model.events.wide.matching import Matching
 from tsa_model.events.wide.texts import TextRows
 from tsa_model.sequences.features.preprocessing import Preprocessing
 
@@ -47,6 +48,7 @@ def parse_wide_rows(rows: Any, meta: Mapping[str, Any]) -> dict[str, np.ndarray]
     index_dtype = np.int16 if preprocessing.n_embedding <= np.iinfo(np.int16).max else np.int32
     n = len(rows)
     arrays: dict[str, np.ndarray] = {}
+    matching = dict.fromkeys(KEYS, Matching())
     for key in KEYS:
         arrays[f"{key}_cat"] = np.zeros((n, seq_len, len(layout.categorical)), dtype=index_dtype)
         arrays[f"{key}_num"] = np.zeros((n, seq_len, len(layout.numerical) + 2))
@@ -59,7 +61,10 @@ def parse_wide_rows(rows: Any, meta: Mapping[str, Any]) -> dict[str, np.ndarray]
             except UnusableRows as error:
                 order_id = texts.column(layout.order_id)[int(error.rows[0])]
                 raise BadEvents(f"{error}, e.g. {error.values[0].as_py()!r} (order {order_id})") from None
+            matching[key] += sequences.matching
             _pad(sequences, preprocessing, arrays[f"{key}_cat"][block], arrays[f"{key}_num"][block])
+    for key, found in matching.items():
+        found.check(key)
     return arrays
 
 

@@ -13,10 +13,13 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
     model_validator,
 )
 
 from tsa_model.settings.base import PathName, Settings
+from tsa_model.settings.csv_format import MISSING_WORDS, CsvFormat
 from tsa_model.settings.descriptions import read_description
 
 PERIODS = ("train", "vali", "cali", "test")
@@ -125,7 +128,7 @@ class DatasetDescription(Settings):
     card_id: str | None = None
     """CCID key of the second history; None = a data set with one key. Null in a row = no card history."""
     order_time: str
-    """UTC timestamp, or a number of seconds since 1970-01-01."""
+    """UTC timestamp, date, or a number of seconds since 1970-01-01; docs/SEQUENCES.md has every form."""
     label: str
     """0 genuine, 1 fraud; null or -1 = not yet known: history, never a target."""
     categorical: tuple[str, ...]
@@ -168,8 +171,21 @@ class DatasetDescription(Settings):
     """`quarantine` moves rows that cannot be used to the store's `quarantine.csv`, with reasons."""
     max_bad_share: float = Field(default=0.01, ge=0, le=1)
     """With `quarantine`, a larger share of bad rows stops all the same."""
+    csv: CsvFormat = CsvFormat()
+    """How the fields of CSV files are separated and their numbers written."""
+    missing_words: tuple[str, ...] = MISSING_WORDS
+    """Words that stand for no key where an id should be, in any case; the empty text always does."""
     drift: Drift = Drift()
     split: Split
+
+    @model_serializer(mode="wrap")
+    def _leave_out_how_files_are_read(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """How files are written is no property of the orders: a store says it only where it was set."""
+        content = dump(self)
+        for name in ("csv", "missing_words"):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                content.pop(name, None)
+        return content
 
     @model_validator(mode="after")
     def _check(self) -> DatasetDescription:

@@ -16,9 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tsa_model.events.arrays import flags
 from tsa_model.events.casting import MISSING_TEXTS, cast_moment, cast_number, number_spelling
 from tsa_model.events.codes import Codes
+from tsa_model.events.ids import is_missing_word, numbers_of
+from tsa_model.events.wide.matching import Matching, measure
 from tsa_model.events.wide.texts import SEPARATOR, JoinedColumn, TextRows
+from tsa_model.settings.dataset import DatasetDescription
 
 KEYS = ("cid", "ccid")
 """The customer's and the card's history, as tensors and columns are named."""
@@ -36,6 +40,24 @@ class WideLayout:
     """Categories written as numbers, of which the whole part counts: "3.0" is "3"."""
     float_categorical: frozenset[str] = frozenset()
     """Categories written as numbers: "0.0" is "0", "1.5" stays."""
+    missing_words: tuple[str, ...] = ()
+    """Words that stand for no id, in any case."""
+    decimal: str = "."
+    """What stands before a number's fraction."""
+
+    @classmethod
+    def of(cls, description: DatasetDescription) -> WideLayout:
+        """The layout that a description names."""
+        return cls(
+            order_id=description.order_id,
+            order_time=description.order_time,
+            categorical=description.categorical,
+            numerical=description.numerical,
+            numeric_categorical=frozenset(description.numeric_categorical),
+            float_categorical=frozenset(description.float_categorical),
+            missing_words=description.missing_words,
+            decimal=description.csv.decimal,
+        )
 
     def columns(self, keys: Sequence[str]) -> list[str]:
         """Names of all columns that sequences are made from."""
@@ -81,6 +103,8 @@ class WideSequences:
     """[sum of length] float64; NaN = missing."""
     time_us: np.ndarray
     """[sum of length] int64."""
+    matching: Matching
+    """How well the two sides matched."""
 
 
 def read_sequences(rows: TextRows, layout: WideLayout, key: str, seq_len: int) -> WideSequences:
@@ -97,6 +121,7 @@ def read_sequences(rows: TextRows, layout: WideLayout, key: str, seq_len: int) -
     """
     cat, num = _History(rows, layout, "cat", key), _History(rows, layout, "num", key)
     in_cat, in_num = _align(cat, num)
+    matching = _measure(rows, layout, cat, num, in_cat, in_num)
     kept = _latest(cat.row[in_cat], seq_len - 1)
     length = np.bincount(cat.row[in_cat[kept]], minlength=rows.n_rows) + 1
     current = np.cumsum(length) - 1
@@ -119,7 +144,30 @@ def read_sequences(rows: TextRows, layout: WideLayout, key: str, seq_len: int) -
         categorical={name: cat.codes(name, from_cat) for name in layout.categorical},
         numerical={name: num.numbers(name)[from_num] for name in layout.numerical},
         time_us=time_us,
+        matching=matching,
     )
+
+
+def match_histories(rows: TextRows, layout: WideLayout, key: str) -> tuple[Matching, np.ndarray]:
+    """Match the two sides of one key's histories, without their values.
+
+    Args:
+        rows: the columns of order ids.
+        layout: the names.
+        key: suffix of the history columns.
+
+    Returns:
+        The counts, and [n] bool, True where an order is an entry of its own history.
+
+    Raises:
+        UnusableRows: some rows cannot be parsed.
+    """
+    cat, num = _History(rows, layout, "cat", key), _History(rows, layout, "num", key)
+    in_cat, in_num = _align(cat, num)
+    own = numbers_of(rows.column(layout.order_id)).take(pa.array(cat.row))
+    inside = np.zeros(rows.n_rows, dtype=bool)
+    inside[cat.row[flags(pc.equal(numbers_of(cat.ids), own))]] = True
+    return _measure(rows, layout, cat, num, in_cat, in_num), inside
 
 
 class _History:
@@ -130,7 +178,8 @@ class _History:
         name = f"{kind}_objectId_by_{key}"
         _refuse_separators(rows, layout.order_id)
         ids = JoinedColumn(*rows.joined(name, layout.order_id))
-        self._is_empty = _flags(pc.is_in(rows.column(name), pa.array(MISSING_TEXTS)))
+        no_ids = (*MISSING_TEXTS, *layout.missing_words)
+        self._is_empty = flags(is_missing_word(rows.column(name), no_ids))
         self._count = ids.count
         self.current = np.cumsum(self._count) - 1
         """[n] token of the current order."""
@@ -143,7 +192,8 @@ class _History:
         self.row = self._owner[self.token]
         """[entries] row of each earlier order."""
         self.ids = ids.texts().take(pa.array(self.token))
-        _refuse(rows, name, self.row[_flags(pc.is_null(self.ids))], "an order without id")
+        is_nothing = flags(pc.is_null(self.ids)) | flags(is_missing_word(self.ids, layout.missing_words))
+        _refuse(rows, name, self.row[is_nothing], "an order without id")
 
     def _tokens(self, name: str, current: str) -> JoinedColumn:
         tokens = JoinedColumn(*self._rows.joined(name, current))
@@ -159,7 +209,7 @@ class _History:
         name, current = f"{self._kind}_orderDate_by_{self._key}", self._layout.order_time
         texts = self._tokens(name, current).texts()
         moment = cast_moment(texts)
-        bad = _flags(pc.is_null(moment.values))
+        bad = flags(pc.is_null(moment.values))
         bad[self.current[self._is_empty] - 1] = False
         self._refuse_tokens(name, current, bad, f"not {moment.asked}")
         return pc.fill_null(moment.values, 0).to_numpy()
@@ -167,8 +217,8 @@ class _History:
     def numbers(self, feature: str) -> np.ndarray:
         """The feature's value at each token, [tokens] float64; NaN where missing."""
         name = f"{feature}_by_{self._key}"
-        number = cast_number(self._tokens(name, feature).texts())
-        self._refuse_tokens(name, feature, number.bad, f"not {number.asked}")
+        number = cast_number(self._tokens(name, feature).texts(), self._layout.decimal)
+        self._refuse_tokens(name, feature, number.bad, number.reason)
         return number.values.to_numpy(zero_copy_only=False)
 
     def codes(self, feature: str, tokens: np.ndarray) -> Codes:
@@ -207,6 +257,13 @@ def _align(cat: _History, num: _History) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(in_both), place[in_both]
 
 
+def _measure(
+    rows: TextRows, layout: WideLayout, cat: _History, num: _History, in_cat: np.ndarray, in_num: np.ndarray
+) -> Matching:
+    sides = ((cat.row, cat.ids, in_cat), (num.row, num.ids, in_num))
+    return measure(*sides, rows.column(layout.order_id))
+
+
 def _latest(row: np.ndarray, most: int) -> np.ndarray:
     """Places of the last `most` entries of each row; `row` is ascending."""
     return np.flatnonzero(np.searchsorted(row, row, side="right") - np.arange(len(row)) <= most)
@@ -214,14 +271,10 @@ def _latest(row: np.ndarray, most: int) -> np.ndarray:
 
 def _refuse_separators(rows: TextRows, column: str) -> None:
     """Refuse rows whose own value, which is one, would fall apart."""
-    apart = _flags(pc.match_substring(rows.column(column), SEPARATOR))
+    apart = flags(pc.match_substring(rows.column(column), SEPARATOR))
     _refuse(rows, column, np.flatnonzero(apart), f"a {SEPARATOR} in a single value")
 
 
 def _refuse(rows: TextRows, column: str, bad: np.ndarray, reason: str) -> None:
     if len(bad):
         raise UnusableRows(rows, column, np.unique(bad), reason)
-
-
-def _flags(values: pa.Array) -> np.ndarray:
-    return pc.fill_null(values, False).to_numpy(zero_copy_only=False).astype(bool)

@@ -16,7 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.events.reading import BadEvents, check_columns, one_array
+from tsa_model.events.arrays import MAX_HISTORY, bare, flags, one_array
+from tsa_model.events.errors import BadEvents
+from tsa_model.events.reading import check_columns
+from tsa_model.events.units import MICROSECONDS
 
 SEPARATOR = "~"
 
@@ -26,6 +29,8 @@ class TextRows:
 
     def __init__(self, rows: Any, columns: Sequence[str], origin: str) -> None:
         """Take an Arrow or pandas table, or dictionaries; a missing value is the empty text."""
+        self.too_long: dict[str, np.ndarray] = {}
+        """Column → [n] bool, texts of more than `MAX_HISTORY` bytes, which are left out; only if there are."""
         self._arrays: dict[str, pa.Array] = {}
         self._texts: dict[str, Sequence[str]] = {}
         self.n_rows = len(rows)
@@ -33,7 +38,10 @@ class TextRows:
             self._texts = _columns_of(rows, columns, origin)
         else:
             check_columns(origin, getattr(rows, "column_names", None) or list(rows.columns), columns)
-            self._arrays = {name: _as_text(rows[name], name, origin) for name in columns}
+            for name in columns:
+                self._arrays[name], too_long = _as_text(rows[name], name, origin)
+                if too_long.any():
+                    self.too_long[name] = too_long
 
     def column(self, name: str) -> pa.Array:
         """One column."""
@@ -97,14 +105,33 @@ def _join(
     return np.frombuffer(data, np.uint8), np.cumsum(lengths[:-1] + 1)[1::2]
 
 
-def _as_text(column: Any, name: str, origin: str) -> pa.Array:
+def _as_text(column: Any, name: str, origin: str) -> tuple[pa.Array, np.ndarray]:
     try:
-        array = (
-            one_array(column) if isinstance(column, pa.ChunkedArray) else pa.array(column, from_pandas=True)
-        )
-        return pc.fill_null(array.cast(pa.string()), "")
+        array = column if isinstance(column, pa.ChunkedArray) else pa.array(column, from_pandas=True)
+        values, too_long = bare(one_array(array), MAX_HISTORY)
+        if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
+            text = _epoch_seconds(values)
+        else:
+            text = values.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise BadEvents(f"{origin}: column {name!r} is not text: {error}") from error
+    too_long = too_long | flags(pc.greater(pc.binary_length(text), MAX_HISTORY))
+    if too_long.any():
+        text = pc.if_else(pa.array(too_long), None, text)
+    return pc.fill_null(text, ""), too_long
+
+
+def _epoch_seconds(moments: pa.Array) -> pa.Array:
+    """Seconds since 1970 as text, as the histories beside them are written; with a fraction where there is one."""
+    zone = moments.type.tz if pa.types.is_timestamp(moments.type) else None
+    microseconds = moments.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
+    whole = pc.divide(microseconds, MICROSECONDS)
+    text = whole.cast(pa.string())
+    rest = pc.subtract(microseconds, pc.multiply(whole, MICROSECONDS))
+    if not pc.any(pc.not_equal(rest, 0), min_count=0).as_py():
+        return text
+    fraction = pc.utf8_lpad(rest.cast(pa.string()), 6, "0")
+    return pc.binary_join_element_wise(text, fraction, ".")
 
 
 class JoinedColumn:

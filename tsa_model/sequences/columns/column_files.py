@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsa_model.events.codes import Codes
-from tsa_model.events.reading import BadEvents
+from tsa_model.events.errors import BadEvents
 
 T = TypeVar("T")
 

@@ -11,9 +11,11 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tsa_model.events.cleaning import check_same_types, clean, split_bad, wanted_columns
+from tsa_model.events.arrays import is_text
+from tsa_model.events.cleaning import clean, split_bad, wanted_columns
+from tsa_model.events.ids import read_id_forms
 from tsa_model.events.quarantine import BadRows
-from tsa_model.events.reading import is_text, read_parts
+from tsa_model.events.reading import read_parts
 from tsa_model.settings.dataset import DatasetDescription
 
 EngineName = Literal["duckdb", "pyspark"]
@@ -63,11 +65,12 @@ class DuckDBEngine:
 
     def load(self, events: Any, description: DatasetDescription, bad: BadRows) -> tuple[ir.Table, int]:
         """See `Engine`; the parts are cleaned one after the other into a Parquet file."""
+        forms = read_id_forms(events, description)
         n_rows, writer = 0, None
         try:
-            for origin, part in read_parts(events, wanted_columns(description)):
+            for origin, part in read_parts(events, wanted_columns(description), csv=description.csv):
                 n_rows += len(part)
-                cleaned, aside = split_bad(part, clean(part, description), description)
+                cleaned, aside = split_bad(part, clean(part, description, forms), description)
                 if aside is not None:
                     bad.add(origin, aside.order_ids, aside.reasons, aside.values, aside.rows)
                 if writer is None:
@@ -75,7 +78,6 @@ class DuckDBEngine:
                     writer = pq.ParquetWriter(
                         self._clean, cleaned.schema, compression="lz4", use_dictionary=texts
                     )
-                check_same_types(origin, cleaned.schema, writer.schema, description)
                 writer.write_table(cleaned)
         finally:
             if writer is not None:
@@ -104,23 +106,26 @@ def repeated_rows(events: ir.Table) -> ir.Table:
     return events.semi_join(counted.filter(counted.rows > 1), "order_id")
 
 
-def whole_number_columns(engine: Engine, events: ir.Table) -> list[str]:
-    """Id columns of which every text is a whole number in its usual spelling ("7", not "007")."""
-    names = [name for name in ("order_id", "customer", "card") if name in events.columns]
-    usual = {name: events[name].re_search(r"^(0|-?[1-9][0-9]{0,17})$").all() for name in names}
-    answer = engine.fetch(events.aggregate(**usual)).to_pylist()[0]
-    return [name for name in names if answer[name]]
+def conflicting_rows(repeated: ir.Table) -> ir.Table:
+    """Of rows with a repeated order id, those whose orders have rows that are not exact duplicates."""
+    different = repeated.distinct()
+    counted = different.group_by("order_id").agg(rows=different.count())
+    return repeated.semi_join(counted.filter(counted.rows > 1), "order_id")
 
 
-def chronological(events: ir.Table, keys: list[str], whole: list[str]) -> ir.Table:
+def without_repeated(events: ir.Table, repeated: ir.Table, conflicting: ir.Table) -> ir.Table:
+    """The events with each exact duplicate once, and without the rows that contradict each other."""
+    once = repeated.distinct().anti_join(conflicting, "order_id")
+    return events.anti_join(repeated, "order_id").union(once)
+
+
+def chronological(events: ir.Table, keys: list[str]) -> ir.Table:
     """Events sorted by (time, order id), their keys replaced by numbers in the keys' own order.
 
     Args:
         events: cleaned events.
         keys: columns to number; null stays null.
-        whole: columns that hold whole numbers written as text; they are sorted as numbers.
     """
-    events = events.mutate(**{name: events[name].cast("int64") for name in whole})
     for key in keys:
         distinct = events.filter(events[key].notnull()).select(value=key).distinct()
         numbered = distinct.mutate(number=ibis.row_number().over(order_by=distinct.value))

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from tsa_model.events.cleaning import wanted_columns
 from tsa_model.events.quarantine import REPEATED, BadRows
-from tsa_model.events.reading import BadEvents, are_text_files
+from tsa_model.events.errors import BadEvents
 from tsa_model.events.units import NO_KEY
 from tsa_model.sequences.columns.column_files import ColumnFiles, IdColumn, TextColumn
 from tsa_model.sequences.columns.event_columns import Orders
@@ -22,9 +22,10 @@ from tsa_model.sequences.sorting.engine import (
     Engine,
     EngineName,
     chronological,
+    conflicting_rows,
     open_engine,
     repeated_rows,
-    whole_number_columns,
+    without_repeated,
 )
 from tsa_model.settings.dataset import DatasetDescription
 
@@ -77,8 +78,7 @@ def ingest(
             table = _without_repeated(engine, table, bad, description)
             bad.check(n_rows)
         keys = [name for name in ORDERING_NAMES if name in table.columns]
-        whole = whole_number_columns(engine, table) if are_text_files(events) else []
-        orders = _spill(engine, chronological(table, keys, whole), keys, description, files)
+        orders = _spill(engine, chronological(table, keys), keys, description, files)
     finally:
         engine.close()
     return Ingested(orders, {ORDERING_NAMES[key]: files.read(key) for key in keys}, bad.n_rows)
@@ -87,15 +87,17 @@ def ingest(
 def _without_repeated(
     engine: Engine, table: ir.Table, bad: BadRows, description: DatasetDescription
 ) -> ir.Table:
-    """Set aside all rows that share an order id: nobody can know which of them is right."""
+    """Keep one of exact duplicates, and set aside other rows with one order id: which is right is unknown."""
     repeated = repeated_rows(table)
-    found = engine.fetch(repeated.order_by("order_id", "time_us").limit(MOST_REPEATED))
-    if not len(found):
+    if not len(engine.fetch(repeated.limit(1))):
         return table
-    reasons = pa.repeat(f"column {description.order_id}: {REPEATED}", len(found))
-    ids = found["order_id"].cast(pa.string())
-    bad.add("the events", ids, reasons, ids, _as_they_came(found, description))
-    return table.anti_join(repeated, "order_id")
+    conflicting = conflicting_rows(repeated)
+    found = engine.fetch(conflicting.order_by("order_id", "time_us").limit(MOST_REPEATED))
+    if len(found):
+        reasons = pa.repeat(f"column {description.order_id}: {REPEATED}", len(found))
+        ids = found["order_id"].cast(pa.string())
+        bad.add("the events", ids, reasons, ids, _as_they_came(found, description))
+    return without_repeated(table, repeated, conflicting)
 
 
 def _as_they_came(cleaned: pa.Table, description: DatasetDescription) -> pa.Table:

@@ -15,18 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pq
 
-from tsa_model.events.casting import as_text
-from tsa_model.events.cleaning import check_same_types, clean, wanted_columns
+from tsa_model.events.arrays import as_text, one_array
+from tsa_model.events.cleaning import clean, wanted_columns
+from tsa_model.events.errors import BadEvents
+from tsa_model.events.files import find_files
+from tsa_model.events.ids import IdForm, read_id_forms
 from tsa_model.events.quarantine import BadRows
-from tsa_model.events.reading import (
-    BadEvents,
-    check_columns,
-    find_files,
-    is_events_path,
-    one_array,
-    read_parts,
-    read_schema,
-)
+from tsa_model.events.reading import Source, check_columns, is_events_path, open_events, read_parts
 from tsa_model.settings.dataset import DatasetDescription
 
 STREAM_ROWS = 2**17
@@ -57,21 +52,21 @@ class SparkEngine:
         """See `Engine`; every file is a task, which cleans it part by part."""
         paths = find_files(events) if is_events_path(events) else [self._write_table(events, description)]
         columns = wanted_columns(description)
-        raw = read_schema(paths[0])
-        check_columns(str(paths[0]), raw.names, columns)
-        empty = pa.schema([raw.field(name) for name in columns]).empty_table()
-        schema = _with_raw("", 0, empty, clean(empty, description)).schema
+        forms = read_id_forms(events, description)
+        empty = _empty(open_events(paths[0], description.csv).sources[0], columns)
+        cleaned_empty = clean(empty, description, forms)
+        schema = _with_raw("", 0, empty, cleaned_empty).schema
         files = self._session.createDataFrame(
-            [(place, str(path.resolve())) for place, path in enumerate(paths)], "place int, path string"
+            [(place, str(path.absolute())) for place, path in enumerate(paths)], "place int, path string"
         )
-        read = _reader(description.model_dump_json(), schema)
+        read = _reader(description.model_dump_json(), forms)
         cleaned = files.repartitionByRange(len(paths), "place").mapInArrow(read, _spark_schema(schema))
         with _own_errors():
             cleaned.write.parquet(f"file://{self._work / 'clean'}")
         self._note_bad(bad)
         self._session.read.parquet(f"file://{self._work / 'clean'}").createOrReplaceTempView(VIEW)
         table = self._connection.table(VIEW)
-        names = [name for name in clean(empty, description).column_names if name not in ("problem", "value")]
+        names = [name for name in cleaned_empty.column_names if name not in ("problem", "value")]
         return table.filter(table.problem.isnull()).select(names), self._files("clean").count_rows()
 
     def _write_table(self, events: Any, description: DatasetDescription) -> Path:
@@ -111,16 +106,20 @@ class SparkEngine:
         self._session.catalog.dropTempView(VIEW)
 
 
-def _reader(description_json: str, schema: pa.Schema) -> Callable[[Iterable], Iterable[pa.RecordBatch]]:
+def _empty(source: Source, columns: list[str]) -> pa.Table:
+    check_columns(str(source), source.schema.names, columns, source.hint(columns))
+    return pa.schema([source.schema.field(name) for name in columns]).empty_table()
+
+
+def _reader(description_json: str, forms: dict[str, IdForm]) -> Callable[[Iterable], Iterable[pa.RecordBatch]]:
     """The function that the executors run: files in, cleaned rows out."""
 
     def read(files: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         description = DatasetDescription.model_validate_json(description_json)
         for batch in files:
             for place, path in zip(batch["place"].to_pylist(), batch["path"].to_pylist(), strict=True):
-                for origin, part in read_parts(path, wanted_columns(description)):
-                    cleaned = _with_raw(origin, place, part, clean(part, description))
-                    check_same_types(origin, cleaned.schema, schema, description)
+                for origin, part in read_parts(path, wanted_columns(description), csv=description.csv):
+                    cleaned = _with_raw(origin, place, part, clean(part, description, forms))
                     yield from cleaned.to_batches()
 
     return read

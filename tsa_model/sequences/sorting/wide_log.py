@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.events.casting import Cast, cast_id, cast_label, cast_moment, cast_number, is_plain_whole
+from tsa_model.events.arrays import MAX_HISTORY, flags
+from tsa_model.events.casting import Cast, cast_label, cast_moment, cast_number
+from tsa_model.events.ids import IdForm, cast_id, read_id_forms
 from tsa_model.events.quarantine import REPEATED, BadRows
-from tsa_model.events.reading import BadEvents, are_text_files, one_array, read_parts
+from tsa_model.events.errors import BadEvents
+from tsa_model.events.reading import read_parts
 from tsa_model.events.units import UNKNOWN_LABEL
+from tsa_model.events.wide.duplicates import RepeatedOrders
 from tsa_model.events.wide.histories import KEYS, UnusableRows, WideLayout, WideSequences, read_sequences
+from tsa_model.events.wide.matching import Matching
 from tsa_model.events.wide.texts import TextRows
 from tsa_model.sequences.columns.column_files import ColumnFiles, IdColumn, TextColumn
 from tsa_model.sequences.columns.event_columns import Columns, KeyedEvents, Orders, Prepared
@@ -38,41 +44,36 @@ def prepare_wide_log(
     Raises:
         BadEvents: the rows cannot be used.
     """
-    repeated = _repeated_ids(events, description.order_id)
-    log = _WideLog(description, files, repeated)
+    form = read_id_forms(events, description)[description.order_id]
+    log = _WideLog(description, files, form)
+
+    def parts(columns: Sequence[str]) -> Iterator[tuple[pa.Table, pa.Array]]:
+        for _, part in read_parts(events, columns, PART_CELLS, description.csv):
+            yield part, log.order_ids(part).values
+
+    log.repeated = RepeatedOrders.find(parts, log.columns)
     n_rows = 0
     with BadRows(description, bad_path) as bad:
-        for origin, part in read_parts(events, log.columns, PART_CELLS):
+        for origin, part in read_parts(events, log.columns, PART_CELLS, description.csv):
             n_rows += len(part)
             log.add(origin, part, bad)
         bad.check(n_rows)
     if bad.n_rows == n_rows:
         raise BadEvents(f"{n_rows:,} rows were read and none is left to be used")
-    return log.prepared(whole_ids=are_text_files(events), n_quarantined=bad.n_rows)
-
-
-def _repeated_ids(events: Any, column: str) -> pa.Array:
-    """Order ids, as text, that more than one row has."""
-    parts = [one_array(part[column]).cast(pa.string()) for _, part in read_parts(events, [column])]
-    counts = pc.value_counts(pa.chunked_array(parts, pa.string()))
-    return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    log.check_histories()
+    return log.prepared(n_quarantined=bad.n_rows)
 
 
 class _WideLog:
     """Collects parsed rows in column files, in the order they come."""
 
-    def __init__(self, description: DatasetDescription, files: ColumnFiles, repeated: pa.Array) -> None:
-        self._description, self._files, self._repeated = description, files, repeated
+    def __init__(self, description: DatasetDescription, files: ColumnFiles, form: IdForm) -> None:
+        self._description, self._files, self._form = description, files, form
+        self.repeated: RepeatedOrders | None = None
         suffixes = [description.customer_id, description.card_id]
         self._keys = {key: suffix for key, suffix in zip(KEYS, suffixes, strict=True) if suffix is not None}
-        self._layout = WideLayout(
-            order_id=description.order_id,
-            order_time=description.order_time,
-            categorical=description.categorical,
-            numerical=description.numerical,
-            numeric_categorical=frozenset(description.numeric_categorical),
-            float_categorical=frozenset(description.float_categorical),
-        )
+        self._layout = WideLayout.of(description)
+        self._matching = {suffix: Matching() for suffix in self._keys.values()}
         names = [*self._layout.columns(list(self._keys.values())), description.label, *description.engineered]
         self.columns = list(dict.fromkeys(names))
         self._ids = IdColumn(files)
@@ -84,51 +85,56 @@ class _WideLog:
 
     def add(self, origin: str, part: pa.Table, bad: BadRows) -> None:
         """Parse one part; rows that cannot be parsed go to `bad`."""
+        assert self.repeated is not None
+        part = part.filter(pa.array(~self.repeated.later_copies(self.order_ids(part).values)))
         while len(part):
             try:
                 rows = TextRows(part, self.columns, origin)
-                self._refuse_repeated(rows)
+                for name, too_long in rows.too_long.items():
+                    raise UnusableRows(rows, name, np.flatnonzero(too_long), f"longer than {MAX_HISTORY:,} bytes")
+                ids = self._checked(rows, self._description.order_id, self.order_ids(part), True)
+                if len(conflicts := self.repeated.conflicts(ids)):
+                    raise UnusableRows(rows, self._description.order_id, conflicts, REPEATED)
                 parsed = {
                     key: read_sequences(rows, self._layout, suffix, self._description.seq_len)
                     for key, suffix in self._keys.items()
                 }
-                own = self._own_columns(rows)
+                own = {"order_id": ids} | self._own_columns(rows, part)
             except UnusableRows as error:
                 wrong = part.take(pa.array(error.rows))
                 reasons = pa.repeat(error.reason, len(wrong))
                 ids = wrong[self._description.order_id]
                 bad.add(origin, ids, reasons, error.values, wrong)
-                keep = np.ones(len(part), dtype=bool)
-                keep[error.rows] = False
-                part = part.filter(pa.array(keep))
+                part = _without(part, error.rows)
                 continue
             self._append(parsed, own)
             return
 
-    def _refuse_repeated(self, rows: TextRows) -> None:
-        column = self._description.order_id
-        bad = np.flatnonzero(pc.is_in(rows.column(column), self._repeated).to_numpy(zero_copy_only=False))
-        if len(bad):
-            raise UnusableRows(rows, column, bad, REPEATED)
+    def check_histories(self) -> None:
+        """Refuse histories whose two sides do not match."""
+        for suffix, matching in self._matching.items():
+            matching.check(suffix)
 
-    def _own_columns(self, rows: TextRows) -> dict[str, pa.Array]:
-        """Id, time, label and engineered features of the orders themselves."""
-        d = self._description
+    def _checked(self, rows: TextRows, column: str, cast: Cast, required: bool = False) -> pa.Array:
+        is_missing = flags(pc.is_null(cast.values)) & ~cast.bad
+        for bad, reason in ((cast.bad, cast.reason), (is_missing & required, "missing")):
+            if bad.any():
+                raise UnusableRows(rows, column, np.flatnonzero(bad), reason)
+        return cast.values
 
-        def checked(column: str, cast: Cast, required: bool) -> pa.Array:
-            is_missing = _flags(pc.is_null(cast.values)) & ~cast.bad
-            for bad, reason in ((cast.bad, f"not {cast.asked}"), (is_missing & required, "missing")):
-                if bad.any():
-                    raise UnusableRows(rows, column, np.flatnonzero(bad), reason)
-            return cast.values
+    def order_ids(self, part: pa.Table) -> Cast:
+        """The order ids of a part, in the form of their column."""
+        return cast_id(part[self._description.order_id], self._form, self._description.missing_words)
 
+    def _own_columns(self, rows: TextRows, part: pa.Table) -> dict[str, pa.Array]:
+        """Time, label and engineered features of the orders themselves."""
+        d, decimal = self._description, self._description.csv.decimal
         own = {
-            "order_id": checked(d.order_id, cast_id(rows.column(d.order_id)), True),
-            "time_us": checked(d.order_time, cast_moment(rows.column(d.order_time)), True),
-            "label": checked(d.label, cast_label(rows.column(d.label)), False),
+            "time_us": self._checked(rows, d.order_time, cast_moment(part[d.order_time]), True),
+            "label": self._checked(rows, d.label, cast_label(part[d.label], decimal)),
         }
         for name in d.engineered:
-            own[f"engineered {name}"] = checked(name, cast_number(rows.column(name)), False)
+            own[f"engineered {name}"] = self._checked(rows, name, cast_number(part[name], decimal))
         return own
 
     def _append(self, parsed: dict[str, WideSequences], own: dict[str, pa.Array]) -> None:
@@ -136,6 +142,7 @@ class _WideLog:
         for name, values in own.items():
             self._files.append(name, values.to_numpy(zero_copy_only=False))
         for key, sequences in parsed.items():
+            self._matching[self._keys[key]] += sequences.matching
             self._files.append(f"{key} length", sequences.length)
             self._files.append(f"{key} time_us", sequences.time_us)
             for name, codes in sequences.categorical.items():
@@ -143,11 +150,9 @@ class _WideLog:
             for name, values in sequences.numerical.items():
                 self._files.append(f"{key} num {name}", values)
 
-    def prepared(self, whole_ids: bool, n_quarantined: int) -> Prepared:
+    def prepared(self, n_quarantined: int) -> Prepared:
         """Put the rows in chronological order."""
         ids, time_us = self._ids.read(), self._files.read("time_us")
-        if whole_ids and is_plain_whole(pa.array(ids, pa.binary()).cast(pa.string())):
-            ids = ids.astype(np.int64)
         order = np.lexsort((ids, time_us))
         keyed = {key: self._keyed(key, order) for key in self._keys}
         first = keyed[KEYS[0]]
@@ -190,5 +195,7 @@ class _WideLog:
         return KeyedEvents(columns=columns, places=self._files.put_all(f"{key} place", places))
 
 
-def _flags(values: pa.Array) -> np.ndarray:
-    return values.to_numpy(zero_copy_only=False).astype(bool)
+def _without(part: pa.Table, rows: np.ndarray) -> pa.Table:
+    keep = np.ones(len(part), dtype=bool)
+    keep[rows] = False
+    return part.filter(pa.array(keep))
