@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from tsa_model.events.arrays import MAX_HISTORY, MAX_TEXT
+from tsa_model.events.roles import Kind
 from tsa_model.events.wide.histories import WideLayout
 from tsa_model.settings.dataset import DatasetDescription
-
-Kind = Literal["id", "time", "label", "category", "number", "raw"]
 
 FOR_CHAMPION = "read by the champion only"
 """Meaning of a column that the run description does not name."""
@@ -25,6 +24,19 @@ class Column:
     unit: str
     nullable: bool
     meaning: str
+
+    @property
+    def sentence(self) -> str:
+        """What is asked of every value before any rule looks at it."""
+        asked = {
+            "id": f"a whole number or a text of at most {MAX_TEXT} bytes, none of them zero",
+            "time": "a moment: a date, a timestamp or epoch seconds between 2000 and 2100, or text of these",
+            "label": "a number",
+            "category": f"a number or a text of at most {MAX_TEXT} bytes, none of them zero",
+            "number": "a number",
+            "raw": f"a text of at most {MAX_HISTORY} bytes, none of them zero",
+        }
+        return f"every {self.name} is {asked[self.kind]}"
 
 
 def event_columns(
@@ -77,11 +89,11 @@ def _columns(dataset: DatasetDescription) -> tuple[Column, ...]:
 
 def _wide_columns(dataset: DatasetDescription) -> tuple[Column, ...]:
     """Wide rows pass their features on as they are: the histories are only understood when they are cut."""
-    layout = WideLayout(dataset.order_id, dataset.order_time, dataset.categorical, dataset.numerical)
+    layout = WideLayout.of(dataset)
     suffixes = [key for key in (dataset.customer_id, dataset.card_id) if key is not None]
     columns = [
         _order_id(dataset),
-        Column(dataset.order_time, "time", "int64", "s since 1970, UTC", False, "moment of the order"),
+        Column(dataset.order_time, "time", "timestamp", "µs, UTC", False, "moment of the order"),
         _label(dataset),
     ]
     own = (*dataset.categorical, *dataset.numerical, *dataset.engineered)

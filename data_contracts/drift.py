@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_contracts import casting, suites
-from data_contracts.columns import Column
+from data_contracts import suites
 from data_contracts.context import check_measures
 from data_contracts.findings import Finding
 from data_contracts.whole import MICROSECONDS, connect, quoted, time_column
-from tsa_model.events.casting import MISSING_TEXTS
-from tsa_model.events.reading import is_text
+from tsa_model.events.arrays import is_text
+from tsa_model.events.casting import MISSING_TEXTS, cast_number
+from tsa_model.sequences.features.preprocessing import middle_half
 from tsa_model.settings.dataset import PERIODS, DatasetDescription
 
 N_BINS = 10
@@ -58,7 +58,8 @@ def measure_features(events: Path, dataset: DatasetDescription) -> list[dict[str
 
     Returns:
         One dictionary per feature and later period that has orders: feature, period, psi, noise (the PSI that
-        chance gives), unknown_rate (0 for numbers).
+        chance gives), unknown_rate (0 for numbers), middle_half (share of the scaled range that the middle
+        half of the training period's values covers; None for categories).
     """
     inside = _inside_periods(events, dataset)
     if not inside["train"].any():
@@ -67,7 +68,7 @@ def measure_features(events: Path, dataset: DatasetDescription) -> list[dict[str
     for name in dict.fromkeys((*dataset.raw_categorical, *dataset.raw_numerical)):
         values = _values(events, name, dataset)
         train = values[inside["train"]]
-        bins = _bins_of(train, name, dataset)
+        bins, spread = _bins_of(train, name, dataset)
         expected, _ = bins(train)
         for period in LATER:
             if not inside[period].any():
@@ -75,7 +76,14 @@ def measure_features(events: Path, dataset: DatasetDescription) -> list[dict[str
             observed, rate = bins(values[inside[period]])
             psi, noise = population_stability(expected, observed)
             measures.append(
-                {"feature": name, "period": period, "psi": psi, "noise": noise, "unknown_rate": rate}
+                {
+                    "feature": name,
+                    "period": period,
+                    "psi": psi,
+                    "noise": noise,
+                    "unknown_rate": rate,
+                    "middle_half": spread,
+                }
             )
     return measures
 
@@ -150,8 +158,7 @@ def _inside_periods(events: Path, dataset: DatasetDescription) -> dict[str, np.n
         n_read = 0
         for batch in file.iter_batches(columns=[dataset.order_time]):
             column = batch[dataset.order_time]
-            unit = 1 if pa.types.is_timestamp(column.type) else MICROSECONDS
-            time_us = column.cast(pa.int64()).to_numpy() * unit
+            time_us = column.cast(pa.int64()).to_numpy()
             for period in PERIODS:
                 start, end = (int(m.timestamp()) * MICROSECONDS for m in dataset.split.window(period))
                 inside[period][n_read : n_read + len(batch)] = (time_us >= start) & (time_us < end)
@@ -173,7 +180,7 @@ def _values(events: Path, name: str, dataset: DatasetDescription) -> np.ndarray:
             part = values[n_read : n_read + len(batch)]
             n_read += len(batch)
             if is_number:  # wide rows hold their numbers as text
-                read = casting.cast(pa.chunked_array([batch[name]]), Column("", "number", "", "", True, ""))
+                read = cast_number(batch[name], dataset.csv.decimal)
                 part[:] = read.values.to_numpy(zero_copy_only=False)
                 continue
             column = batch[name]
@@ -183,14 +190,23 @@ def _values(events: Path, name: str, dataset: DatasetDescription) -> np.ndarray:
     return values
 
 
-def _bins_of(train: np.ndarray, name: str, dataset: DatasetDescription) -> Bins:
-    """Fit the bins of a feature: quantiles of a number, the most frequent values of a category."""
+def _bins_of(train: np.ndarray, name: str, dataset: DatasetDescription) -> tuple[Bins, float | None]:
+    """Fit the bins of a feature: quantiles of a number, the most frequent values of a category.
+
+    Returns:
+        The bins, and a number's `middle_half`.
+    """
     if name in dataset.raw_numerical:
         present = train[~np.isnan(train)]
         quantiles = np.linspace(0, 1, N_BINS + 1)[1:-1]
         edges: np.ndarray = np.empty(0)
+        spread = None
         if len(present):
-            edges = np.unique(np.quantile(present, quantiles, overwrite_input=True))
+            low, high = float(present.min()), float(present.max())
+            more = [0.25, 0.75, dataset.scale_quantile]
+            found = np.quantile(present, [*quantiles, *more], overwrite_input=True)
+            edges = np.unique(found[: len(quantiles)])
+            spread = middle_half(low, high, *found[-3:])
         del present  # of tens of millions of events a copy is a hundred megabytes
 
         def count_numbers(values: np.ndarray) -> tuple[np.ndarray, float]:
@@ -202,7 +218,7 @@ def _bins_of(train: np.ndarray, name: str, dataset: DatasetDescription) -> Bins:
                 counts += np.bincount(bins, minlength=len(counts))
             return counts, 0.0
 
-        return count_numbers
+        return count_numbers, spread
     frequency = np.bincount(train)
     ranked = np.argsort(-frequency, kind="stable")[:N_VALUES]
 
@@ -214,7 +230,7 @@ def _bins_of(train: np.ndarray, name: str, dataset: DatasetDescription) -> Bins:
         unknown = counts[in_training < dataset.min_count].sum()
         return np.append(counts[ranked], others), float(unknown / len(values))
 
-    return count_categories
+    return count_categories, None
 
 
 def _mean_history_lengths(events: Path, dataset: DatasetDescription, key: str) -> dict[str, float]:

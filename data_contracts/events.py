@@ -8,22 +8,28 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from data_contracts import casting
 from data_contracts.columns import FOR_CHAMPION, Column, event_columns
 from data_contracts.drift import check_drift, measure_features, measure_periods
 from data_contracts.fetching import local_copy
 from data_contracts.findings import Example, Finding, merge
+from data_contracts.histories import Histories
+from data_contracts.oddities import find_oddities
 from data_contracts.parts import check_part
 from data_contracts.result import publish_result
-from data_contracts.sources import Source, open_sources
+from data_contracts.sources import open_sources
 from data_contracts.whole import check_periods, repeated_orders, summarise_periods
-from data_contracts.writing import CanonicalFile, RowsAside, without_orders
-from tsa_model.events.reading import BadEvents, is_text
+from data_contracts.writing import CanonicalFile, RowsAside, without_repeated
+from tsa_model.events.errors import BadEvents
+from tsa_model.events.files import EventFile
+from tsa_model.events.ids import read_id_forms
+from tsa_model.events.reading import Opened, Source
+from tsa_model.events.roles import suits
 from tsa_model.files import atomic_file
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.run import RunConfig
 
 SHOWN_COLUMNS = 30
+SHOWN_FILES = 100
 
 
 @dataclass
@@ -38,6 +44,12 @@ class _Reading:
     """Rules about single rows, which may be set aside instead."""
     rows: int = 0
     bad_rows: int = 0
+    copies: int = 0
+    """Rows left out because the same row stands before them."""
+    read: list[tuple[str, int, str]] = field(default_factory=list)
+    """Every file: its name, its rows, and what there is to say of it."""
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    """Files that were not read, with the reason."""
     ignored: list[str] = field(default_factory=list)
     """Columns of the input that the description does not name."""
     periods: list[dict[str, Any]] = field(default_factory=list)
@@ -84,7 +96,7 @@ def validate_events(
     ):
         try:
             with local_copy(events, temporary.parent) as path:
-                _read(open_sources(path, run), run.dataset, reading, temporary, aside)
+                _read(open_sources(path, run), Path(path), run.dataset, reading, temporary, aside)
         except BadEvents as error:
             reading.about_input.append(Finding("the events can be read", detail=str(error)))
         findings = _judge(reading, run.dataset)
@@ -94,7 +106,8 @@ def validate_events(
 
 
 def _read(
-    sources: list[Source],
+    opened: Opened,
+    root: Path,
     dataset: DatasetDescription,
     reading: _Reading,
     target: Path,
@@ -103,34 +116,38 @@ def _read(
     """Check the input's columns, then its rows part by part, then the whole; write the good rows."""
     columns = reading.columns
     described = {column.name for column in columns}
-    for source in sources:
+    reading.left_out = [(_named(path, root), reason) for path, reason in opened.left_out]
+    for source in opened.sources:
         reading.ignored += [n for n in source.schema.names if n not in described | set(reading.ignored)]
-        reading.about_input += _check_columns(source, columns, dataset.layout)
+        reading.about_input += _check_columns(source, columns)
     if any(finding.stops for finding in reading.about_input):
         return
-    _read_rows(sources, columns, reading, target, aside)
+    _read_rows(opened.sources, root, dataset, reading, target, aside)
     good_rows = reading.rows - reading.bad_rows
     nothing = "" if good_rows else f"0 of {reading.rows:,} rows"
     reading.about_input.append(Finding("there are orders that can be used", detail=nothing))
     if good_rows:
-        finding, repeated = repeated_orders(target, dataset.order_id, good_rows)
-        reading.about_rows.append(finding)
-        if repeated:
-            reading.bad_rows += finding.bad_rows
-            without_orders(target, dataset.order_id, repeated, aside, finding)
+        repeated = repeated_orders(target, dataset.order_id, good_rows)
+        reading.about_rows += repeated.findings
+        if repeated.conflicting or repeated.duplicated:
+            reading.bad_rows += repeated.findings[0].bad_rows
+            reading.copies = repeated.copies
+            without_repeated(target, dataset.order_id, repeated, aside)
         reading.periods = summarise_periods(target, dataset)
         reading.about_input += check_periods(reading.periods)
         reading.drift = measure_features(target, dataset)
         moved = measure_periods(target, dataset, reading.periods)
         reading.about_input += check_drift(reading.drift, moved, dataset)
+        reading.about_input += find_oddities(target, dataset, reading.drift)
         by_period = {entry["period"]: entry for entry in moved}
         reading.periods = [entry | by_period.get(entry["period"], {}) for entry in reading.periods]
 
 
-def _check_columns(source: Source, columns: tuple[Column, ...], layout: str) -> list[Finding]:
+def _check_columns(source: Source, columns: tuple[Column, ...]) -> list[Finding]:
     """Check that every described column is there, in a type that can hold its kind of value."""
     findings = []
     names = source.schema.names
+    hint = source.hint([column.name for column in columns])
     for column in columns:
         name = column.name
         is_missing = name not in names
@@ -139,9 +156,10 @@ def _check_columns(source: Source, columns: tuple[Column, ...], layout: str) -> 
         if is_missing:
             sentence = f"there is a column {name}"
             asked = f", {column.meaning}," if column.meaning == FOR_CHAMPION else ""
-            detail = f"the column {name!r}{asked} is missing; {source} has: {_listed(names)}"
-        elif not _suits(source, column, layout):
-            sentence = casting.sentence(column.kind, name)
+            more = f"; {hint}" if hint else ""
+            detail = f"the column {name!r}{asked} is missing; {source} has: {_listed(names)}{more}"
+        elif not suits(source.schema.field(name).type, column.kind):
+            sentence = column.sentence
             detail = f"the column's type in {source} is {source.schema.field(name).type}"
         else:
             continue
@@ -156,12 +174,6 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:SHOWN_COLUMNS]) + more
 
 
-def _suits(source: Source, column: Column, layout: str) -> bool:
-    """Text is parsed in files without types (CSV) and in wide rows, where every column may be text."""
-    type_ = source.schema.field(column.name).type
-    return source.is_text or (layout == "wide" and is_text(type_)) or casting.suits(type_, column.kind)
-
-
 def _first_row(source: Source, column: str, order_id: str) -> tuple[Example, ...]:
     wanted = [name for name in dict.fromkeys((column, order_id)) if name in source.schema.names]
     first = next(source.parts(wanted), None) if wanted else None
@@ -172,14 +184,22 @@ def _first_row(source: Source, column: str, order_id: str) -> tuple[Example, ...
 
 
 def _read_rows(
-    sources: list[Source], columns: tuple[Column, ...], reading: _Reading, target: Path, aside: RowsAside
+    sources: list[Source],
+    root: Path,
+    dataset: DatasetDescription,
+    reading: _Reading,
+    target: Path,
+    aside: RowsAside,
 ) -> None:
+    columns = event_columns(dataset)
     names = [column.name for column in columns]
-    whole_ids = _whole_ids(sources, columns)
+    forms = read_id_forms(sources, dataset)
+    histories = Histories(dataset)
     with CanonicalFile(target) as file:
         for source in sources:
+            rows_before = reading.rows
             for raw in source.parts(names):
-                part = check_part(raw, columns, whole_ids, reading.rows)
+                part = check_part(raw, columns, dataset, forms, reading.rows)
                 reading.about_rows = merge([*reading.about_rows, *part.findings])
                 reading.rows += raw.num_rows
                 is_bad = pc.is_valid(part.reasons)
@@ -187,19 +207,18 @@ def _read_rows(
                     reading.bad_rows += pc.sum(is_bad).as_py()
                     bad = (part.reasons.filter(is_bad), part.values.filter(is_bad), raw.filter(is_bad))
                     aside.add(str(source), *bad)
+                histories.note(str(source), part.good)
                 file.write(str(source), part.good)
+            if isinstance(source.events, EventFile):
+                rows = reading.rows - rows_before
+                note = source.events.note if rows else "no rows"
+                reading.read.append((_named(source.events.path, root), rows, note))
+    reading.about_input += histories.findings()
 
 
-def _whole_ids(sources: list[Source], columns: tuple[Column, ...]) -> frozenset[str]:
-    """Text id columns that hold plain whole numbers only: read as such, CSV and Parquet give the same ids."""
-    texts = [source for source in sources if source.is_text]
-    whole = {column.name for column in columns if column.kind == "id"} if texts else set()
-    for source in texts:
-        for part in source.parts(sorted(whole)) if whole else ():
-            whole -= {name for name in whole if not casting.is_plain_whole(part[name])}
-            if not whole:
-                break
-    return frozenset(whole)
+def _named(path: Path, root: Path) -> str:
+    """A file's path inside the folder that was given; its name where it was given itself."""
+    return str(path.relative_to(root)) if path != root and path.is_relative_to(root) else path.name
 
 
 def _judge(reading: _Reading, dataset: DatasetDescription) -> list[Finding]:
@@ -216,12 +235,27 @@ def _facts(dataset: DatasetDescription, reading: _Reading) -> dict[str, Any]:
         "dataset": dataset.name,
         "rows": reading.rows,
         "bad_rows": reading.bad_rows,
+        "duplicate_rows": reading.copies,
+        "files": {
+            "read": [{"file": file, "rows": rows, "note": note} for file, rows, note in reading.read],
+            "left_out": [{"file": file, "reason": reason} for file, reason in reading.left_out],
+        },
+        "tables": _tables(reading),
         "columns": [asdict(column) for column in reading.columns],
         "ignored_columns": reading.ignored,
         "periods": reading.periods,
         "drift": reading.drift,
         "drift_levels": dataset.drift.model_dump(),
     }
+
+
+def _tables(reading: _Reading) -> list[dict[str, Any]]:
+    """What was read and what was not, for the page."""
+    rows = [[file, f"{rows:,}", note] for file, rows, note in reading.read]
+    rows += [[file, "not read", reason] for file, reason in reading.left_out]
+    if len(rows) > SHOWN_FILES:
+        rows = [*rows[:SHOWN_FILES], [f"and {len(rows) - SHOWN_FILES:,} more, see the result", "", ""]]
+    return [{"title": "Files", "columns": ["file", "rows", "note"], "rows": rows}] if rows else []
 
 
 def _figures(result: dict[str, Any]) -> dict[str, Any]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_contracts import casting, suites
+from data_contracts import suites
 from data_contracts.columns import Column
 from data_contracts.context import check
 from data_contracts.findings import MAX_EXAMPLES, Example, Finding
-from tsa_model.events.casting import as_text
+from tsa_model.events.arrays import is_text, shown, value_type
+from tsa_model.events.ids import IdForm
+from tsa_model.events.roles import cast_role
+from tsa_model.events.units import MICROSECONDS
+from tsa_model.settings.dataset import DatasetDescription
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,18 +38,23 @@ class CheckedPart:
 
 
 def check_part(
-    raw: pa.Table, columns: tuple[Column, ...], whole_ids: frozenset[str], first_row: int
+    raw: pa.Table,
+    columns: tuple[Column, ...],
+    dataset: DatasetDescription,
+    forms: Mapping[str, IdForm],
+    first_row: int,
 ) -> CheckedPart:
     """Check consecutive rows.
 
     Args:
         raw: the described columns as read.
         columns: their description; the first is the order id.
-        whole_ids: text id columns to read as whole numbers.
+        dataset: the data set's.
+        forms: how each column of ids is read.
         first_row: position of the first row in the input, counted from 0.
     """
     bad = _BadRows(raw, first_row)
-    table, findings = _cast(raw, columns, whole_ids, first_row)
+    table, findings = _cast(raw, columns, dataset, forms, first_row)
     bad.note(findings)
     # A value that could not be read is reported once, not as missing a second time.
     frame = _frame(table, columns, first_row)[~bad.rows]
@@ -72,27 +82,56 @@ class _BadRows:
             if len(rows):
                 self.rows[rows] = True
                 self.reasons[rows] = f'column {finding.column}: not so: "{finding.sentence}"'
-                self.values[rows] = as_text(self._raw[finding.column].take(rows)).to_pylist()
+                self.values[rows] = shown(self._raw[finding.column], rows)
 
 
 def _cast(
-    raw: pa.Table, columns: tuple[Column, ...], whole_ids: frozenset[str], first_row: int
+    raw: pa.Table,
+    columns: tuple[Column, ...],
+    dataset: DatasetDescription,
+    forms: Mapping[str, IdForm],
+    first_row: int,
 ) -> tuple[pa.Table, list[Finding]]:
     arrays, findings = {}, []
     for column in columns:
-        cast = casting.cast(raw[column.name], column, column.name in whole_ids)
+        cast = cast_role(raw[column.name], column.kind, column.name, dataset, forms)
         arrays[column.name] = cast.values
-        bad = np.flatnonzero(cast.unreadable)
-        values = raw[column.name].take(bad[:MAX_EXAMPLES]).to_pylist()
-        orders = raw[columns[0].name].take(bad[:MAX_EXAMPLES]).to_pylist()
+        bad = np.flatnonzero(cast.bad)
+        examples = _examples(raw, column.name, columns[0].name, bad, first_row)
         positions = tuple((first_row + bad).tolist())
-        examples = tuple(
-            Example(value, order, position + 1)
-            for value, order, position in zip(values, orders, positions, strict=False)
+        findings.append(
+            Finding(
+                column.sentence,
+                column.name,
+                raw.num_rows,
+                len(bad),
+                examples,
+                detail=cast.hint,
+                positions=positions,
+            )
         )
-        sentence = casting.sentence(column.kind, column.name)
-        findings.append(Finding(sentence, column.name, raw.num_rows, len(bad), examples, positions=positions))
+        if cast.words is not None:
+            words = np.flatnonzero(cast.words)
+            examples = _examples(raw, column.name, columns[0].name, words, first_row)
+            sentence = f"every missing {column.name} is an empty text, not a word for one"
+            findings.append(
+                Finding(sentence, column.name, raw.num_rows, len(words), examples, severity="warn")
+            )
     return pa.table(arrays), findings
+
+
+def _examples(
+    raw: pa.Table, column: str, order_id: str, rows: np.ndarray, first_row: int
+) -> tuple[Example, ...]:
+    rows = rows[:MAX_EXAMPLES]
+    values, orders = _some(raw[column], rows), _some(raw[order_id], rows)
+    positions = (first_row + rows + 1).tolist()
+    return tuple(map(Example, values, orders, positions))
+
+
+def _some(column: pa.ChunkedArray, rows: np.ndarray) -> list[Any]:
+    """Values as they came; texts cut, for a thousand long ones would fill the memory."""
+    return shown(column, rows) if is_text(value_type(column.type)) else column.take(rows).to_pylist()
 
 
 def _frame(table: pa.Table, columns: tuple[Column, ...], first_row: int) -> pd.DataFrame:
@@ -102,7 +141,7 @@ def _frame(table: pa.Table, columns: tuple[Column, ...], first_row: int) -> pd.D
     arrays = {}
     for column in columns:
         if column.kind == "time":
-            arrays[column.name] = pc.divide(table[column.name], casting.MICROSECONDS)
+            arrays[column.name] = pc.divide(table[column.name], MICROSECONDS)
         elif column.kind in ("label", "number") or not column.nullable:
             arrays[column.name] = table[column.name]
     frame = pa.table(arrays).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
@@ -118,8 +157,6 @@ def _canonical(table: pa.Table, columns: tuple[Column, ...]) -> pa.Table:
             values = pc.if_else(pc.equal(values, -1), None, values).cast(pa.int8())
         elif column.dtype == "timestamp":
             values = values.cast(pa.timestamp("us", "UTC"))
-        elif column.kind == "time":
-            values = pc.divide(values, casting.MICROSECONDS)
         elif column.kind == "number" and column.nullable:
             values = pc.if_else(pc.is_nan(values), None, values)
         arrays[column.name] = values

@@ -7,14 +7,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from data_contracts.columns import Column
+from tsa_model.events.moments import EARLIEST_S, LATEST_S
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
-
-EARLIEST_S = 946_684_800
-"""2000-01-01 UTC."""
-LATEST_S = 4_102_444_800
-"""2100-01-01 UTC; milliseconds taken for seconds lie far beyond."""
 
 
 def raw_events(columns: Iterable[Column]) -> list[Expectation]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,30 +54,56 @@ def quoted(name: str) -> str:
 
 def time_column(dataset: DatasetDescription) -> str:
     """The order time of validated events in microseconds, as an SQL expression."""
-    column = quoted(dataset.order_time)
-    return f"{column} * {MICROSECONDS}" if dataset.layout == "wide" else f"epoch_us({column})"
+    return f"epoch_us({quoted(dataset.order_time)})"
 
 
-def repeated_orders(events: Path, order_id: str, rows: int) -> tuple[Finding, list[Any]]:
+@dataclass(frozen=True)
+class Repeated:
+    """Order ids that more than one row has."""
+
+    findings: list[Finding]
+    """That ids are unique (exact duplicates are no offence), and that no row stands twice."""
+    conflicting: list[Any]
+    """Ids of rows that differ, ascending: which is right cannot be known."""
+    duplicated: list[Any]
+    """Ids whose rows are all the same, ascending: the first is kept."""
+    copies: int
+    """Rows that go because the same row stands before them."""
+
+
+def repeated_orders(events: Path, order_id: str, rows: int) -> Repeated:
     """Check that every order id occurs once.
 
     Args:
         events: validated events.
         order_id: the id column.
         rows: number of rows checked.
-
-    Returns:
-        The finding, and the repeated ids in ascending order.
     """
     column = quoted(order_id)
     with connect(events) as connection:
         repeated = connection.execute(
-            f"SELECT {column}, count(*) FROM events GROUP BY 1 HAVING count(*) > 1 ORDER BY 1"
+            f"WITH repeated AS (SELECT {column} AS id FROM events GROUP BY 1 HAVING count(*) > 1) "
+            f"SELECT {column}, count(*), count(DISTINCT events) FROM events "
+            f"WHERE {column} IN (SELECT id FROM repeated) GROUP BY 1 ORDER BY 1"
         ).fetchall()
-    bad_rows = sum(times for _, times in repeated)
-    examples = tuple(Example(f"{times} times", id_) for id_, times in repeated[:MAX_EXAMPLES])
-    finding = Finding(f"every {order_id} occurs once", order_id, rows, bad_rows, examples)
-    return finding, [id_ for id_, _ in repeated]
+    conflicting = [(id_, times) for id_, times, different in repeated if different > 1]
+    duplicated = [(id_, times) for id_, times, different in repeated if different == 1]
+    copies = sum(times - 1 for _, times in duplicated)
+    bad_rows = sum(times for _, times in conflicting)
+    unique = Finding(f"every {order_id} occurs once", order_id, rows, bad_rows, _times(conflicting))
+    once = Finding(
+        "no row stands in the input twice",
+        rows=rows,
+        bad_rows=copies,
+        examples=_times(duplicated),
+        severity="warn",
+        detail="one row of each is kept" if copies else "",
+    )
+    return Repeated([unique, once], [i for i, _ in conflicting], [i for i, _ in duplicated], copies)
+
+
+def _times(repeated: list[tuple[Any, int]]) -> tuple[Example, ...]:
+    return tuple(Example(f"{times} times", id_) for id_, times in repeated[:MAX_EXAMPLES])
 
 
 def summarise_periods(events: Path, dataset: DatasetDescription) -> list[dict[str, Any]]:

@@ -7,13 +7,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_contracts.findings import Finding
-from tsa_model.events.quarantine import BadRows
+from data_contracts.whole import Repeated
+from tsa_model.events.arrays import flags
 from tsa_model.events.errors import BadEvents
+from tsa_model.events.quarantine import BadRows
 from tsa_model.files import atomic_file
 from tsa_model.settings.dataset import DatasetDescription
 
@@ -88,26 +90,31 @@ class RowsAside:
             self._rows.add(origin, rows[self._order_id], reasons, values, rows)
 
 
-def without_orders(
-    events: Path, order_id: str, orders: list[Any], aside: RowsAside, finding: Finding
-) -> None:
-    """Set aside every row of some orders, and rewrite the validated events without them.
+def without_repeated(events: Path, order_id: str, repeated: Repeated, aside: RowsAside) -> None:
+    """Rewrite the validated events with each exact duplicate once, and set contradicting rows aside.
 
     Args:
         events: validated events, rewritten in place.
         order_id: the id column.
-        orders: ids to remove: which of an order's rows is right cannot be known.
-        aside: where the rows go.
-        finding: the broken rule.
+        repeated: what was found.
+        aside: where the rows go that share an id and differ.
     """
-    reason = f'column {finding.column}: not so: "{finding.sentence}"'
+    unique = repeated.findings[0]
+    reason = f'column {unique.column}: not so: "{unique.sentence}"'
+    seen: set[Any] = set()
     with atomic_file(events) as temporary, CanonicalFile(temporary) as file, pq.ParquetFile(events) as old:
-        unwanted = pa.array(orders, old.schema_arrow.field(order_id).type)
+        type_ = old.schema_arrow.field(order_id).type
+        conflicting, duplicated = pa.array(repeated.conflicting, type_), pa.array(repeated.duplicated, type_)
         for batch in old.iter_batches():
             table = pa.Table.from_batches([batch])
-            bad = pc.is_in(table[order_id], unwanted)
+            bad = pc.is_in(table[order_id], conflicting)
             rows = table.filter(bad)
             if len(rows):
                 reasons = pa.repeat(reason, len(rows))
                 aside.add("the good rows", reasons, rows[order_id].cast(pa.string()), rows)
-            file.write(str(events), table.filter(pc.invert(bad)))
+            keep = ~flags(bad.combine_chunks())
+            for row in np.flatnonzero(flags(pc.is_in(table[order_id], duplicated).combine_chunks())):
+                id_ = table[order_id][int(row)].as_py()
+                keep[row] = id_ not in seen
+                seen.add(id_)
+            file.write(str(events), table.filter(pa.array(keep)))

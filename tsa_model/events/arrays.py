@@ -18,14 +18,14 @@ MAX_HISTORY = 50 * (MAX_TEXT + 1)
 SHOWN_CHARACTERS = 80
 """Longer values are cut in messages."""
 KEPT_BYTES = 2**14
-"""Longer texts are cut where rows are set aside: repeated a million times, one of them would fill the disk."""
+"""Longer texts are cut where rows are set aside: a million times one of them would fill the disk."""
 
 
 def is_text(type_: pa.DataType) -> bool:
     """Whether a column is text: bytes are text too, for some engines write it so."""
-    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    kinds += (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
-    return any(kind(type_) for kind in kinds)
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    parts = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(kind(type_) for kind in (*texts, *parts))
 
 
 def value_type(type_: pa.DataType) -> pa.DataType:

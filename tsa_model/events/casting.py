@@ -95,5 +95,3 @@ def _number_text(number: float) -> str | None:
     if math.isnan(number):
         return None
     return str(int(number)) if number.is_integer() and abs(number) < EXACT_WHOLE else repr(number)
-
-

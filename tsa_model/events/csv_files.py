@@ -44,14 +44,15 @@ def csv_header(path: Path, form: CsvFormat) -> list[str]:
         names = next(csv.reader(lines, delimiter=form.delimiter, strict=True), [])
     except csv.Error as error:
         raise BadEvents(
-            f"{path}: its first line cannot be taken apart into names ({error}); it begins with {text[:60]!r}: "
-            "is a quote left open?"
+            f"{path}: its first line cannot be taken apart into names ({error}); it begins with "
+            f"{text[:60]!r}: is a quote left open?"
         ) from None
     if not names:
         raise BadEvents(f"{path} is empty: its first line names no columns")
     if len(text) == HEADER_CHARACTERS and not lines.read(1):
         raise BadEvents(
-            f"{path}: its first line is longer than {HEADER_CHARACTERS:,} characters; it begins with {text[:60]!r}"
+            f"{path}: its first line is longer than {HEADER_CHARACTERS:,} characters; it begins with "
+            f"{text[:60]!r}"
         )
     return names
 

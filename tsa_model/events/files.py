@@ -41,13 +41,14 @@ def list_files(events: str | Path | Sequence[str | Path]) -> Listing:
     Links are followed; hidden files and files whose names begin with _ are left out, as engines do.
 
     Raises:
-        BadEvents: nothing is there, a link leads nowhere or in a circle, a folder is a table with a log of its
-            own, its formats are mixed, or a kind of file is unknown.
+        BadEvents: nothing is there, a link leads nowhere or in a circle, a folder is a table with a log of
+            its own, its formats are mixed, or a kind of file is unknown.
     """
     paths = [events] if isinstance(events, (str, Path)) else list(events)
     if not paths:
         raise BadEvents("events are an empty list of paths; name at least one file or folder")
-    listing, seen = Listing(), {}
+    listing = Listing()
+    seen: dict[Path, Path] = {}
     for path in map(Path, paths):
         before = len(listing.files)
         if path.is_dir():
@@ -134,6 +135,6 @@ def _refuse_table_format(folder: Path) -> None:
         name, log = "Iceberg", "metadata"
     if name is not None:
         raise BadEvents(
-            f"{folder} is a {name} table: its log ({log}) says which files count, and this program does not read "
-            "it, so that deleted orders would come back; export the table as plain Parquet files"
+            f"{folder} is a {name} table: its log ({log}) says which files count, and this program does not "
+            "read it, so that deleted orders would come back; export the table as plain Parquet files"
         )

@@ -24,7 +24,7 @@ from tsa_model.events.arrays import SHOWN_CHARACTERS, bare, flags, is_text, one_
 from tsa_model.events.cast import MISSING_TEXTS, Cast, by_distinct, cast_text, lost, nothing, stripped
 from tsa_model.events.errors import BadEvents
 from tsa_model.events.numbers import is_number, whole_numbers
-from tsa_model.events.reading import open_events
+from tsa_model.events.reading import Source, open_events
 from tsa_model.settings.dataset import DatasetDescription
 
 PLAIN = r"^(0|-?[1-9][0-9]{0,17})$"
@@ -91,7 +91,7 @@ def read_id_forms(events: Any, description: DatasetDescription) -> dict[str, IdF
     """Look through the id columns of raw events and decide how each is read.
 
     Args:
-        events: see `open_events`.
+        events: see `open_events`; or its sources.
         description: names the columns, the missing words and the form of CSV files.
 
     Returns:
@@ -101,11 +101,13 @@ def read_id_forms(events: Any, description: DatasetDescription) -> dict[str, IdF
         BadEvents: one id is written in two ways that cannot be told to be one; or a column is missing.
     """
     names = id_columns(description)
-    sources = open_events(events, description.csv, names).sources
+    is_open = isinstance(events, list) and all(isinstance(source, Source) for source in events)
+    sources = events if is_open else open_events(events, description.csv, names).sources
+    schemas = [source.schema for source in sources]
     text = [
         name
         for name in names
-        if any(is_text(value_type(source.schema.field(name).type)) for source in sources if name in source.schema.names)
+        if any(is_text(value_type(one.field(name).type)) for one in schemas if name in one.names)
     ]
     forms = {name: IdForm() for name in names}
     if not text:
@@ -227,15 +229,17 @@ class _Spellings:
             first, where = self._first.setdefault(number, (text, origin))
             if first != text:
                 raise BadEvents(
-                    f"column {self.column}: {first!r} ({where}) and {text!r} ({origin}) seem to be one id in two "
-                    "spellings, which would become two histories; write every id in one way"
+                    f"column {self.column}: {first!r} ({where}) and {text!r} ({origin}) seem to be one id in "
+                    "two spellings, which would become two histories; write every id in one way"
                 )
 
     def _texts(self, column: pa.ChunkedArray) -> pa.Array:
         values, _ = bare(one_array(column))
         if not is_text(values.type):  # in another file the column is text
-            values = whole_numbers(values)[0].cast(pa.string()) if is_number(values.type) else values.cast(
-                pa.string()
+            values = (
+                whole_numbers(values)[0].cast(pa.string())
+                if is_number(values.type)
+                else values.cast(pa.string())
             )
         values = stripped(pc.drop_null(values))
         return values.filter(pc.invert(is_missing_word(values, (*self.missing_words, *MISSING_TEXTS))))

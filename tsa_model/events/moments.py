@@ -24,7 +24,7 @@ _ZONE = re.compile(r"\s*(UTC|GMT)$", re.IGNORECASE)
 
 
 def cast_moment(raw: pa.Array) -> Cast:
-    """Cast to int64 microseconds since 1970-01-01 UTC: a timestamp, a date, epoch seconds, or text of these."""
+    """Cast a timestamp, a date, epoch seconds, or text of these to int64 microseconds since 1970 UTC."""
     asked = "a moment between 2000 and 2100 (a UTC timestamp, a date or epoch seconds)"
     raw, too_long = bare(one_array(raw))
     if pa.types.is_timestamp(raw.type) or pa.types.is_date(raw.type):
@@ -77,5 +77,3 @@ def _parse_moment(text: str) -> int | None:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return math.floor(moment.timestamp()) * MICROSECONDS + moment.microsecond
-
-

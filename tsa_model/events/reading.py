@@ -31,7 +31,7 @@ class Source:
     """One file, or one table in memory."""
 
     events: EventFile | pa.Table
-    csv: CsvFormat = CsvFormat()
+    csv: CsvFormat
 
     def __str__(self) -> str:
         return str(self.events.path) if isinstance(self.events, EventFile) else "the given table"
@@ -71,7 +71,7 @@ class Source:
         if not isinstance(self.events, EventFile):
             table = self.events.select(list(columns))
             for first in range(0, len(table), most_rows):
-                yield table.slice(first, most_rows)
+                yield _plain(table.slice(first, most_rows))
             return
         path = self.events.path
         inside = [name for name in columns if name not in self._added]
@@ -106,7 +106,7 @@ class Source:
         for name, value in self._added.items():
             if name in columns:
                 part = part.append_column(name, pa.repeat(pa.scalar(value, pa.string()), len(part)))
-        return part.select(list(columns))
+        return _plain(part.select(list(columns)))
 
     def _check_folder_values(self, part: pa.Table) -> None:
         """Refuse a file that contradicts its folder's name."""
@@ -116,8 +116,8 @@ class Source:
             found = shown(part[name], range(min(1, len(part))))
             if found and found[0] != expected and expected is not None:
                 raise BadEvents(
-                    f"{self}: column {name!r} is {found[0]!r} in the file and {expected!r} in its folder's name; "
-                    "give it one value"
+                    f"{self}: column {name!r} is {found[0]!r} in the file and {expected!r} in its folder's "
+                    "name; give it one value"
                 )
 
 
@@ -130,9 +130,7 @@ class Opened:
     """Paths that are not read, with the reason."""
 
 
-def open_events(
-    events: Any, csv: CsvFormat | None = None, columns: Sequence[str] | None = None
-) -> Opened:
+def open_events(events: Any, csv: CsvFormat | None = None, columns: Sequence[str] | None = None) -> Opened:
     """Open raw events.
 
     Args:
@@ -201,6 +199,11 @@ def is_events_path(events: Any) -> bool:
     if isinstance(events, (list, tuple)):
         return all(isinstance(path, (str, Path)) for path in events)
     return isinstance(events, (str, Path))
+
+
+def _plain(part: pa.Table) -> pa.Table:
+    """The part in types that every computation knows: views of text, for one, cannot be filtered."""
+    return pa.table([one_array(column) for column in part.columns], names=part.column_names)
 
 
 def _as_table(events: Any, columns: Sequence[str] | None) -> pa.Table:

@@ -73,7 +73,12 @@ def score_rows(
                 gate[window][part] = outputs["gate_scores"]
         if progress is not None:
             progress(window.stop, rows.size)
-    if not ((score >= 0) & (score <= 1)).all():
-        bad = int((~((score >= 0) & (score <= 1))).sum())
-        raise ValueError(f"{bad} of {score.size} scores are not numbers in [0, 1]; the model is not usable")
+    is_usable = (score >= 0) & (score <= 1)
+    if not is_usable.all():
+        orders = store.ids_of(rows[~is_usable])
+        raise ValueError(
+            f"{orders.size} of {score.size} scores are not numbers in [0, 1], those of orders "
+            f"{', '.join(map(str, orders[:5]))}: look for extreme numbers in them and in their histories; where "
+            "there are none, the model is not usable"
+        )
     return ScoredRows(score, real_orders, gate)

@@ -47,15 +47,56 @@ class Settings(BaseModel):
             raise ValueError(in_words(error, type(self))) from None
 
 
+MOST_CHARACTERS = 2**20
+"""Longest text of settings."""
+MOST_NODES = 100_000
+"""Most values in it, each counted as often as anchors repeat it."""
+
+
 def load_yaml(text: str) -> Any:
     """Read YAML (or JSON) as plain values; a key that stands twice in one mapping is refused.
 
     YAML's own reader keeps the second of the two and says nothing.
 
     Raises:
-        yaml.YAMLError: it is no YAML, or a key stands twice.
+        yaml.YAMLError: it is no YAML, a key stands twice, or anchors make it endless.
     """
-    return yaml.load(text, Loader=_OnceLoader)
+    if len(text) > MOST_CHARACTERS:
+        raise yaml.YAMLError(f"it has {len(text):,} characters; settings have at most {MOST_CHARACTERS:,}")
+    loader = _OnceLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, {})
+        return loader.construct_document(node)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply for settings") from None
+    except ValueError as error:  # a number of thousands of digits, a date of no calendar
+        raise yaml.YAMLError(str(error)) from None
+    finally:
+        loader.dispose()
+
+
+def _count(node: yaml.Node, counted: dict[int, int]) -> int:
+    """Number of values below a node, written out; refused above `MOST_NODES`, or where a node holds itself."""
+    if id(node) in counted:
+        if not counted[id(node)]:
+            text = "an anchor holds itself, which would never end"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
+        return counted[id(node)]
+    counted[id(node)] = 0
+    total = 1
+    if isinstance(node, (yaml.MappingNode, yaml.SequenceNode)):
+        for value in node.value:
+            total += sum(
+                _count(child, counted) for child in (value if isinstance(value, tuple) else (value,))
+            )
+            if total > MOST_NODES:
+                text = f"anchors or lists make more than {MOST_NODES:,} values of it; write out what is meant"
+                raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
+    counted[id(node)] = total
+    return total
 
 
 class _OnceLoader(yaml.SafeLoader):

@@ -9,6 +9,8 @@ from pydantic import field_validator, model_validator
 from tsa_model.settings.base import Settings
 
 MISSING_WORDS = ("NULL", "\\N", "NaN", "None", "NA", "N/A", "#N/A", "<NA>", "NaT", "nil", "(null)")
+_TAKEN = "\"\r\n.+-_'"
+"""Characters that stand inside values, numbers or line ends."""
 
 
 class CsvFormat(Settings):
@@ -22,14 +24,12 @@ class CsvFormat(Settings):
     @field_validator("delimiter")
     @classmethod
     def _check_delimiter(cls, delimiter: str) -> str:
-        if len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in "\"\r\n.+-_'":
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in _TAKEN:
             raise ValueError('a delimiter is one character such as ",", ";", "|" or "\\t" (a tab)')
         return delimiter
 
     @model_validator(mode="after")
     def _check_both(self) -> CsvFormat:
         if self.delimiter == self.decimal:
-            raise ValueError(
-                f"delimiter and decimal are both {self.decimal!r}: no line could be taken apart; name the other"
-            )
+            raise ValueError(f"delimiter and decimal are both {self.decimal!r}: no line could be taken apart")
         return self

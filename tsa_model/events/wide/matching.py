@@ -72,8 +72,8 @@ class Matching:
         cat, num, order = self.unmatched
         return (
             f"columns {sides} match for {self.n_matched:,} of {self.n_smaller:,} entries, and in "
-            f"{self.n_unmatched:,} rows for none, e.g. {cat!r} and {num!r} (order {order}); histories would be "
-            "nearly empty: write the ids of both sides in one way"
+            f"{self.n_unmatched:,} rows for none, e.g. {cat!r} and {num!r} (order {order}); histories would "
+            "be nearly empty: write the ids of both sides in one way"
         )
 
 
@@ -132,5 +132,5 @@ def _spelled_twice(
     if not len(both):
         return None
     one, two = np.flatnonzero(cat_entry == both[0])[0], np.flatnonzero(num_entry == both[0])[0]
-    row = int(rest[0][0][one])
-    return rest[0][1][int(one)].as_py(), rest[1][1][int(two)].as_py(), order_ids[row].as_py()
+    order = order_ids[int(rest[0][0][one])].as_py()
+    return rest[0][1][int(one)].as_py(), rest[1][1][int(two)].as_py(), order

@@ -30,7 +30,7 @@ class TextRows:
     def __init__(self, rows: Any, columns: Sequence[str], origin: str) -> None:
         """Take an Arrow or pandas table, or dictionaries; a missing value is the empty text."""
         self.too_long: dict[str, np.ndarray] = {}
-        """Column → [n] bool, texts of more than `MAX_HISTORY` bytes, which are left out; only if there are."""
+        """Column → [n] bool, texts of more than `MAX_HISTORY` bytes, left out; only if there are any."""
         self._arrays: dict[str, pa.Array] = {}
         self._texts: dict[str, Sequence[str]] = {}
         self.n_rows = len(rows)
@@ -122,7 +122,7 @@ def _as_text(column: Any, name: str, origin: str) -> tuple[pa.Array, np.ndarray]
 
 
 def _epoch_seconds(moments: pa.Array) -> pa.Array:
-    """Seconds since 1970 as text, as the histories beside them are written; with a fraction where there is one."""
+    """Seconds since 1970 as text, as the histories beside them are written, with a fraction if any."""
     zone = moments.type.tz if pa.types.is_timestamp(moments.type) else None
     microseconds = moments.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
     whole = pc.divide(microseconds, MICROSECONDS)

@@ -7,6 +7,7 @@ unknown and rare values followed by the values; the numerical features take the 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from tsa_model.settings import Settings
 from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription
 
 LABEL_VALUES = ("not yet known", "genuine", "fraud")
+LEAST_MIDDLE_HALF = 1e-3
+"""Of the scaled range: where the middle half of a column's values covers less, it says nothing any more."""
 
 
 class Vocabulary(Settings):
@@ -160,7 +163,7 @@ def fit(orders: Orders, description: DatasetDescription) -> Preprocessing:
         next_index += len(LABEL_VALUES)
 
     def scaling(name: str) -> Scaler:
-        return _fit_scaling(orders.numerical[name][window], description.scale_quantile)
+        return _fit_scaling(name, orders.numerical[name][window], description.scale_quantile)
 
     return Preprocessing(
         n_embedding=next_index - 1 + len(description.numerical),
@@ -190,7 +193,32 @@ def _fit_vocabulary(
     )
 
 
-def _fit_scaling(values: np.ndarray, quantile: float) -> Scaler:
+def middle_half(low: float, high: float, first: float, third: float, quantile: float) -> float | None:
+    """Share of the scaled range 0…1 that the middle half of the values covers.
+
+    Args:
+        low: the smallest value.
+        high: the largest.
+        first: the first quartile.
+        third: the third quartile.
+        quantile: the `scale_quantile`, which becomes 1 unless it is the smallest value.
+
+    Returns:
+        The share; None where the middle half is one value, which no scaling can spread.
+    """
+    top = quantile if quantile > low else high
+    return (third - first) / (top - low) if third > first and top > low else None
+
+
+def squeezed(name: str, share: float) -> str:
+    """What to say of a column whose middle half covers less than `LEAST_MIDDLE_HALF`."""
+    return (
+        f"column {name!r}: the middle half of its training values covers {share:.1e} of the range they "
+        "are scaled to, because a few are huge; the network cannot tell them apart: set scale_quantile, such as 0.99"
+    )
+
+
+def _fit_scaling(name: str, values: np.ndarray, quantile: float) -> Scaler:
     """Map the training window's smallest value to 0 and its quantile to 1; a missing one is its median.
 
     Where the quantile is the smallest value, as in a column of mostly zeros, the largest becomes 1.
@@ -199,6 +227,10 @@ def _fit_scaling(values: np.ndarray, quantile: float) -> Scaler:
     if not len(known):
         return Scaler(scale=1.0, min=0.0)
     low, high = float(known.min()), float(np.quantile(known, quantile))
+    first, third = np.quantile(known, [0.25, 0.75])
+    share = middle_half(low, float(known.max()), first, third, high)
+    if share is not None and share < LEAST_MIDDLE_HALF:
+        warnings.warn(squeezed(name, share), stacklevel=2)
     high = high if high > low else float(known.max())
     scale = 1.0 / (high - low) if high > low else 1.0
     return Scaler(scale=scale, min=-low * scale, default=float(np.median(known)))

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsa_model.events.cleaning import wanted_columns
-from tsa_model.events.quarantine import REPEATED, BadRows
 from tsa_model.events.errors import BadEvents
+from tsa_model.events.quarantine import REPEATED, BadRows
 from tsa_model.events.units import NO_KEY
 from tsa_model.sequences.columns.column_files import ColumnFiles, IdColumn, TextColumn
 from tsa_model.sequences.columns.event_columns import Orders

@@ -111,7 +111,9 @@ def _empty(source: Source, columns: list[str]) -> pa.Table:
     return pa.schema([source.schema.field(name) for name in columns]).empty_table()
 
 
-def _reader(description_json: str, forms: dict[str, IdForm]) -> Callable[[Iterable], Iterable[pa.RecordBatch]]:
+def _reader(
+    description_json: str, forms: dict[str, IdForm]
+) -> Callable[[Iterable], Iterable[pa.RecordBatch]]:
     """The function that the executors run: files in, cleaned rows out."""
 
     def read(files: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:

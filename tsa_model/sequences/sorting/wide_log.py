@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from tsa_model.events.arrays import MAX_HISTORY, flags
 from tsa_model.events.casting import Cast, cast_label, cast_moment, cast_number
+from tsa_model.events.errors import BadEvents
 from tsa_model.events.ids import IdForm, cast_id, read_id_forms
 from tsa_model.events.quarantine import REPEATED, BadRows
-from tsa_model.events.errors import BadEvents
 from tsa_model.events.reading import read_parts
 from tsa_model.events.units import UNKNOWN_LABEL
 from tsa_model.events.wide.duplicates import RepeatedOrders
@@ -91,7 +91,8 @@ class _WideLog:
             try:
                 rows = TextRows(part, self.columns, origin)
                 for name, too_long in rows.too_long.items():
-                    raise UnusableRows(rows, name, np.flatnonzero(too_long), f"longer than {MAX_HISTORY:,} bytes")
+                    reason = f"longer than {MAX_HISTORY:,} bytes"
+                    raise UnusableRows(rows, name, np.flatnonzero(too_long), reason)
                 ids = self._checked(rows, self._description.order_id, self.order_ids(part), True)
                 if len(conflicts := self.repeated.conflicts(ids)):
                     raise UnusableRows(rows, self._description.order_id, conflicts, REPEATED)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tsa_model.events.codes import Codes
+from tsa_model.events.errors import BadEvents
 from tsa_model.events.units import UNKNOWN_LABEL
 from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.columns.event_columns import Columns, KeyedEvents, Orders, Prepared
@@ -130,9 +131,25 @@ class _Encoder:
             for file, name in zip(files, names, strict=True):
                 for first in range(0, len(columns), BLOCK_ROWS):
                     part = slice(first, first + BLOCK_ROWS)
-                    self._files.append(file, self._encoded(role, columns, name, part).astype(dtype))
+                    with np.errstate(over="ignore"):
+                        values = self._encoded(role, columns, name, part).astype(dtype)
+                    if role != "categorical" and not (is_finite := np.isfinite(values)).all():
+                        raise self._overflow(columns, name, first + int(np.argmin(is_finite)))
+                    self._files.append(file, values)
             self._done[place] = _EncodedColumns(self._files, files, dtype)
         return self._done[place]
+
+    def _overflow(self, columns: Columns, name: str, row: int) -> BadEvents:
+        """A number that is infinite once it is scaled, named by its order, or its time inside a history."""
+        whose = f"an order of {np.datetime64(int(columns.time_us[row]), 'us')} UTC"
+        if isinstance(columns, Orders):
+            order = columns.order_id[row]
+            whose = f"order {order.decode() if isinstance(order, bytes) else order}"
+        value = float(columns.numerical[name][row])
+        return BadEvents(
+            f"column {name}: {value:g} ({whose}) is too large once it is scaled as the training period's values "
+            "are; correct the value or leave the order out"
+        )
 
     def _encoded(self, role: str, columns: Columns, name: str, part: slice) -> np.ndarray:
         if role == "categorical":
