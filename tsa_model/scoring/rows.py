@@ -78,7 +78,7 @@ def score_rows(
         orders = store.ids_of(rows[~is_usable])
         raise ValueError(
             f"{orders.size} of {score.size} scores are not numbers in [0, 1], those of orders "
-            f"{', '.join(map(str, orders[:5]))}: look for extreme numbers in them and in their histories; where "
-            "there are none, the model is not usable"
+            f"{', '.join(map(str, orders[:5]))}: look for extreme numbers in them and in their histories; "
+            "where there are none, the model is not usable"
         )
     return ScoredRows(score, real_orders, gate)

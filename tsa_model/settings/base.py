@@ -79,7 +79,7 @@ def load_yaml(text: str) -> Any:
 
 
 def _count(node: yaml.Node, counted: dict[int, int]) -> int:
-    """Number of values below a node, written out; refused above `MOST_NODES`, or where a node holds itself."""
+    """Number of values below a node, written out; more than `MOST_NODES` and endless ones are refused."""
     if id(node) in counted:
         if not counted[id(node)]:
             text = "an anchor holds itself, which would never end"

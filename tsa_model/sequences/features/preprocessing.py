@@ -213,8 +213,9 @@ def middle_half(low: float, high: float, first: float, third: float, quantile: f
 def squeezed(name: str, share: float) -> str:
     """What to say of a column whose middle half covers less than `LEAST_MIDDLE_HALF`."""
     return (
-        f"column {name!r}: the middle half of its training values covers {share:.1e} of the range they "
-        "are scaled to, because a few are huge; the network cannot tell them apart: set scale_quantile, such as 0.99"
+        f"column {name!r}: the middle half of its training values covers {share:.1e} of the range they are "
+        "scaled to, because a few are huge, and the network cannot tell them apart; set scale_quantile, such "
+        "as 0.99"
     )
 
 

@@ -147,8 +147,8 @@ class _Encoder:
             whose = f"order {order.decode() if isinstance(order, bytes) else order}"
         value = float(columns.numerical[name][row])
         return BadEvents(
-            f"column {name}: {value:g} ({whose}) is too large once it is scaled as the training period's values "
-            "are; correct the value or leave the order out"
+            f"column {name}: {value:g} ({whose}) is too large once it is scaled as the training period's "
+            "values are; correct the value or leave the order out"
         )
 
     def _encoded(self, role: str, columns: Columns, name: str, part: slice) -> np.ndarray:
