@@ -153,11 +153,12 @@ def _check_columns(source: Source, columns: tuple[Column, ...]) -> list[Finding]
         is_missing = name not in names
         if names.count(name) > 1:
             raise BadEvents(f"{source} has more than one column named {name}")
+        if is_missing and hint:
+            raise BadEvents(f"{source}: {hint} (it has no column {name!r} as it is read now)")
         if is_missing:
             sentence = f"there is a column {name}"
             asked = f", {column.meaning}," if column.meaning == FOR_CHAMPION else ""
-            more = f"; {hint}" if hint else ""
-            detail = f"the column {name!r}{asked} is missing; {source} has: {_listed(names)}{more}"
+            detail = f"the column {name!r}{asked} is missing; {source} has: {_listed(names)}"
         elif not suits(source.schema.field(name).type, column.kind):
             sentence = column.sentence
             detail = f"the column's type in {source} is {source.schema.field(name).type}"
