@@ -16,6 +16,7 @@ from data_contracts.context import check
 from data_contracts.findings import MAX_EXAMPLES, Example, Finding
 from tsa_model.events.arrays import is_text, shown, value_type
 from tsa_model.events.ids import IdForm
+from tsa_model.events.problems import Problems
 from tsa_model.events.roles import cast_role
 from tsa_model.events.units import MICROSECONDS
 from tsa_model.settings.dataset import DatasetDescription
@@ -53,36 +54,20 @@ def check_part(
         forms: how each column of ids is read.
         first_row: position of the first row in the input, counted from 0.
     """
-    bad = _BadRows(raw, first_row)
-    table, findings = _cast(raw, columns, dataset, forms, first_row)
-    bad.note(findings)
+    problems = Problems(raw.num_rows)
+    table, findings = _cast(raw, columns, dataset, forms, first_row, problems)
     # A value that could not be read is reported once, not as missing a second time.
-    frame = _frame(table, columns, first_row)[~bad.rows]
-    by_suite = check(frame, suites.raw_events(columns), name=columns[0].name)
-    findings += [replace(finding, rows=raw.num_rows) for finding in by_suite]
-    bad.note(findings)
-    good = _canonical(table.filter(pa.array(~bad.rows)), columns)
-    return CheckedPart(good, findings, pa.array(bad.reasons, pa.string()), pa.array(bad.values, pa.string()))
-
-
-class _BadRows:
-    """The first broken rule of every row."""
-
-    def __init__(self, raw: pa.Table, first_row: int) -> None:
-        self.rows = np.zeros(raw.num_rows, dtype=bool)
-        self.reasons = np.full(raw.num_rows, None, dtype=object)
-        self.values = np.full(raw.num_rows, None, dtype=object)
-        self._raw = raw
-        self._first_row = first_row
-
-    def note(self, findings: list[Finding]) -> None:
-        for finding in findings:
-            rows = np.array(finding.positions, dtype=np.int64) - self._first_row
-            rows = rows[~self.rows[rows]]
-            if len(rows):
-                self.rows[rows] = True
-                self.reasons[rows] = f'column {finding.column}: not so: "{finding.sentence}"'
-                self.values[rows] = shown(self._raw[finding.column], rows)
+    frame = _frame(table, columns, first_row)[~problems.bad]
+    for finding in check(frame, suites.raw_events(columns), name=columns[0].name):
+        findings.append(replace(finding, rows=raw.num_rows))
+        is_bad = np.zeros(raw.num_rows, dtype=bool)
+        is_bad[np.array(finding.positions, dtype=np.int64) - first_row] = True
+        if finding.positions:
+            assert finding.column is not None, "rules about rows are rules about a column"
+            problems.note(finding.column, raw[finding.column], is_bad, f'not so: "{finding.sentence}"')
+    good = _canonical(table.filter(pa.array(~problems.bad)), columns)
+    why = problems.columns()
+    return CheckedPart(good, findings, why["problem"], why["value"])
 
 
 def _cast(
@@ -91,6 +76,7 @@ def _cast(
     dataset: DatasetDescription,
     forms: Mapping[str, IdForm],
     first_row: int,
+    problems: Problems,
 ) -> tuple[pa.Table, list[Finding]]:
     arrays, findings = {}, []
     for column in columns:
@@ -98,7 +84,7 @@ def _cast(
         arrays[column.name] = cast.values
         bad = np.flatnonzero(cast.bad)
         examples = _examples(raw, column.name, columns[0].name, bad, first_row)
-        positions = tuple((first_row + bad).tolist())
+        problems.note(column.name, raw[column.name], cast.bad, f'not so: "{column.sentence}"')
         findings.append(
             Finding(
                 column.sentence,
@@ -107,7 +93,6 @@ def _cast(
                 len(bad),
                 examples,
                 detail=cast.hint,
-                positions=positions,
             )
         )
         if cast.words is not None:
@@ -131,7 +116,8 @@ def _examples(
 
 def _some(column: pa.ChunkedArray, rows: np.ndarray) -> list[Any]:
     """Values as they came; texts cut, for a thousand long ones would fill the memory."""
-    return shown(column, rows) if is_text(value_type(column.type)) else column.take(rows).to_pylist()
+    values = shown(column, rows) if is_text(value_type(column.type)) else column.take(pa.array(rows))
+    return values.to_pylist()
 
 
 def _frame(table: pa.Table, columns: tuple[Column, ...], first_row: int) -> pd.DataFrame:

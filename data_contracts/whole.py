@@ -81,11 +81,15 @@ def repeated_orders(events: Path, order_id: str, rows: int) -> Repeated:
     """
     column = quoted(order_id)
     with connect(events) as connection:
-        repeated = connection.execute(
-            f"WITH repeated AS (SELECT {column} AS id FROM events GROUP BY 1 HAVING count(*) > 1) "
-            f"SELECT {column}, count(*), count(DISTINCT events) FROM events "
-            f"WHERE {column} IN (SELECT id FROM repeated) GROUP BY 1 ORDER BY 1"
-        ).fetchall()
+        connection.execute(
+            f"CREATE TEMP TABLE repeated AS SELECT {column} AS id FROM events GROUP BY 1 HAVING count(*) > 1"
+        )
+        repeated = []
+        if connection.execute("SELECT count(*) FROM repeated").fetchall()[0][0]:  # else no row need be read
+            repeated = connection.execute(
+                f"SELECT {column}, count(*), count(DISTINCT events) FROM events "
+                f"WHERE {column} IN (SELECT id FROM repeated) GROUP BY 1 ORDER BY 1"
+            ).fetchall()
     conflicting = [(id_, times) for id_, times, different in repeated if different > 1]
     duplicated = [(id_, times) for id_, times, different in repeated if different == 1]
     copies = sum(times - 1 for _, times in duplicated)

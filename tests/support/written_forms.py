@@ -26,8 +26,8 @@ def recast(*names: str, to: pa.DataType) -> Callable[[pa.Table, Path], Path]:
     def write(table: pa.Table, folder: Path) -> Path:
         for name in names:
             place = table.column_names.index(name)
-            table = table.set_column(place, name, table[name].cast(pa.string()).cast(to) if pa.types.is_dictionary(to)
-                                     else table[name].cast(to))
+            values = table[name].cast(pa.string()) if pa.types.is_dictionary(to) else table[name]
+            table = table.set_column(place, name, values.cast(to))
         return parquet(table, folder)
 
     return write
@@ -154,6 +154,29 @@ def spaces(text: pa.Table) -> pa.Table:
     return text.set_column(1, "customer_id", padded)
 
 
+def utc(table: pa.Table, spelling: str) -> pa.Array:
+    return pc.strftime(table["order_time"].cast(pa.timestamp("s", "UTC")), spelling)
+
+
+def with_fraction(table: pa.Table) -> pa.Array:
+    return pc.binary_join_element_wise(epoch(table).cast(pa.string()), "0", ".")
+
+
+def true_and_false(text: pa.Table) -> pa.Table:
+    return text.set_column(4, "label", pc.if_else(pc.equal(text["label"], "1"), "True", "False"))
+
+
+def retimed(how: Callable[[pa.Table], pa.Array]) -> Callable[[pa.Table, Path], Path]:
+    def write(table: pa.Table, folder: Path) -> Path:
+        return parquet(table.set_column(3, "order_time", how(table)), folder)
+
+    return write
+
+
+def without_zone(table: pa.Table) -> pa.Array:
+    return table["order_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).cast(pa.timestamp("us"))
+
+
 FORMS: dict[str, Callable[[pa.Table, Path], Path]] = {
     "as it is": parquet,
     "string": recast(*TEXTS, to=pa.string()),
@@ -163,14 +186,11 @@ FORMS: dict[str, Callable[[pa.Table, Path], Path]] = {
     "timestamp[s]": recast("order_time", to=pa.timestamp("s", "UTC")),
     "timestamp[ns]": recast("order_time", to=pa.timestamp("ns", "UTC")),
     "timestamp in Tokyo": recast("order_time", to=pa.timestamp("us", "Asia/Tokyo")),
-    "timestamp without zone": changed("order_time", lambda c: c.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).cast(
-        pa.timestamp("us"))),
-    "epoch seconds": changed("order_time", lambda c: epoch(pa.table({"order_time": c}))),
-    "float epoch seconds": changed("order_time", lambda c: epoch(pa.table({"order_time": c})).cast(pa.float64())),
-    "decimal epoch seconds": changed(
-        "order_time", lambda c: epoch(pa.table({"order_time": c})).cast(pa.decimal128(20, 0))
-    ),
-    "text times": changed("order_time", lambda c: as_strings(pa.table({"order_time": c}))["order_time"]),
+    "timestamp without zone": retimed(without_zone),
+    "epoch seconds": retimed(epoch),
+    "float epoch seconds": retimed(lambda table: epoch(table).cast(pa.float64())),
+    "decimal epoch seconds": retimed(lambda table: epoch(table).cast(pa.decimal128(20, 0))),
+    "text times": retimed(lambda table: as_strings(table)["order_time"]),
     "bool labels": recast("label", to=pa.bool_()),
     "decimal labels": recast("label", to=pa.decimal128(20, 0)),
     "float labels": recast("label", to=pa.float32()),
@@ -190,17 +210,12 @@ FORMS: dict[str, Callable[[pa.Table, Path], Path]] = {
     "csv parts": csv_parts,
     "csv hive": csv_hive,
     "csv, spaces around keys": lambda table, folder: csv(table, folder, change=spaces),
-    "csv, UTC": times_as(lambda t: pc.strftime(t["order_time"].cast(pa.timestamp("s", "UTC")), "%Y-%m-%d %H:%M:%S UTC")),
-    "csv, Z": times_as(lambda t: pc.strftime(t["order_time"].cast(pa.timestamp("s", "UTC")), "%Y-%m-%dT%H:%M:%SZ")),
-    "csv, epoch": times_as(lambda t: epoch(t).cast(pa.string())),
-    "csv, epoch with fraction": times_as(lambda t: pc.binary_join_element_wise(epoch(t).cast(pa.string()), "0", ".")),
-    "csv, true and false": lambda table, folder: csv(
-        table, folder, change=lambda t: t.set_column(4, "label", pc.if_else(pc.equal(t["label"], "1"), "True", "False"))
-    ),
+    "csv, UTC": times_as(lambda table: utc(table, "%Y-%m-%d %H:%M:%S UTC")),
+    "csv, Z": times_as(lambda table: utc(table, "%Y-%m-%dT%H:%M:%SZ")),
+    "csv, epoch": times_as(lambda table: epoch(table).cast(pa.string())),
+    "csv, epoch with fraction": times_as(with_fraction),
+    "csv, true and false": lambda table, folder: csv(table, folder, change=true_and_false),
 }
 """Name → how it is written; all are the same orders."""
-DIALECTS = {
-    ("semicolon and comma", ";", ","),
-    ("tab", "\t", "."),
-    ("bar", "|", "."),
-}
+DIALECTS = {"semicolon": (";", ","), "tab": ("\t", "."), "bar": ("|", ".")}
+"""Name → what separates fields and fractions."""

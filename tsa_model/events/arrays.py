@@ -37,7 +37,7 @@ def value_type(type_: pa.DataType) -> pa.DataType:
 def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Return a column's chunks as one array; text as `string`, bare or in a dictionary."""
     if isinstance(column, pa.ChunkedArray):
-        combined = column.combine_chunks()
+        combined = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         if isinstance(combined, pa.ChunkedArray):
             chunks = combined.chunks
             combined = pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
@@ -76,16 +76,12 @@ def bare(values: pa.Array, most_bytes: int = MAX_TEXT) -> tuple[pa.Array, np.nda
     return pc.take(short, values.indices), flags(pc.take(too_long, values.indices))
 
 
-def shown(column: pa.ChunkedArray | pa.Array, rows: np.ndarray | Sequence[int]) -> list[str | None]:
+def shown(column: pa.ChunkedArray | pa.Array, rows: np.ndarray | Sequence[int]) -> pa.Array:
     """The raw values of some rows as text for messages, long ones cut."""
-    places = pa.array(rows, pa.int64())
-    values = column.take(places) if not _needs_string(column.type) else one_array(column).take(places)
-    values = one_array(values)
+    values = one_array(column).take(pa.array(rows, pa.int64()))
     if pa.types.is_dictionary(values.type):
-        values = pc.take(_cut(values.dictionary, SHOWN_CHARACTERS + 1), values.indices)
-    elif is_text(values.type):
-        values = _cut(values, SHOWN_CHARACTERS + 1)
-    return [_shorten(value) for value in as_text(values).to_pylist()]
+        return pc.take(_shortened(values.dictionary), values.indices)
+    return _shortened(as_text(values))
 
 
 def as_text(values: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -108,16 +104,14 @@ def flags(values: pa.Array) -> np.ndarray:
     return pc.fill_null(values, False).to_numpy(zero_copy_only=False).astype(bool)
 
 
-def _needs_string(type_: pa.DataType) -> bool:
-    """Views cannot be taken from."""
-    return pa.types.is_string_view(type_) or pa.types.is_binary_view(type_)
-
-
 def _cut(texts: pa.Array, characters: int) -> pa.Array:
     return pc.utf8_slice_codeunits(texts, 0, characters)
 
 
-def _shorten(text: str | None) -> str | None:
-    if text is None or len(text) <= SHOWN_CHARACTERS:
-        return text
-    return text[:SHOWN_CHARACTERS] + "…"
+def _shortened(texts: pa.Array) -> pa.Array:
+    is_long = pc.greater(pc.binary_length(texts), SHOWN_CHARACTERS)
+    if not pc.any(is_long, min_count=0).as_py():
+        return texts
+    kept = _cut(texts, SHOWN_CHARACTERS)
+    with_dots = pc.binary_join_element_wise(kept, "…", "")
+    return pc.if_else(pc.equal(pc.binary_length(kept), pc.binary_length(texts)), texts, with_dots)

@@ -43,10 +43,14 @@ def csv_header(path: Path, form: CsvFormat) -> list[str]:
     try:
         names = next(csv.reader(lines, delimiter=form.delimiter, strict=True), [])
     except csv.Error as error:
-        raise BadEvents(
-            f"{path}: its first line cannot be taken apart into names ({error}); it begins with "
-            f"{text[:60]!r}: is a quote left open?"
-        ) from None
+        if "field" not in str(error) and "unexpected end" not in str(error):  # quotes and another delimiter
+            lines = io.StringIO(text, newline="")
+            names = next(csv.reader(lines, delimiter=form.delimiter), [])
+        else:
+            raise BadEvents(
+                f"{path}: its first line holds a name that does not end ({error}); it begins with "
+                f"{text[:60]!r}: is a quote left open?"
+            ) from None
     if not names:
         raise BadEvents(f"{path} is empty: its first line names no columns")
     if len(text) == HEADER_CHARACTERS and not lines.read(1):
@@ -85,6 +89,8 @@ def csv_parts(path: Path, columns: Sequence[str], most_rows: int, form: CsvForma
                     yield pa.Table.from_batches([batch.slice(first, most_rows)])
                 n_rows += batch.num_rows
     except pa.ArrowInvalid as error:
+        if (line := _open_quote(path, form)) is not None:
+            raise _endless(path, f"in line {line:,}") from None
         if "straddling" in str(error):
             raise _endless(path, f"after row {n_rows:,}") from None
         raise
@@ -105,7 +111,7 @@ def written_otherwise(path: Path, wanted: Sequence[str], form: CsvFormat) -> str
     if best == form.delimiter:
         return ""
     fields = [field for line in lines[1:50] for field in line.split(best)]
-    is_comma = best != "," and any(_COMMA_NUMBER.fullmatch(field) for field in fields)
+    is_comma = best != "," and any(_COMMA_NUMBER.fullmatch(field.strip('"')) for field in fields)
     settings = f'delimiter: "{best}"'.replace("\t", "\\t") + (', decimal: ","' if is_comma else "")
     with_comma = " with ',' as decimal sign" if is_comma else ""
     return (

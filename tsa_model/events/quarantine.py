@@ -62,7 +62,7 @@ class BadRows:
             self.reasons[reason] += entry["counts"].as_py()
             if reason not in self._examples:
                 first = pc.index(reasons, reason).as_py()
-                (order,) = shown(order_ids, [first])
+                (order,) = shown(order_ids, [first]).to_pylist()
                 self._examples[reason] = f"{values[first].as_py()!r} (order {order}, {origin})"
         if self._keeps_rows and len(rows):
             self._write(origin, reasons, values, rows)

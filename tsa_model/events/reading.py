@@ -113,7 +113,7 @@ class Source:
         assert isinstance(self.events, EventFile)
         for name in set(self.events.folder_values) & set(part.column_names):
             expected = self.events.folder_values[name]
-            found = shown(part[name], range(min(1, len(part))))
+            found = shown(part[name], range(min(1, len(part)))).to_pylist()
             if found and found[0] != expected and expected is not None:
                 raise BadEvents(
                     f"{self}: column {name!r} is {found[0]!r} in the file and {expected!r} in its folder's "
