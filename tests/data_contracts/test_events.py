@@ -71,10 +71,10 @@ def test_unknown_label(
 @pytest.mark.parametrize(
     "times",
     [
-        pytest.param(lambda t: t.astype(str), id="text"),
-        pytest.param(lambda t: pd.to_datetime(t, unit="s").dt.strftime("%Y-%m-%d"), id="dates as text"),
-        pytest.param(lambda t: t.astype(float), id="fractions"),
         pytest.param(lambda t: t > 0, id="booleans"),
+        pytest.param(lambda t: t.map(lambda second: [second]), id="lists"),
+        pytest.param(lambda t: t.map("in {}".format), id="words"),
+        pytest.param(lambda t: t.map("{:.4e}".format), id="shortened"),
     ],
 )
 def test_order_time_of_the_wrong_type(
@@ -273,10 +273,24 @@ def test_files_with_different_ids_do_not_mix(
     events: pd.DataFrame, run: RunConfig, outputs, save: Save, tmp_path: Path
 ) -> None:
     save(events.iloc[:200], "folder/a.parquet")
-    save(events.iloc[200:].astype({"order": str}), "folder/b.parquet")
-    assert "column order is string here and int64 in the first rows" in refused(
-        str(tmp_path / "folder"), run, outputs
+    text = events.iloc[200:].astype({"customer": str})
+    text["customer"] = text["customer"].str.zfill(4)
+    save(text, "folder/b.parquet")
+    message = refused(str(tmp_path / "folder"), run, outputs)
+    assert re.search(
+        r"column customer: '\d+' \(.*a.parquet\) and '0\d+' \(.*b.parquet\) seem to be one id", message
     )
+
+
+def test_text_and_numbers_of_one_spelling_are_the_same_ids(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save, tmp_path: Path
+) -> None:
+    save(events.iloc[:200], "folder/a.parquet")
+    save(events.iloc[200:].astype({"order": str, "customer": str}), "folder/b.parquet")
+    validate(str(tmp_path / "folder"), run, outputs)
+    written = pq.read_table(outputs.events)
+    assert written["order"].to_pylist() == events["order"].tolist()
+    assert written["customer"].to_pylist() == events["customer"].tolist()
 
 
 def test_ids_with_leading_zeros_stay_text(events: pd.DataFrame, run: RunConfig, outputs, save: Save) -> None:
@@ -288,6 +302,8 @@ def test_ids_with_leading_zeros_stay_text(events: pd.DataFrame, run: RunConfig, 
 @pytest.mark.parametrize(
     "times",
     [
+        pytest.param(lambda t: t.astype(str), id="text"),
+        pytest.param(lambda t: t.astype(float), id="fractions"),
         pytest.param(lambda t: pd.to_datetime(t, unit="s"), id="naive is UTC"),
         pytest.param(lambda t: pd.to_datetime(t, unit="s", utc=True).dt.tz_convert("Asia/Tokyo"), id="zone"),
     ],

@@ -1,0 +1,75 @@
+"""Small files that ask for much memory are refused within a gigabyte."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from support.written_forms import CASES, orders
+
+ROWS = 300_000
+SCRIPT = """
+import resource, sys
+from pathlib import Path
+from data_contracts.events import validate_events
+from tsa_model.sequences import SequenceStore
+from tsa_model.settings.run import RunConfig
+
+events, folder, config, policy = sys.argv[1:]
+run = RunConfig.load(config)
+run = run.changed(dataset=run.dataset.changed(on_bad_rows=policy))
+for build in (False, True):
+    try:
+        if build:
+            SequenceStore.build(events, run.dataset, Path(folder) / "store")
+        else:
+            out = Path(folder)
+            validate_events(events, run, out / "e.parquet", out / "r.html", out / "r.json")
+    except ValueError as error:
+        print(str(error)[:2000])
+print("MiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def repeated(column: str, length: int, layout: str) -> pa.Table:
+    """Many rows of one order, in which one column is one long text of a dictionary."""
+    one = orders() if layout == "events" else pq.read_table(CASES / "wide.parquet")
+    places = pa.array([0] * ROWS, pa.int32())
+    columns = {}
+    for name in one.column_names:
+        value = one[name][900].as_py()
+        values = pa.array(["x" * length]) if name == column else pa.array([value], one[name].type)
+        columns[name] = (
+            pa.DictionaryArray.from_arrays(places, values)
+            if isinstance(value, str) or name == column
+            else (values.take(places))
+        )
+    return pa.table(columns)
+
+
+@pytest.mark.parametrize(
+    ("layout", "column", "policy"),
+    [
+        ("events", "product", "stop"),
+        ("events", "customer_id", "quarantine"),
+        ("events", "amount", "stop"),
+        ("wide", "product_by_cid", "stop"),
+    ],
+)
+def test_one_long_text_repeated_does_not_fill_the_memory(layout, column, policy, tmp_path: Path):
+    path = tmp_path / "events.parquet"
+    rows = repeated(column, 2_000_000, layout)
+    rows = rows.slice(0, ROWS if layout == "events" else 20_000)
+    pq.write_table(rows, path, compression="zstd")
+    assert path.stat().st_size < 500_000
+    config = CASES / ("run.yaml" if layout == "events" else "wide.yaml")
+    command = [sys.executable, "-c", SCRIPT, str(path), str(tmp_path), str(config), policy]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    *said, memory = done.stdout.splitlines()
+    assert any(f"column {column}" in line for line in said), done.stdout
+    assert "xxxx…" in done.stdout or layout == "wide"
+    assert int(memory.split()[1]) < 1_000, done.stdout
