@@ -35,7 +35,8 @@ def check(
     """
     findings = []
     if frame.empty:  # nothing can break a rule, and finding that out takes as long as for a million rows
-        return [Finding(each.description or "", each.column, severity=severity) for each in expectations]
+        named = ((each.description or "", getattr(each, "column", None)) for each in expectations)
+        return [Finding(sentence, column, severity=severity) for sentence, column in named]
     for expectation, result in _validate(frame, expectations):
         rows = [] if result.success else result.result["unexpected_index_list"]
         column = expectation.column

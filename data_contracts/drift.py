@@ -49,7 +49,9 @@ def population_stability(expected: np.ndarray, observed: np.ndarray) -> tuple[fl
     return psi, float(noise)
 
 
-def measure_features(events: Path, dataset: DatasetDescription) -> list[dict[str, Any]]:
+def measure_features(
+    events: Path, dataset: DatasetDescription
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, int]]]:
     """Compare every raw feature of every later period with the training period.
 
     Args:
@@ -59,14 +61,18 @@ def measure_features(events: Path, dataset: DatasetDescription) -> list[dict[str
     Returns:
         One dictionary per feature and later period that has orders: feature, period, psi, noise (the PSI that
         chance gives), unknown_rate (0 for numbers), middle_half (share of the scaled range that the middle
-        half of the training period's values covers; None for categories).
+        half of the training period's values covers; None for categories). And category → word → rows.
     """
     inside = _inside_periods(events, dataset)
     if not inside["train"].any():
-        return []
-    measures = []
+        return [], {}
+    measures: list[dict[str, Any]] = []
+    counts: dict[str, dict[str, int]] = {}
     for name in dict.fromkeys((*dataset.raw_categorical, *dataset.raw_numerical)):
-        values = _values(events, name, dataset)
+        values, words = _values(events, name, dataset)
+        if words:
+            rows = np.bincount(values, minlength=len(words) + 1)[1:]
+            counts[name] = dict(zip(words, rows.tolist(), strict=True))
         train = values[inside["train"]]
         bins, spread = _bins_of(train, name, dataset)
         expected, _ = bins(train)
@@ -85,7 +91,7 @@ def measure_features(events: Path, dataset: DatasetDescription) -> list[dict[str
                     "middle_half": spread,
                 }
             )
-    return measures
+    return measures, counts
 
 
 def measure_periods(
@@ -166,8 +172,12 @@ def _inside_periods(events: Path, dataset: DatasetDescription) -> dict[str, np.n
     return inside
 
 
-def _values(events: Path, name: str, dataset: DatasetDescription) -> np.ndarray:
-    """A number as float64, NaN where there is none; a category as int32 codes, 0 where there is none."""
+def _values(events: Path, name: str, dataset: DatasetDescription) -> tuple[np.ndarray, list[str]]:
+    """A number as float64, NaN where there is none; a category as int32 codes, 0 where there is none.
+
+    Returns:
+        The values, and the words of codes 1, 2, …
+    """
     is_number = name in dataset.raw_numerical
     text = is_text(pq.read_schema(events).field(name).type)
     number: dict[str, int] = {}
@@ -187,7 +197,7 @@ def _values(events: Path, name: str, dataset: DatasetDescription) -> np.ndarray:
             encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
             table = [number.setdefault(str(word), len(number) + 1) for word in encoded.dictionary.to_pylist()]
             part[:] = np.array([*table, 0], np.int32)[pc.fill_null(encoded.indices, -1).to_numpy()]
-    return values
+    return values, list(number)
 
 
 def _bins_of(train: np.ndarray, name: str, dataset: DatasetDescription) -> tuple[Bins, float | None]:

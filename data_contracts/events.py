@@ -135,10 +135,10 @@ def _read(
             without_repeated(target, dataset.order_id, repeated, aside)
         reading.periods = summarise_periods(target, dataset)
         reading.about_input += check_periods(reading.periods)
-        reading.drift = measure_features(target, dataset)
+        reading.drift, words = measure_features(target, dataset)
         moved = measure_periods(target, dataset, reading.periods)
         reading.about_input += check_drift(reading.drift, moved, dataset)
-        reading.about_input += find_oddities(target, dataset, reading.drift)
+        reading.about_input += find_oddities(target, dataset, reading.drift, words)
         by_period = {entry["period"]: entry for entry in moved}
         reading.periods = [entry | by_period.get(entry["period"], {}) for entry in reading.periods]
 

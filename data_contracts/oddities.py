@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ MOST_WORDS = 100_000
 
 
 def find_oddities(
-    events: Path, dataset: DatasetDescription, drift: Sequence[dict[str, Any]]
+    events: Path,
+    dataset: DatasetDescription,
+    drift: Sequence[dict[str, Any]],
+    words: Mapping[str, dict[str, int]],
 ) -> list[Finding]:
     """Look for values that are read as they stand, and seldom mean that.
 
@@ -34,6 +37,7 @@ def find_oddities(
         events: validated events.
         dataset: their description.
         drift: measures of the features; see `drift.measure_features`.
+        words: category → word → rows; see there.
 
     Returns:
         Findings that warn.
@@ -48,8 +52,7 @@ def find_oddities(
             _near_equal(key, _twins(connection, key), rows) for key in keys if _is_text(connection, key)
         ]
         for name in dataset.raw_categorical:
-            if name not in others:
-                counts = _counts(connection, name)
+            if name not in others and 0 < len(counts := words.get(name, {})) <= MOST_WORDS:
                 findings += [
                     _near_equal(name, counts, rows),
                     _words(name, counts, rows, dataset.missing_words),
@@ -137,18 +140,8 @@ def _squeezed(drift: Sequence[dict[str, Any]]) -> list[Finding]:
     return [Finding("scaled numbers can be told apart", severity="warn", detail="; ".join(small))]
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, int]:
-    """Every value of a text column with its number of rows; nothing where there are too many."""
-    column = quoted(name)
-    found = connection.execute(
-        f"SELECT CAST({column} AS VARCHAR), count(*) FROM events WHERE {column} IS NOT NULL "
-        f"GROUP BY 1 LIMIT {MOST_WORDS + 1}"
-    ).fetchall()
-    return dict(found) if len(found) <= MOST_WORDS else {}
-
-
 def _twins(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, int]:
-    """As `_counts`, of those values only that another equals but for case and spaces."""
+    """Values that another equals but for case and spaces, with their numbers of rows."""
     query = r"""
         WITH counted AS (
             SELECT {0} AS word, lower(regexp_replace({0}, '\s', '', 'g')) AS bare, count(*) AS n
