@@ -192,9 +192,9 @@ def _read_rows(
     target: Path,
     aside: RowsAside,
 ) -> None:
-    columns = event_columns(dataset)
+    columns = reading.columns
     names = [column.name for column in columns]
-    forms = read_id_forms(sources, dataset)
+    forms = read_id_forms(sources, dataset, [column.name for column in columns if column.kind == "id"])
     histories = Histories(dataset)
     with CanonicalFile(target) as file:
         for source in sources:

@@ -137,7 +137,7 @@ def test_quarantine_moves_bad_rows_aside_and_counts_them(tmp_path):
     settings = description(on_bad_rows="quarantine", max_bad_share=0.1)
     store = SequenceStore.build(path, settings, tmp_path / "store")
     aside = pd.read_csv(store.directory / "quarantine.csv", dtype=str).set_index("_problem")
-    assert store.manifest["quarantined"] == len(aside) == 4
+    assert store.manifest.quarantined == len(aside) == 4
     assert aside.loc["column amount: not a finite number", ["id", "_value"]].tolist() == ["107", "inf"]
     assert aside.loc["column who: missing", "id"] == "109"
     assert aside.loc["column id: more than one row has this order id", "id"].tolist() == ["112", "112"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.events.arrays import MAX_TEXT, flags, is_text
+from tsa_model.events.arrays import MAX_TEXT, flags, is_text, one_array
 
 MISSING_TEXTS = ("", "My Text String")
 """What legacy exports write for a missing value."""
@@ -44,6 +44,30 @@ def cast_text(
     usable = ~bad & ~flags(pc.is_in(text, pa.array(missing, pa.string())))
     asked = f"{what} of at most {most_bytes} bytes, none of them zero"
     return Cast(pc.if_else(pa.array(usable), text, None), bad, asked)
+
+
+def by_words(raw: pa.ChunkedArray | pa.Array, cast: Callable[[pa.Array], Cast]) -> Cast:
+    """Cast a column; one with a dictionary by casting its words, so that a long one is never repeated.
+
+    Args:
+        raw: values as read.
+        cast: casts values that are no dictionary.
+    """
+    values = one_array(raw)
+    if not pa.types.is_dictionary(values.type):
+        return cast(values)
+    words = cast(values.dictionary)
+    place = pc.fill_null(values.indices, len(values.dictionary)).to_numpy()
+
+    def spread(found: np.ndarray) -> np.ndarray:
+        return np.append(found, False)[place] if found.any() else np.zeros(len(values), dtype=bool)
+
+    return replace(
+        words,
+        values=pc.take(words.values, values.indices),
+        bad=spread(words.bad),
+        words=None if words.words is None else spread(words.words),
+    )
 
 
 def by_distinct(raw: pa.Array, type_: pa.DataType, parse: Callable) -> pa.Array:

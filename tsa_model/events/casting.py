@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.events.arrays import bare, flags, is_text, one_array
-from tsa_model.events.cast import MISSING_TEXTS, Cast, by_distinct, cast_text, lost, nothing
+from tsa_model.events.arrays import flags, is_text
+from tsa_model.events.cast import MISSING_TEXTS, Cast, by_distinct, by_words, cast_text, lost, nothing
 from tsa_model.events.moments import cast_moment
 from tsa_model.events.numbers import EXACT_WHOLE, cast_number, decimal_to_number, read_number
 
@@ -38,22 +39,24 @@ def cast_label(raw: pa.Array, decimal: str = ".") -> Cast:
     return Cast(known.cast(pa.int8()), bad, "0, 1, -1 or missing")
 
 
-def cast_category(raw: pa.Array) -> Cast:
+def cast_category(raw: pa.ChunkedArray | pa.Array) -> Cast:
     """Cast to text of at most `MAX_TEXT` bytes: 3 and 3.0 become "3", true and false keep their names.
 
     Only the empty text is missing.
     """
-    raw, too_long = bare(one_array(raw))
+    return by_words(raw, _cast_category)
+
+
+def _cast_category(raw: pa.Array) -> Cast:
     if pa.types.is_floating(raw.type):
         number = raw.cast(pa.float64())
         return cast_text(by_distinct(number, pa.string(), _number_text), "a category")
     if pa.types.is_decimal(raw.type):
-        return cast_category(decimal_to_number(raw))
+        return _cast_category(decimal_to_number(raw))
     try:
-        cast = cast_text(raw.cast(pa.string()), "a category")
+        return cast_text(raw.cast(pa.string()), "a category")
     except pa.ArrowException:
         return nothing(raw, pa.string(), "a category")
-    return Cast(cast.values, cast.bad | too_long, cast.asked)
 
 
 def cast_spelled_category(raw: pa.Array, whole: bool) -> Cast:
@@ -72,11 +75,13 @@ def cast_spelled_category(raw: pa.Array, whole: bool) -> Cast:
 
 def cast_history(raw: pa.Array, most_bytes: int) -> Cast:
     """Leave a wide row's value as it is, unless it is too long a text or holds a zero byte."""
-    raw, too_long = bare(one_array(raw), most_bytes)
-    if not is_text(raw.type):
-        return Cast(raw, too_long, "a history")
-    cast = cast_text(raw, "a history", most_bytes, ())
-    return Cast(cast.values, cast.bad | too_long, cast.asked)
+
+    def cast(values: pa.Array) -> Cast:
+        if not is_text(values.type):
+            return Cast(values, np.zeros(len(values), dtype=bool), "a history")
+        return cast_text(values, "a history", most_bytes, ())
+
+    return by_words(raw, cast)
 
 
 def number_spelling(text: str, whole: bool) -> str:

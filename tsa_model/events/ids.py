@@ -20,8 +20,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.events.arrays import SHOWN_CHARACTERS, bare, flags, is_text, one_array, value_type
-from tsa_model.events.cast import MISSING_TEXTS, Cast, by_distinct, cast_text, lost, nothing, stripped
+from tsa_model.events.arrays import SHOWN_CHARACTERS, flags, is_text, one_array, value_type
+from tsa_model.events.cast import (
+    MISSING_TEXTS,
+    Cast,
+    by_distinct,
+    by_words,
+    cast_text,
+    lost,
+    nothing,
+    stripped,
+)
 from tsa_model.events.errors import BadEvents
 from tsa_model.events.numbers import is_number, whole_numbers
 from tsa_model.events.reading import Source, open_events
@@ -46,7 +55,7 @@ class IdForm:
     """An id that is written otherwise, for messages."""
 
 
-def cast_id(raw: pa.Array, form: IdForm, missing_words: Sequence[str] = ()) -> Cast:
+def cast_id(raw: pa.ChunkedArray | pa.Array, form: IdForm, missing_words: Sequence[str] = ()) -> Cast:
     """Cast ids to the form of their column; a missing id is null.
 
     Args:
@@ -54,11 +63,14 @@ def cast_id(raw: pa.Array, form: IdForm, missing_words: Sequence[str] = ()) -> C
         form: what the whole column is.
         missing_words: words that stand for no id, in any case.
     """
-    raw, too_long = bare(one_array(raw))
+    return by_words(raw, lambda values: _cast_id(values, form, missing_words))
+
+
+def _cast_id(raw: pa.Array, form: IdForm, missing_words: Sequence[str]) -> Cast:
     if not is_text(raw.type):
         if not is_number(raw.type) and not pa.types.is_null(raw.type):
             return nothing(raw, pa.int64() if form.is_whole else pa.string(), "an id")
-        values, bad = whole_numbers(raw) if is_number(raw.type) else (raw.cast(pa.int64()), too_long)
+        values, bad = whole_numbers(raw.cast(pa.int64()) if pa.types.is_null(raw.type) else raw)
         return Cast(values if form.is_whole else values.cast(pa.string()), bad, "a whole number")
     raw = stripped(raw)
     words = flags(is_missing_word(raw, missing_words))
@@ -74,7 +86,7 @@ def cast_id(raw: pa.Array, form: IdForm, missing_words: Sequence[str] = ()) -> C
         )
     elif form.has_exponents:
         values = by_distinct(values, pa.string(), lambda id_: None if _is_shortened(id_) else id_)
-    bad = text.bad | too_long | lost(text.values, values)
+    bad = text.bad | lost(text.values, values)
     hint = ""
     if form.has_exponents and bad.any():
         others = f"; others are written {form.example!r}" if form.example else ""
@@ -87,12 +99,15 @@ def is_plain_whole(values: pa.Array) -> bool:
     return bool(pc.all(pc.match_substring_regex(values, PLAIN), min_count=0).as_py())
 
 
-def read_id_forms(events: Any, description: DatasetDescription) -> dict[str, IdForm]:
+def read_id_forms(
+    events: Any, description: DatasetDescription, columns: Sequence[str] | None = None
+) -> dict[str, IdForm]:
     """Look through the id columns of raw events and decide how each is read.
 
     Args:
         events: see `open_events`; or its sources.
         description: names the columns, the missing words and the form of CSV files.
+        columns: other columns of ids than the description's own.
 
     Returns:
         Column → its form.
@@ -100,7 +115,7 @@ def read_id_forms(events: Any, description: DatasetDescription) -> dict[str, IdF
     Raises:
         BadEvents: one id is written in two ways that cannot be told to be one; or a column is missing.
     """
-    names = id_columns(description)
+    names = list(columns or id_columns(description))
     is_open = isinstance(events, list) and all(isinstance(source, Source) for source in events)
     sources = events if is_open else open_events(events, description.csv, names).sources
     schemas = [source.schema for source in sources]
@@ -193,7 +208,7 @@ class _Spellings:
             self._add("plain", values.filter(pa.array(is_plain)))
         if is_plain.all():
             return
-        others = pc.unique(values.filter(pa.array(~is_plain)))
+        others = values.filter(pa.array(~is_plain))
         is_like = flags(pc.match_substring_regex(others, _NUMBER_LIKE))
         if not is_like.all():
             self.kinds.add("other")
@@ -223,7 +238,7 @@ class _Spellings:
         Raises:
             BadEvents: there is one.
         """
-        values = pc.unique(self._texts(column))
+        values = self._texts(column)
         values = values.filter(pc.match_substring_regex(values, _NUMBER_LIKE))
         for text, number in zip(values.to_pylist(), numbers_of(values).to_pylist(), strict=True):
             first, where = self._first.setdefault(number, (text, origin))
@@ -234,14 +249,12 @@ class _Spellings:
                 )
 
     def _texts(self, column: pa.ChunkedArray) -> pa.Array:
-        values, _ = bare(one_array(column))
-        if not is_text(values.type):  # in another file the column is text
-            values = (
-                whole_numbers(values)[0].cast(pa.string())
-                if is_number(values.type)
-                else values.cast(pa.string())
-            )
-        values = stripped(pc.drop_null(values))
+        """The distinct ids."""
+        values = one_array(column)
+        values = values.dictionary if pa.types.is_dictionary(values.type) else pc.unique(values)
+        if is_number(values.type):  # in another file the column is text
+            values = whole_numbers(values)[0]
+        values = stripped(pc.drop_null(values.cast(pa.string())))
         return values.filter(pc.invert(is_missing_word(values, (*self.missing_words, *MISSING_TEXTS))))
 
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.events.arrays import bare, flags, is_text, one_array
-from tsa_model.events.cast import Cast, by_distinct, is_missing_text, lost, nothing, stripped
+from tsa_model.events.arrays import flags, is_text
+from tsa_model.events.cast import Cast, by_distinct, by_words, is_missing_text, lost, nothing, stripped
 from tsa_model.events.units import MICROSECONDS
 
 EARLIEST_S = 946_684_800
@@ -23,10 +23,13 @@ _SECONDS = re.compile(r"[+-]?(\d{1,18})(?:\.(\d*))?(?:[eE]\+?(\d{1,3}))?", re.AS
 _ZONE = re.compile(r"\s*(UTC|GMT)$", re.IGNORECASE)
 
 
-def cast_moment(raw: pa.Array) -> Cast:
+def cast_moment(raw: pa.ChunkedArray | pa.Array) -> Cast:
     """Cast a timestamp, a date, epoch seconds, or text of these to int64 microseconds since 1970 UTC."""
+    return by_words(raw, _cast_moment)
+
+
+def _cast_moment(raw: pa.Array) -> Cast:
     asked = "a moment between 2000 and 2100 (a UTC timestamp, a date or epoch seconds)"
-    raw, too_long = bare(one_array(raw))
     if pa.types.is_timestamp(raw.type) or pa.types.is_date(raw.type):
         zone = raw.type.tz if pa.types.is_timestamp(raw.type) else None
         # Finer parts of a microsecond are dropped.
@@ -44,7 +47,7 @@ def cast_moment(raw: pa.Array) -> Cast:
     low, high = EARLIEST_S * MICROSECONDS, LATEST_S * MICROSECONDS
     in_range = flags(pc.and_(pc.greater_equal(microseconds, low), pc.less(microseconds, high)))
     values = pc.if_else(pa.array(in_range), microseconds, None)
-    return Cast(values, (lost(raw, values) & ~is_missing_text(raw)) | too_long, asked)
+    return Cast(values, lost(raw, values) & ~is_missing_text(raw), asked)
 
 
 def _seconds_to_microseconds(seconds: pa.Array) -> pa.Array:

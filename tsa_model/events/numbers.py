@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.events.arrays import bare, flags, is_text, one_array
-from tsa_model.events.cast import MISSING_TEXTS, Cast, by_distinct, lost, nothing, stripped
+from tsa_model.events.arrays import flags, is_text
+from tsa_model.events.cast import MISSING_TEXTS, Cast, by_distinct, by_words, lost, nothing, stripped
 
 EXACT_WHOLE = 2.0**53
 """Whole numbers below this are exact in float64."""
@@ -18,7 +18,7 @@ _COMMA_NUMBER = r"^\s*-?\d+,\d+\s*$"
 _TRUTH = {"true": 1.0, "false": 0.0}
 
 
-def cast_number(raw: pa.Array, decimal: str = ".") -> Cast:
+def cast_number(raw: pa.ChunkedArray | pa.Array, decimal: str = ".") -> Cast:
     """Cast to float64 of at most `MOST_NUMBER` in size; null stays null, and NaN becomes it."""
     read = read_number(raw, decimal)
     usable = pc.less_equal(pc.abs(read.values), MOST_NUMBER)
@@ -30,22 +30,25 @@ def cast_number(raw: pa.Array, decimal: str = ".") -> Cast:
     return Cast(pc.if_else(usable, read.values, None), bad, asked, read.hint)
 
 
-def read_number(raw: pa.Array, decimal: str = ".") -> Cast:
+def read_number(raw: pa.ChunkedArray | pa.Array, decimal: str = ".") -> Cast:
     """Cast to float64 of any size, NaN and infinity too; true and false are 1 and 0.
 
     Args:
         raw: values of any type.
         decimal: what stands before the fraction where a number is text, "." or ",".
     """
+    return by_words(raw, lambda values: _read_number(values, decimal))
+
+
+def _read_number(raw: pa.Array, decimal: str) -> Cast:
     asked, hint = "a finite number", ""
-    raw, too_long = bare(one_array(raw))
     if is_text(raw.type):
         raw, number = _text_to_number(raw, decimal)
         bad = lost(raw, number)
         if decimal == "." and bad.any():
             looks = flags(pc.match_substring_regex(raw, _COMMA_NUMBER)) & bad
             hint = 'this looks like a decimal comma; set csv: {decimal: ","}' if looks.any() else ""
-        return Cast(number, bad | too_long, asked, hint)
+        return Cast(number, bad, asked, hint)
     if pa.types.is_null(raw.type):
         number = raw.cast(pa.float64())
     elif pa.types.is_decimal(raw.type):

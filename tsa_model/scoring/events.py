@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tsa_model.events.casting import cast_id
-from tsa_model.events.reading import one_array, read_parts
+from tsa_model.events.ids import cast_id, read_id_forms
+from tsa_model.events.reading import read_parts
 from tsa_model.files import atomic_folder
 from tsa_model.outputs import check_output_folder
 from tsa_model.scoring.files import ScoredOrders, provenance_of, score_table, write_manifest, write_scores
@@ -20,6 +21,7 @@ from tsa_model.scoring.rows import Progress, score_rows
 from tsa_model.scoring.usual import Tell, check_categories, check_histories
 from tsa_model.scratch import scratch_folder
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.dataset import DatasetDescription
 
 
 def score_events(
@@ -64,7 +66,7 @@ def score_events(
         )
         rows = select_rows(store, orders, since)
         if history is not None:
-            rows = rows[np.isin(rows, store.rows_of(_order_ids(events, model.dataset.order_id)))]
+            rows = rows[np.isin(rows, store.rows_of(_order_ids(events, everything, model.dataset)))]
         check_histories(store, rows, model, allow_short_histories, tell)
         check_categories(store, rows, model, tell)
         scored = score_rows(store, model.session, rows, show)
@@ -100,7 +102,12 @@ def select_rows(store: SequenceStore, orders: str, since: datetime | None) -> ND
     return rows
 
 
-def _order_ids(events: Any, column: str) -> NDArray[Any]:
-    """The order ids in some events, as the store reads them."""
-    parts = [cast_id(one_array(part[column])).values for _, part in read_parts(events, [column])]
+def _order_ids(events: Any, everything: Any, dataset: DatasetDescription) -> NDArray[Any]:
+    """The order ids in some of the events of a store, as the store reads them."""
+    column = dataset.order_id
+    form = read_id_forms(everything, dataset, [column])[column]
+    parts = [
+        pc.drop_null(cast_id(part[column], form, dataset.missing_words).values)
+        for _, part in read_parts(events, [column], csv=dataset.csv)
+    ]
     return np.concatenate([part.to_numpy(zero_copy_only=False) for part in parts])
