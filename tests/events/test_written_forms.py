@@ -56,6 +56,16 @@ def expected(tmp_path_factory) -> dict[str, str]:
 def test_every_form_gives_the_same_bytes(form, expected, tmp_path):
     path = FORMS[form](orders(), tmp_path / "orders")
     assert files(SequenceStore.build(path, RUN.dataset, tmp_path / "direct")) == expected
+
+
+QUICK = ("string_view", "text numbers", "parts of different types", "parts that overlap", "csv, UTC")
+
+
+@pytest.mark.parametrize(
+    "form", [*QUICK, *(pytest.param(form, marks=pytest.mark.slow) for form in FORMS if form not in QUICK)]
+)
+def test_the_contract_reads_every_form_as_the_build_does(form, expected, tmp_path):
+    path = FORMS[form](orders(), tmp_path / "orders")
     events, result = validated(path, tmp_path / "contract")
     assert files(SequenceStore.build(events, RUN.dataset, tmp_path / "checked")) == expected
     assert set(broken(result)) <= {"no row stands in the input twice"}
