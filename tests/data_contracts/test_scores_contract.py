@@ -69,6 +69,7 @@ def scored(events: pd.DataFrame, run: RunConfig, tmp_path: Path) -> Path:
     """A store and the score files of its three later periods."""
     store = SequenceStore.build(events, run.dataset, tmp_path / "store")
     rng = np.random.default_rng(0)
+    provenance = Provenance(run_id="run", model_digest="model", calibrator_digest=None, gate_id="gate")
     for period, folder in FOLDERS.items():
         score = rng.random(len(store.targets(period))).astype(np.float32)
         table = ScoreTable(
@@ -79,7 +80,7 @@ def scored(events: pd.DataFrame, run: RunConfig, tmp_path: Path) -> Path:
             probability=None,
             label=store.labels(period),
         )
-        write_scores(table, Provenance("run", "model", None, "gate"), tmp_path / "scores" / folder)
+        write_scores(table, provenance, tmp_path / "scores" / folder)
     return tmp_path
 
 

@@ -165,6 +165,14 @@ def test_a_value_that_outgrows_a_block_is_named(tmp_path):
         rows(path)
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_text_in_another_encoding_is_named(encoding, tmp_path):
+    path = tmp_path / "orders.csv"
+    path.write_bytes(("order_id,product\n" + "1,phone\n" * 5_000 + "2,café\n").encode(encoding))
+    with pytest.raises(BadEvents, match=r"orders.csv cannot be read.*save it as UTF-8"):
+        rows(path, ["order_id", "product"])
+
+
 def test_quotes_that_end_are_no_offence(tmp_path):
     path = tmp_path / "orders.csv"
     path.write_text('order_id,note\n1,"two\nlines, and ""quotes"""\n2,5" wide\n')

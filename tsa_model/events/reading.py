@@ -86,7 +86,7 @@ class Source:
                 self._check_folder_values(part)
                 yield self._with_added(part, columns)
         except READ_ERRORS as error:
-            raise BadEvents(f"{path} cannot be read to its end: {error}") from error
+            raise BadEvents(f"{path} cannot be read to its end: {_in_words(error)}") from error
 
     def hint(self, columns: Sequence[str]) -> str:
         """Words on how the file seems to be written, where wanted columns are missing; else empty."""
@@ -178,7 +178,7 @@ def read_schema(path: Path, csv: CsvFormat | None = None) -> pa.Schema:
             return pa.schema([(name, pa.string()) for name in csv_header(path, csv or CsvFormat())])
         return parquet_schema(path)
     except READ_ERRORS as error:
-        raise BadEvents(f"{path} cannot be read: {error}") from error
+        raise BadEvents(f"{path} cannot be read: {_in_words(error)}") from error
 
 
 def check_columns(origin: str, present: Sequence[str], wanted: Sequence[str], hint: str = "") -> None:
@@ -199,6 +199,11 @@ def is_events_path(events: Any) -> bool:
     if isinstance(events, (list, tuple)):
         return all(isinstance(path, (str, Path)) for path in events)
     return isinstance(events, (str, Path))
+
+
+def _in_words(error: Exception) -> str:
+    is_encoding = isinstance(error, UnicodeDecodeError) or "UTF8" in str(error)
+    return f"{error}; its text is not UTF-8: save it as UTF-8" if is_encoding else str(error)
 
 
 def _plain(part: pa.Table) -> pa.Table:
