@@ -18,8 +18,16 @@ from tsa_model.sequences import SequenceStore
 from tsa_model.training.runner import model_config
 
 
-@pytest.mark.parametrize("label", [0, 1])
-@pytest.mark.parametrize("period", ["test", "vali", "cali"])
+@pytest.mark.parametrize(
+    ("period", "label"),
+    [
+        ("test", 0),
+        *(
+            pytest.param(period, label, marks=pytest.mark.slow)
+            for period, label in (("test", 1), ("vali", 0), ("vali", 1), ("cali", 0), ("cali", 1))
+        ),
+    ],
+)
 def test_a_period_of_one_class_is_scored(scored, tmp_path: Path, period: str, label: int) -> None:
     run, folder = scored.run, tmp_path
     events = pd.DataFrame(scored.events).copy()
