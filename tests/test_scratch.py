@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,17 @@ def test_a_folder_whose_successor_never_came_is_put_back(tmp_path: Path) -> None
     assert clear_dead(tmp_path / "scores")
     assert (tmp_path / "scores" / "customers.csv").read_text() == "of a dead process"
     assert [path.name for path in tmp_path.iterdir()] == ["scores"]
+
+
+def test_a_process_that_ended_without_being_asked_for_is_dead(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    died = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "scores"), "tmp"], cwd=root)
+    stat = Path(f"/proc/{died.pid}/stat")
+    while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
+    (left,) = tmp_path.iterdir()
+    assert is_dead(left)
+    died.wait()
 
 
 def test_what_belongs_to_a_living_process_stays(tmp_path: Path) -> None:

@@ -109,9 +109,10 @@ def _here() -> tuple[str, str]:
 
 def _started(process: int) -> int:
     """Clock ticks from boot to the process's start; 0 where the system does not tell, -1 when it is gone."""
-    stat = _text(f"/proc/{process}/stat")
+    stat = _text(f"/proc/{process}/stat").rpartition(")")[2].split()
     if stat:
-        return int(stat.rpartition(")")[2].split()[_START_FIELD])
+        # What has ended but was not asked for yet by the process that started it writes no more.
+        return -1 if stat[0] in ("Z", "X") else int(stat[_START_FIELD])
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -110,9 +110,17 @@ class PlainDisplay:
         self._console.print(f"{self._heading}: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
+class _Console(Console):
+    """A console that says so when nobody reads it any more; rich itself would end the program in silence."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the command end as it ends wherever its reader goes away."""
+        raise BrokenPipeError
+
+
 def make_console() -> Console:
     """Standard output: as wide as the terminal, or wide enough for a table where it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    return _Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def make_display(console: Console) -> Display:

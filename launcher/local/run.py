@@ -131,6 +131,24 @@ def _clear(folder: Path) -> None:
     delete(folder / "tmp")
 
 
+def _wait_for_the_end_of(group: int) -> None:
+    """Wait until no process of a killed group runs, so that none writes while its files are cleared."""
+    end = time.monotonic() + GRACE_S
+    while time.monotonic() < end:
+        running = [path for path in Path("/proc").glob("[0-9]*/stat") if _runs_in(path, group)]
+        if not running:
+            return
+        time.sleep(0.02)
+
+
+def _runs_in(stat: Path, group: int) -> bool:
+    try:
+        state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
+    except (OSError, ValueError):
+        return False  # it has ended meanwhile
+    return state not in ("Z", "X") and int(process_group) == group
+
+
 @contextmanager
 def _child(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Start `launcher.local.execute` in a process group of its own, of which nothing stays behind.
@@ -168,6 +186,7 @@ def _child(folder: Path) -> Iterator[subprocess.Popen[str]]:
                 child.wait(GRACE_S)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 continue
+        _wait_for_the_end_of(child.pid)
         _clear(folder)
 
 

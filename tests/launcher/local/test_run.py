@@ -15,7 +15,7 @@ from rich.console import Console
 from support.tiny_pipeline import tiny
 
 from launcher.compilation import compiled_documents
-from launcher.local.display import LiveDisplay, PlainDisplay, make_display
+from launcher.local.display import LiveDisplay, PlainDisplay, make_console, make_display
 from launcher.local.run import StageError, StageResult, results_table, run_locally
 from tsa_model.progress import Progress
 
@@ -151,3 +151,8 @@ def _wait_for(condition, seconds: float = 60.0):  # type: ignore[no-untyped-def]
             return value
         time.sleep(0.05)
     raise AssertionError(f"did not happen within {seconds} s")
+
+
+def test_a_console_that_nobody_reads_ends_the_command_in_words() -> None:
+    with pytest.raises(BrokenPipeError):
+        make_console().on_broken_pipe()
