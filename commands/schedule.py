@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,10 +12,6 @@ from commands.group import Group
 from commands.options import connection_options, find_connection, pipeline_options, run_options
 from commands.submit import prepare
 from launcher.definition import Definition
-
-if TYPE_CHECKING:
-    from launcher.kubeflow.api import Json
-    from launcher.kubeflow.server import PipelinesServer
 
 DEFAULT_NAME = "tsa-pipeline"
 DONE = {"pause": "paused", "resume": "active", "delete": "deleted"}
@@ -81,7 +77,7 @@ def create(pipeline: Definition, cron: str, name: str, **options: Any) -> None:
         from launcher.kubeflow.server import PipelinesServer
 
         server = PipelinesServer(connection)
-        version, made = schedule(server, submission, options["experiment"], name, six)
+        version, made = schedule(server, submission, options["experiment"], name, six, _tell)
         click.echo(f"Recurring run {name}: pipeline {submission.pipeline}, version {version['name']}")
         click.echo(f"Cron {six} (second minute hour day month weekday, UTC), next:")
         for moment in fire_times(six):
@@ -108,45 +104,48 @@ def list_command(**options: Any) -> None:
         make_console().print(schedules_table(found) if found else "No recurring runs.")
 
 
-def _named(act: Callable[[PipelinesServer, Json], None]) -> click.Command:
-    """A command that does something to the recurring run of a name, and says what its docstring says."""
-    word = act.__name__.strip("_")
-
-    @command.command(name=word, help=act.__doc__)
-    @click.argument("argument", metavar="[NAME]", required=False)
-    @click.option("--name", "option", help=f"Name of the recurring run. Default: {DEFAULT_NAME}.")
-    @connection_options
-    def on_named(argument: str | None, option: str | None, **options: Any) -> None:
-        if argument and option and argument != option:
-            raise click.UsageError(f"two names: {argument} and {option}")
-        name = argument or option or DEFAULT_NAME
-        with clear_errors():
-            connection = find_connection(options)
-            from launcher.kubeflow.schedule import schedules_named
-            from launcher.kubeflow.server import PipelinesServer
-
-            server = PipelinesServer(connection)
-            for one in schedules_named(server, name):
-                act(server, one)
-        click.echo(f"Recurring run {name}: {DONE[word]}.")
-
-    return on_named
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
-@_named
-def _pause(server: PipelinesServer, one: Json) -> None:
+def _named(what: str) -> Callable[[Callable[..., None]], click.Command]:
+    """A command that does to the recurring run of a name what `launcher.kubeflow.schedule` calls `what`."""
+
+    def make(described: Callable[..., None]) -> click.Command:
+        @command.command(name=what, help=described.__doc__)
+        @click.argument("argument", metavar="[NAME]", required=False)
+        @click.option("--name", "option", help=f"Name of the recurring run. Default: {DEFAULT_NAME}.")
+        @connection_options
+        def on_named(argument: str | None, option: str | None, **options: Any) -> None:
+            if argument and option and argument != option:
+                raise click.UsageError(f"two names: {argument} and {option}")
+            name = argument or option or DEFAULT_NAME
+            with clear_errors():
+                connection = find_connection(options)
+                from launcher.kubeflow import schedule
+                from launcher.kubeflow.server import PipelinesServer
+
+                getattr(schedule, what)(PipelinesServer(connection), name, _tell)
+            click.echo(f"Recurring run {name}: {DONE[what]}.")
+
+        return on_named
+
+    return make
+
+
+@_named("pause")
+def _pause() -> None:
     """Stop a recurring run from firing; runs that it has started go on.
 
     \b
     Example:
       tsa schedule pause weekly
     """
-    server.set_active(one, False)
 
 
-@_named
-def _resume(server: PipelinesServer, one: Json) -> None:
-    """Let a paused recurring run fire again.
+@_named("resume")
+def _resume() -> None:
+    """Let a paused recurring run fire again; where several have the name, exactly one.
 
     Of the runs it missed Kubeflow starts the last one, at once.
 
@@ -154,15 +153,13 @@ def _resume(server: PipelinesServer, one: Json) -> None:
     Example:
       tsa schedule resume weekly
     """
-    server.set_active(one, True)
 
 
-@_named
-def _delete(server: PipelinesServer, one: Json) -> None:
+@_named("delete")
+def _delete() -> None:
     """Delete a recurring run; runs that it has started go on.
 
     \b
     Example:
       tsa schedule delete weekly
     """
-    server.delete_schedule(one)

@@ -50,8 +50,10 @@ def command(
         from launcher.kubeflow.submit import submit
 
         server = PipelinesServer(connection)
-        version, run = submit(server, submission, options["experiment"], run_name)
+        version, run, earlier = submit(server, submission, options["experiment"], run_name)
         click.echo(f"Pipeline {submission.pipeline}, version {version['name']}")
+        if earlier:
+            click.echo("An earlier try, whose answer was lost, has started this run: no other is started.")
         click.echo(f"Run {run['display_name']} in experiment {options['experiment']}")
         click.echo(connection.run_link(run["run_id"]))
         if wait:
@@ -91,11 +93,13 @@ def _follow(server: PipelinesServer, run_id: str, submission: Submission, timeou
     from launcher.kubeflow.waiting import stage_table, state_of, wait_for_run
     from launcher.local.display import make_console
 
+    stages = display_names(submission.documents)
     try:
-        run = wait_for_run(server, run_id, click.echo, timeout_s)
+        run = wait_for_run(server, run_id, stages, click.echo, timeout_s)
     except KeyboardInterrupt:
-        click.echo("Interrupted: the run goes on.", err=True)
+        link = server.connection.run_link(run_id)
+        click.echo(f"Interrupted: the run goes on; look at it there: {link}", err=True)
         raise SystemExit(130) from None
-    make_console().print(stage_table(run, display_names(submission.documents)))
+    make_console().print(stage_table(run, stages))
     if state_of(run) != "SUCCEEDED":
         raise SystemExit(1)

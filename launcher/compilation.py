@@ -71,10 +71,10 @@ def stage_names(documents: Documents) -> list[str]:
     return names
 
 
-def display_names(documents: Documents) -> list[str]:
-    """What people read for the stages, in the order of `stage_names`."""
+def display_names(documents: Documents) -> dict[str, str]:
+    """Stage → what people read for it, in the order of `stage_names`."""
     tasks = documents[0]["root"]["dag"]["tasks"]
-    return [tasks[name]["taskInfo"]["name"] for name in stage_names(documents)]
+    return {name: tasks[name]["taskInfo"]["name"] for name in stage_names(documents)}
 
 
 def output_types(documents: Documents, task: str) -> dict[str, str]:

@@ -81,13 +81,29 @@ class Connection(Settings):
             ConnectionProblem: the token file cannot be read.
         """
         if self.token is not None:
-            return self.token.get_secret_value()
+            return _one_word(self.token.get_secret_value(), "token")
         if self.token_file is None:
             return ""
         try:
-            return self.token_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConnectionProblem(f"token file {self.token_file} cannot be read: {error}") from None
+            content = self.token_file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConnectionProblem(
+                f"token file {self.token_file} cannot be read: {error.strerror or error}"
+            ) from None
+        except UnicodeDecodeError:
+            raise ConnectionProblem(f"token file {self.token_file} is no text") from None
+        return _one_word(content, f"token file {self.token_file}")
+
+    def secrets(self) -> set[str]:
+        """What must never show: a token that was given, the proxy's address and its password.
+
+        The token of a file is read, and known, only when it is sent.
+        """
+        found = {self.token.get_secret_value().strip()} if self.token is not None else set()
+        if self.proxy is not None:
+            proxy = self.proxy.get_secret_value()
+            found |= {proxy, urlsplit(proxy).password or ""} - {""}
+        return found
 
     def run_link(self, run_id: str) -> str:
         """The page of a run."""
@@ -140,6 +156,18 @@ class Connection(Settings):
             return cls.model_validate(content)
         except ValidationError as error:
             raise ConnectionProblem(_without_values(error)) from None
+
+
+def _one_word(text: str, where: str) -> str:
+    """A token as a header can carry it; what is wrong is said without it."""
+    token = text.strip()
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        lines = len(token.splitlines())
+        raise ConnectionProblem(
+            f"{where} holds {f'{lines} lines' if lines > 1 else 'blanks or special characters'}: "
+            "a bearer token is one line of letters, digits and punctuation"
+        )
+    return token
 
 
 def _without_values(error: ValidationError) -> str:

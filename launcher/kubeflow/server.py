@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
-from itertools import count, islice
+from itertools import islice
 from typing import Any
 
 from launcher.compilation import Documents, as_text
-from launcher.kubeflow.api import PAGE_SIZE, Api, ApiError, Json
+from launcher.kubeflow.answers import ApiError, Json
+from launcher.kubeflow.api import PAGE_SIZE, Api
 from launcher.kubeflow.connection import Connection
 
 DUPLICATE = 409
@@ -23,12 +24,20 @@ class PipelinesServer:
         self._api = Api(connection)
         self._namespace = connection.namespace
 
+    def check_access(self) -> None:
+        """Ask the cheapest question, before anything is made on the server.
+
+        Raises:
+            ApiError: host, token or namespace do not let the connection in.
+        """
+        next(self._api.pages("/experiments", "experiments", namespace=self._namespace), None)
+
     def upload(self, documents: Documents, version: str, description: str = "") -> Json:
-        """Upload a compiled pipeline as a new version; the pipeline itself is created when it is absent.
+        """Upload a compiled pipeline as a version, once; the pipeline itself is created when it is absent.
 
         Args:
             documents: the compiled pipeline.
-            version: name of the version; where it is taken, a number follows.
+            version: name of the version, which says what is in it: one that is there is used.
             description: shown beside the version.
 
         Returns:
@@ -37,28 +46,17 @@ class PipelinesServer:
         pipeline_id = self._pipeline(documents[0]["pipelineInfo"])["pipeline_id"]
         path = f"/pipelines/{pipeline_id}/versions"
 
-        def named(name: str) -> Json | None:
-            return _first(self._api.pages(path, "pipeline_versions"), _name, name)
+        def find() -> Json | None:
+            return _first(self._api.pages(path, "pipeline_versions"), _name, version)
 
-        taken = {_name(one) for one in self._api.pages(path, "pipeline_versions")}
-        content = as_text(documents).encode()
-        for number in count(1):
-            name = version if number == 1 else f"{version}-{number}"
-            if name in taken:
-                continue
-            try:
-                made = self._api.create(
-                    lambda name=name: named(name),  # type: ignore[misc]
-                    "/pipelines/upload_version",
-                    query={"name": name, "pipelineid": pipeline_id, "description": description},
-                    files={"uploadfile": ("pipeline.yaml", content, "application/yaml")},
-                )
-            except ApiError as error:
-                if error.status != DUPLICATE:
-                    raise
-                continue  # another upload took the name meanwhile
-            return {"pipeline_id": pipeline_id, "name": name} | made
-        raise AssertionError("the numbers have no end")
+        made = self._found_or_made(
+            find,
+            "/pipelines/upload_version",
+            "pipeline_version_id",
+            query={"name": version, "pipelineid": pipeline_id, "description": description},
+            files={"uploadfile": ("pipeline.yaml", as_text(documents).encode(), "application/yaml")},
+        )
+        return {"pipeline_id": pipeline_id, "name": version} | made
 
     def experiment(self, name: str) -> str:
         """The id of an experiment, which is created when it is absent."""
@@ -69,37 +67,49 @@ class PipelinesServer:
             )
 
         body = {"display_name": name} | ({"namespace": self._namespace} if self._namespace else {})
-        found = self._found_or_made(find, "/experiments", body)
+        found = self._found_or_made(find, "/experiments", "experiment_id", json=body)
         if found.get("storage_state") == "ARCHIVED":
             raise ApiError(f"experiment {name!r} is archived: restore it, or name another with --experiment")
         return str(found["experiment_id"])
 
-    def run(self, version: Json, experiment_id: str, arguments: Json, name: str) -> Json:
-        """Start one run of a version, which no other run may have used."""
+    def runs_named(self, name: str, experiment_id: str) -> list[Json]:
+        """The newest runs of that name in an experiment."""
+        newest = self._api.pages("/runs", "runs", experiment_id=experiment_id, sort_by="created_at desc")
+        return [one for one in islice(newest, PAGE_SIZE) if one.get("display_name") == name]
+
+    def run(
+        self, version: Json, experiment_id: str, arguments: Json, name: str, known: Collection[str] = ()
+    ) -> Json:
+        """Start one run of a version.
+
+        Args:
+            version: from `upload`.
+            experiment_id: where the run appears.
+            arguments: values of the pipeline's parameters.
+            name: of the run.
+            known: ids of the runs that have this name already.
+        """
         body = self._what_to_run(version, experiment_id, arguments) | {"display_name": name}
-        reference = body["pipeline_version_reference"]
 
         def find() -> Json | None:
-            newest = self._api.pages("/runs", "runs", experiment_id=experiment_id, sort_by="created_at desc")
-            runs = islice(newest, PAGE_SIZE)
-            return _first(runs, lambda one: one.get("pipeline_version_reference"), reference)
+            runs = self.runs_named(name, experiment_id)
+            return next((one for one in runs if one["run_id"] not in known), None)
 
-        return self._api.create(find, "/runs", json=body)
+        return self._api.create(find, "/runs", "run_id", json=body)
 
     def get_run(self, run_id: str) -> Json:
         """A run with its state and the states of its tasks."""
-        return self._api.get(f"/runs/{run_id}")
+        return self._api.get(f"/runs/{run_id}", "run_id")
 
     def schedules(self, name: str | None = None) -> list[Json]:
         """The recurring runs, or those of one name."""
         found = self._api.pages("/recurringruns", "recurringRuns", namespace=self._namespace)
         return [one for one in found if name is None or _name(one) == name]
 
-    def schedule(self, name: str, cron: str, version: Json, experiment_id: str, arguments: Json) -> Json:
-        """Make `name` the one recurring run of that name.
-
-        The former one is paused, the new one made, and only then the former deleted. So two of them never
-        fire together, and the former goes on when the new one cannot be made. Runs already started go on.
+    def add_schedule(
+        self, name: str, cron: str, version: Json, experiment_id: str, arguments: Json, known: Collection[str]
+    ) -> Json:
+        """Make a recurring run that does not fire yet: see `set_active`.
 
         Args:
             name: name of the recurring run.
@@ -107,39 +117,20 @@ class PipelinesServer:
             version: the version to run, from `upload`.
             experiment_id: where its runs appear.
             arguments: values of the pipeline's parameters.
-
-        Raises:
-            ApiError: a recurring run of that name runs another pipeline, or the server refuses.
+            known: ids of the recurring runs that have this name already.
         """
-        former = self.schedules(name)
-        for one in former:
-            owner = (one.get("pipeline_version_reference") or {}).get("pipeline_id", version["pipeline_id"])
-            if owner != version["pipeline_id"]:
-                raise ApiError(f"a recurring run {name!r} of another pipeline exists: choose another --name")
-        known = {one["recurring_run_id"] for one in former}
         body = self._what_to_run(version, experiment_id, arguments) | {
             "display_name": name,
             "trigger": {"cron_schedule": {"cron": cron}},
-            "mode": "ENABLE",
+            "mode": "DISABLE",
             "max_concurrency": "1",
             "no_catchup": True,
         }
-        active = [one for one in former if is_active(one)]
 
         def find() -> Json | None:
             return next((one for one in self.schedules(name) if one["recurring_run_id"] not in known), None)
 
-        for one in active:
-            self.set_active(one, False)
-        try:
-            made = self._api.create(find, "/recurringruns", json=body)
-        except BaseException:
-            for one in active:
-                self.set_active(one, True)
-            raise
-        for one in former:
-            self.delete_schedule(one)
-        return made
+        return self._api.create(find, "/recurringruns", "recurring_run_id", json=body)
 
     def set_active(self, schedule: Json, active: bool) -> None:
         """Let a recurring run fire, or not."""
@@ -155,22 +146,23 @@ class PipelinesServer:
 
         def find() -> Json | None:
             try:
-                return self._api.get(f"/pipelines/names/{name}", **query)
+                return self._api.get(f"/pipelines/names/{name}", "pipeline_id", **query)
             except ApiError as error:
                 if error.status != 404:
                     raise
                 return None
 
         body = {"name": name, "display_name": name, "description": info.get("description", "")}
-        return self._found_or_made(find, "/pipelines", body | {k: v for k, v in query.items() if v})
+        filled = body | {key: value for key, value in query.items() if value}
+        return self._found_or_made(find, "/pipelines", "pipeline_id", json=filled)
 
-    def _found_or_made(self, find: Callable[[], Json | None], path: str, body: Json) -> Json:
+    def _found_or_made(self, find: Callable[[], Json | None], path: str, needs: str, **request: Any) -> Json:
         """The object that `find` finds, else a new one; also when another client makes it at that moment."""
         found = find()
         if found is not None:
             return found
         try:
-            return self._api.create(find, path, json=body)
+            return self._api.create(find, path, needs, **request)
         except ApiError as error:
             if error.status != DUPLICATE or (found := find()) is None:
                 raise

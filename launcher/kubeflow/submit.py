@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from launcher.compilation import Documents, compiled_documents
 from launcher.definition import Define
-from launcher.kubeflow.api import Json
+from launcher.kubeflow.answers import ApiError, Json, OutcomeUnknown
+from launcher.kubeflow.pending import Pending
 from launcher.kubeflow.server import PipelinesServer, new_run_name
 from launcher.kubeflow.versions import version_name
 from launcher.stages import ClusterSettings
@@ -53,10 +54,22 @@ def upload(server: PipelinesServer, submission: Submission) -> Json:
     return server.upload(documents, version_name(documents), description)
 
 
+class Submitted(NamedTuple):
+    """A run that was started."""
+
+    version: Json
+    run: Json
+    earlier: bool
+    """Whether an earlier try, whose answer was lost, had started it."""
+
+
 def submit(
     server: PipelinesServer, submission: Submission, experiment: str, run_name: str | None
-) -> tuple[Json, Json]:
+) -> Submitted:
     """Upload the pipeline and start one run of it.
+
+    A try that ends without an answer to its request leaves a note: the next one of the same content looks
+    for that run first, and starts one only if there is none.
 
     Args:
         server: where.
@@ -64,13 +77,37 @@ def submit(
         experiment: name of the experiment, which is created when it is absent.
         run_name: None = the pipeline's name and the time.
 
-    Returns:
-        The version and the run.
-
     Raises:
         ApiError: the server refuses, or does not answer.
     """
+    server.check_access()
     version = upload(server, submission)
     place = server.experiment(experiment)
-    name = run_name or new_run_name(submission.pipeline)
-    return version, {"display_name": name} | server.run(version, place, submission.arguments, name)
+    pending = Pending(
+        server.connection,
+        version=version["name"],
+        experiment=place,
+        arguments=submission.arguments,
+        run_name=run_name,
+    )
+    if (before := pending.read()) is not None:
+        found = [one for one in server.runs_named(before.name, place) if one["run_id"] not in before.known]
+        if found:
+            pending.remove()
+            return Submitted(version, found[0], earlier=True)
+    name = run_name or (before.name if before else new_run_name(submission.pipeline))
+    known = tuple(one["run_id"] for one in server.runs_named(name, place)) if run_name else ()
+    pending.write(name, known)
+    try:
+        made = server.run(version, place, submission.arguments, name, known)
+    except OutcomeUnknown as error:
+        raise ApiError(
+            f"{error}. Whether run {name!r} was started is not known: the same command, given again, looks "
+            "for it and starts it only if it was not",
+            error.status,
+        ) from None
+    except ApiError:
+        pending.remove()  # refused: there is no run
+        raise
+    pending.remove()
+    return Submitted(version, {"display_name": name} | made, earlier=False)

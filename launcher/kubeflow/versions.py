@@ -1,13 +1,14 @@
-"""The name of a pipeline version: which code, which image."""
+"""The name of a pipeline version: which code, which image, which content."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
 
-from launcher.compilation import Documents
+from launcher.compilation import Documents, as_text
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = 12
@@ -15,7 +16,9 @@ DIGITS = 12
 
 
 def version_name(documents: Documents, root: Path = ROOT) -> str:
-    """`git-<revision>-image-<digest>`; lower case letters, digits and hyphens only.
+    """`git-<revision>-image-<digest>-<content>`; lower case letters, digits and hyphens only.
+
+    The same content has the same name, whatever else is on the server: it is uploaded once.
 
     Args:
         documents: the compiled pipeline.
@@ -25,7 +28,8 @@ def version_name(documents: Documents, root: Path = ROOT) -> str:
         executor["container"]["image"] for executor in documents[0]["deploymentSpec"]["executors"].values()
     }
     image = "-".join(sorted(_image(reference) for reference in images))
-    return re.sub(r"[^a-z0-9]+", "-", f"{_code(root)}-image-{image}".lower()).strip("-")
+    content = hashlib.sha256(as_text(documents).encode()).hexdigest()[:DIGITS]
+    return re.sub(r"[^a-z0-9]+", "-", f"{_code(root)}-image-{image}-{content}".lower()).strip("-")
 
 
 def _code(root: Path) -> str:

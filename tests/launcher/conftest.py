@@ -26,6 +26,7 @@ DEFINED: dict[tuple[str, str], BaseComponent] = {}
 def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No connection from outside."""
     for variable in (
+        "XDG_STATE_HOME",
         *VARIABLES.values(),
         "KF_PIPELINES_CONNECTION",
         "HTTP_PROXY",

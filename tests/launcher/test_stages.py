@@ -84,7 +84,7 @@ def test_every_stage_is_as_its_settings_say(
     assert specification.default_pipeline_root == (wanted.pipeline_root or "")
     tasks = specification.root.dag.tasks
     assert set(tasks) == {name.replace("_", "-") for name in wanted.stages}
-    assert display_names(documents) == [
+    assert list(display_names(documents).values()) == [
         wanted.stages[name.replace("-", "_")].display_name for name in stage_names(documents)
     ]
     for name, stage in wanted.stages.items():

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import jsonschema
@@ -36,6 +38,14 @@ class Refused(Exception):
         self.status = status
 
 
+class Broken(Exception):
+    """The answer does not arrive whole."""
+
+    def __init__(self, body: bytes, how: str) -> None:
+        super().__init__(how)
+        self.body, self.how = body, how
+
+
 @dataclass
 class Fault:
     """One answer that goes wrong."""
@@ -49,6 +59,12 @@ class Fault:
     """The server does what it was asked, and fails only then."""
     body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    breaks: Literal["", "reset", "cut"] = ""
+    """The connection is reset before the answer, or in the middle of it."""
+    act: Callable[[], None] | None = None
+    """What else happens at that moment."""
+    stays: bool = False
+    """Every such request goes wrong, not only the next one."""
 
     def fits(self, method: str, path: str) -> bool:
         """Whether this request is the one that goes wrong."""
@@ -91,13 +107,17 @@ class KfpServer:
                 dict(parse_qsl(urlsplit(target).query, keep_blank_values=True)),
             )
             fault = next((f for f in self.faults if f.fits(method, path)), None)
-            if fault:
+            if fault and not fault.stays:
                 self.faults.remove(fault)
             try:
                 if fault and not fault.done:
                     self.requests.append((method, path, query, None))
                 else:
                     result = self._checked(method, path, query, headers, content)
+                if fault and fault.act:
+                    fault.act()
+                if fault and fault.breaks:
+                    raise Broken(json.dumps(result if fault.done else {"x": 1}).encode(), fault.breaks)
                 if fault:
                     body = fault.body if fault.body is not None else b'{"message": "out of order"}'
                     return fault.status, fault.headers, body
@@ -290,13 +310,29 @@ def serve(state: KfpServer) -> Iterator[KfpServer]:
 
         def _do(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, headers, body = state.answer(self.command, self.path, self.headers, content)
+            try:
+                status, headers, body = state.answer(self.command, self.path, self.headers, content)
+            except Broken as broken:
+                self._break(broken)
+                return
             self.send_response(status)
             for name, value in ({"Content-Type": "application/json"} | headers).items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def _break(self, broken: Broken) -> None:
+            if broken.how == "cut":
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(broken.body)))
+                self.end_headers()
+                self.wfile.write(broken.body[: len(broken.body) // 2])
+                self.wfile.flush()
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
 
         do_GET = do_POST = do_DELETE = do_PATCH = _do
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from launcher.kubeflow.api import Api, ApiError
+from launcher.kubeflow.answers import ApiError
+from launcher.kubeflow.api import Api
 from launcher.kubeflow.connection import Connection, ConnectionProblem
+from launcher.kubeflow.secrets import blot
 
 SECRET = "very-secret"
 HOST = {"host": "https://kfp.example"}
@@ -70,11 +72,11 @@ def test_links_lead_to_where_people_look() -> None:
 def test_a_token_replaces_one_from_a_weaker_source(tmp_path: Path) -> None:
     file = tmp_path / "connection.yaml"
     file.write_text(f"host: kfp.example\ntoken: {SECRET}\n")
-    (tmp_path / "token").write_text("of the file\n")
+    (tmp_path / "token").write_text("of-the-file\n")
     assert Connection.find({}, file, {}).bearer() == SECRET
-    assert Connection.find({"token_file": tmp_path / "token"}, file, {}).bearer() == "of the file"
+    assert Connection.find({"token_file": tmp_path / "token"}, file, {}).bearer() == "of-the-file"
     environment = {"KF_PIPELINES_SA_TOKEN_PATH": str(tmp_path / "token")}
-    assert Connection.find({}, file, environment).bearer() == "of the file"
+    assert Connection.find({}, file, environment).bearer() == "of-the-file"
     assert Connection.find({"token": "given"}, file, environment).bearer() == "given"
     assert Connection.find(HOST, None, {}).bearer() == ""
 
@@ -112,6 +114,38 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
         Connection(**HOST, token_file=tmp_path / "gone").bearer()
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (f"{SECRET}\n{SECRET}\n", "holds 2 lines"),
+        (f"{SECRET} {SECRET}", "holds blanks or special characters"),
+        (f"{SECRET}\u00e4", "holds blanks or special characters"),
+        (f"{SECRET}\0", "holds blanks or special characters"),
+        (b"\xff\xfe" + SECRET.encode(), "is no text"),
+    ],
+)
+def test_what_cannot_be_a_token_is_refused_without_showing_it(
+    tmp_path: Path, content: str | bytes, words: str
+) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ConnectionProblem, match=words) as caught:
+        Connection(**HOST, token_file=file).bearer()
+    assert SECRET not in str(caught.value)
+    if isinstance(content, str):
+        with pytest.raises(ConnectionProblem, match=words):
+            Connection(**HOST, token=content).bearer()
+
+
+def test_pieces_of_a_secret_are_blotted_too() -> None:
+    token = "eyJhbGciOiJSUzI1NiJ9.payload-of-the-token.signature"
+    whole = f"you sent Bearer {token}"
+    for text in (whole, whole[:40], repr(whole.encode())[:50], whole.replace(".", "%2E"), token[12:30]):
+        shown = blot(text, {token, ""})
+        assert not any(token[at : at + 8] in shown for at in range(len(token) - 7)), shown
+    assert blot("nothing of it", {token}) == "nothing of it"
+
+
 def test_requests_go_through_the_proxy_with_its_password() -> None:
     seen: list[tuple[str, str | None]] = []
 
@@ -119,26 +153,28 @@ def test_requests_go_through_the_proxy_with_its_password() -> None:
         def do_GET(self) -> None:
             seen.append((self.path, self.headers.get("Proxy-Authorization")))
             self.send_response(200)
-            self.send_header("Content-Length", "2")
+            self.send_header("Content-Length", "15")
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(b'{"run_id": "7"}')
 
         def log_message(self, *_: object) -> None: ...
 
     with HTTPServer(("127.0.0.1", 0), Proxy) as proxy:
         threading.Thread(target=proxy.handle_request, daemon=True).start()
         address = f"http://me:word@127.0.0.1:{proxy.server_port}"
-        assert Api(Connection(host="http://kfp.example", proxy=address)).get("/runs/7") == {}
+        assert Api(Connection(host="http://kfp.example", proxy=address)).get("/runs/7", "run_id") == {
+            "run_id": "7"
+        }
     assert seen == [("http://kfp.example/apis/v2beta1/runs/7", "Basic bWU6d29yZA==")]
 
 
 def test_a_missing_certificate_authority_is_named(tmp_path: Path) -> None:
     with pytest.raises(ApiError, match=r"ca\.pem"):
-        Api(Connection(**HOST, ca_file=tmp_path / "ca.pem")).get("/runs/7")
+        Api(Connection(**HOST, ca_file=tmp_path / "ca.pem")).get("/runs/7", "run_id")
 
 
 def test_a_dead_proxy_is_named_without_its_password() -> None:
     connection = Connection(**HOST, proxy=f"http://me:{SECRET}@127.0.0.1:1", retries=1, retry_wait_s=0)
     with pytest.raises(ApiError, match="cannot be reached through the proxy") as caught:
-        Api(connection).get("/runs/7")
+        Api(connection).get("/runs/7", "run_id")
     assert SECRET not in str(caught.value)

@@ -21,7 +21,11 @@ def names(server: KfpServer) -> list[tuple[str, str]]:
 def test_what_is_sent(server: KfpServer, command) -> None:
     result = command("schedule", "create", *WEEKLY, "--name", "weekly", "--seed", "3")
     assert result.exit_code == 0, result.output
-    (body,) = [body for method, path, _, body in server.requests if method == "POST" and "recurring" in path]
+    (body,) = [
+        body
+        for method, path, _, body in server.requests
+        if method == "POST" and path.endswith("recurringruns")
+    ]
     assert body == {
         "display_name": "weekly",
         "experiment_id": "experiment-1",
@@ -31,7 +35,7 @@ def test_what_is_sent(server: KfpServer, command) -> None:
         },
         "runtime_config": {"parameters": {"seed": 3, "data_interval_end": SCHEDULED_TIME}},
         "trigger": {"cron_schedule": {"cron": "0 0 2 * * 1"}},
-        "mode": "ENABLE",
+        "mode": "DISABLE",  # it fires only once the former one does not
         "max_concurrency": "1",
         "no_catchup": True,
     }
@@ -66,7 +70,7 @@ def test_scheduling_twice_leaves_one_recurring_run(server: KfpServer, command) -
     latest = server.recurring[-1]
     assert latest["recurring_run_id"] != first
     assert latest["trigger"]["cron_schedule"]["cron"] == "0 30 3 * * *"
-    assert latest["pipeline_version_reference"]["pipeline_version_id"] == "pipeline_version-2"
+    assert latest["pipeline_version_reference"]["pipeline_version_id"] == "pipeline_version-1"  # the same
     deleted = [query for method, _, query, _ in server.requests if method == "DELETE"]
     assert deleted == [{"propagation_policy": "ORPHAN"}]  # a run in progress is not deleted along
 
@@ -79,7 +83,14 @@ def test_never_do_two_of_a_name_fire(server: KfpServer, command) -> None:
         for method, path, _, _ in server.requests
         if method != "GET" and "recurringruns" in path
     ]
-    assert order == [("POST", ""), ("POST", "disable"), ("POST", ""), ("DELETE", "")]
+    assert order == [
+        ("POST", ""),
+        ("POST", "enable"),
+        ("POST", ""),
+        ("POST", "disable"),
+        ("POST", "enable"),
+        ("DELETE", ""),
+    ]
 
 
 def test_a_former_schedule_goes_on_when_the_new_one_cannot_be_made(server: KfpServer, command) -> None:
@@ -89,7 +100,8 @@ def test_a_former_schedule_goes_on_when_the_new_one_cannot_be_made(server: KfpSe
     assert result.exit_code == 1
     assert "refuses POST /recurringruns (400: out of order)" in result.output
     assert names(server) == [("tsa-pipeline", "ENABLED")]
-    assert server.count("POST", ":enable") == 1
+    assert "one recurring run fires now: 0 0 2 * * 1" in result.output
+    assert server.count("POST", ":disable") == 0
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["refused", "done all the same"])

@@ -26,7 +26,9 @@ def pipeline(*images: str) -> list[dict[str, object]]:
     ],
 )
 def test_the_image_is_in_the_name(tmp_path: Path, images: tuple[str, ...], end: str) -> None:
-    assert re.fullmatch(rf"package-\d+-\d+-\d+-image-{end}", version_name(pipeline(*images), tmp_path))
+    assert re.fullmatch(
+        rf"package-\d+-\d+-\d+-image-{end}-[0-9a-f]{{12}}", version_name(pipeline(*images), tmp_path)
+    )
 
 
 def test_the_revision_is_in_the_name_and_whether_files_differ_from_it(tmp_path: Path) -> None:
@@ -41,6 +43,13 @@ def test_the_revision_is_in_the_name_and_whether_files_differ_from_it(tmp_path: 
     git("commit", "-m", "one")
     revision = git("rev-parse", "HEAD")[:12]
     (tmp_path / "new file").write_text("is no change")
-    assert version_name(pipeline("python:1"), tmp_path) == f"git-{revision}-image-1"
+    assert version_name(pipeline("python:1"), tmp_path).startswith(f"git-{revision}-image-1-")
     (tmp_path / "code").write_text("two")
-    assert version_name(pipeline("python:1"), tmp_path) == f"git-{revision}-dirty-image-1"
+    assert version_name(pipeline("python:1"), tmp_path).startswith(f"git-{revision}-dirty-image-1-")
+
+
+def test_the_content_is_in_the_name(tmp_path: Path) -> None:
+    one, same = pipeline("python:1"), pipeline("python:1")
+    other = pipeline("python:1")
+    other[0]["deploymentSpec"]["executors"]["0"]["container"]["env"] = []  # type: ignore[index]
+    assert version_name(one, tmp_path) == version_name(same, tmp_path) != version_name(other, tmp_path)
