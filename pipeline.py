@@ -100,7 +100,7 @@ def define(settings: "ClusterSettings | None" = None, target: Target = "kubeflow
     """
     from kfp import dsl
 
-    from launcher.stages import set_up
+    from launcher.tasks import set_up
 
     @functools.wraps(stages)
     def tsa_pipeline(*inputs: Any) -> None:

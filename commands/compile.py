@@ -53,7 +53,8 @@ def command(
       tsa compile --target vertex --stages our_cluster.yaml --output vertex.yaml
     """
     from launcher.compilation import WRITTEN_BY
-    from launcher.stages import ClusterSettings, left_out
+    from launcher.stages import ClusterSettings
+    from launcher.tasks import left_out
 
     output = output or pipeline.compiled
     with clear_errors():

@@ -71,10 +71,12 @@ def prepare(pipeline: Definition, options: dict[str, Any], **fixed: Any) -> Subm
     Raises:
         ValueError: settings, run description or arguments do not fit.
     """
+    from launcher.kubeflow.places import check_places
     from launcher.stages import ClusterSettings
 
     arguments = cluster_arguments(pipeline.inputs, options, **fixed)
     settings = ClusterSettings.load(*options["stages"])
+    check_places(settings, arguments)
 
     from launcher.kubeflow.submit import Submission
 

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
-from launcher.target import Target
+from launcher.values import (
+    Bytes,
+    Cpu,
+    Folder,
+    Image,
+    InnerPath,
+    KubernetesName,
+    LabelName,
+    LabelValue,
+    VariableName,
+    as_text,
+    cores,
+    number_of_bytes,
+)
 from tsa_model.settings import Settings, in_words, load_yaml
 
-if TYPE_CHECKING:
-    from kfp.dsl.pipeline_task import PipelineTask
-
 DEFAULTS = Path(__file__).with_name("stages.yaml")
+SHARED_MEMORY = "/dev/shm"
 CHECKS = ("validate_events", "check_equivalence", "export_onnx", "generate_scores", "compare_champion")
 """Stages that check something: taken from a cache, the check would not happen."""
-ONLY_KUBERNETES = (
-    "timeout_s",
-    "labels",
-    "node_selector",
-    "tolerations",
-    "shared_memory",
-    "volumes",
-    "secrets",
-)
-"""Settings that live in the Kubernetes document, which Vertex does not take."""
-
-Cpu = Annotated[str, StringConstraints(pattern=r"^(\d+(\.\d+)?|\d+m)$")]
-Bytes = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?([KMGTPE]i?)?$")]
 
 
 class CpuShare(Settings):
@@ -39,12 +37,24 @@ class CpuShare(Settings):
     request: Cpu
     limit: Cpu
 
+    @model_validator(mode="after")
+    def _check(self) -> CpuShare:
+        if cores(self.request) > cores(self.limit):
+            raise ValueError(f"the request {self.request} is above the limit {self.limit}")
+        return self
+
 
 class MemoryShare(Settings):
     """Memory: what the scheduler reserves, and above what the stage is killed ("16Gi")."""
 
     request: Bytes
     limit: Bytes
+
+    @model_validator(mode="after")
+    def _check(self) -> MemoryShare:
+        if number_of_bytes(self.request) > number_of_bytes(self.limit):
+            raise ValueError(f"the request {self.request} is above the limit {self.limit}")
+        return self
 
 
 class Accelerator(Settings):
@@ -78,18 +88,18 @@ class Toleration(Settings):
 class Volume(Settings):
     """A persistent volume claim that exists in the namespace."""
 
-    claim: str
-    mount: str
-    sub_path: str = ""
+    claim: KubernetesName
+    mount: Folder
+    sub_path: InnerPath = ""
 
 
 class Secret(Settings):
     """A Kubernetes secret, by name: the pipeline never holds what is in it."""
 
-    name: str
-    env: dict[str, str] = {}
+    name: KubernetesName
+    env: dict[str, VariableName] = {}
     """Key of the secret → environment variable."""
-    mount: str | None = None
+    mount: Folder | None = None
     """Folder that gets one file per key."""
 
     @model_validator(mode="after")
@@ -103,7 +113,7 @@ class Stage(Settings):
     """The settings of one stage."""
 
     display_name: str
-    image: str | None = None
+    image: Image | None = None
     """Another image than the other stages'."""
     cpu: CpuShare
     memory: MemoryShare
@@ -113,25 +123,41 @@ class Stage(Settings):
     """The pod is stopped after this time; None = never. Every try has it anew."""
     cache: bool = False
     """Whether an earlier output may be taken instead of running; refused for stages that check."""
-    env: dict[str, str] = {}
-    labels: dict[str, str] = {}
+    env: dict[VariableName, Annotated[str, BeforeValidator(as_text)]] = {}
+    labels: dict[LabelName, LabelValue] = {}
     """Of the pod; `app.kubernetes.io/component` is the stage's name."""
-    node_selector: dict[str, str] = {}
+    node_selector: dict[LabelName, LabelValue] = {}
     tolerations: tuple[Toleration, ...] = ()
     shared_memory: Bytes | None = None
     """Size of /dev/shm, which several data-loading processes share; counts as memory."""
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[Secret, ...] = ()
 
+    @model_validator(mode="after")
+    def _check(self) -> Stage:
+        mounts = [volume.mount for volume in self.volumes]
+        mounts += [secret.mount for secret in self.secrets if secret.mount is not None]
+        if self.shared_memory is not None:
+            mounts.append(SHARED_MEMORY)
+            if number_of_bytes(self.shared_memory) > number_of_bytes(self.memory.limit):
+                raise ValueError(
+                    f"shared_memory {self.shared_memory} is above the memory's limit {self.memory.limit}, "
+                    "as which it counts"
+                )
+        twice = sorted({mount for mount in mounts if mounts.count(mount) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: mounted twice")
+        return self
+
 
 class ClusterSettings(Settings):
     """The content of `stages.yaml`."""
 
-    image: str | None = None
+    image: Image | None = None
     """Of every stage, best with a digest; None = what `make image` builds."""
     pipeline_root: str | None = None
     """Object-store location of all outputs; None = what the cluster is set up with."""
-    image_pull_secrets: tuple[str, ...] = ()
+    image_pull_secrets: tuple[KubernetesName, ...] = ()
     stages: dict[str, Stage]
 
     @model_validator(mode="before")
@@ -160,99 +186,21 @@ class ClusterSettings(Settings):
             ValueError: a file is not YAML, names an unknown stage or setting, or a value is refused.
         """
         shipped = _read(DEFAULTS)
-        content = shipped
+        content, settings = shipped, cls.model_validate(shipped)
         for file in files:
             site = _read(Path(file))
-            unknown = sorted(set(site.get("stages") or {}) - set(shipped["stages"]))
+            stages = site.get("stages") or {}
+            if not isinstance(stages, dict):
+                raise ValueError(f"{file}: stages is {stages!r} instead of a mapping of stages")
+            unknown = sorted(set(stages) - set(shipped["stages"]))
             if unknown:
                 raise ValueError(f"{file}: no stages {unknown}; there are {list(shipped['stages'])}")
             content = _merged(content, site)
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            raise ValueError(in_words(error, cls)) from None
-
-
-def set_up(tasks: Mapping[str, PipelineTask], settings: ClusterSettings | None, target: Target) -> None:
-    """Give the tasks of a pipeline, while it is being defined, what `settings` say.
-
-    Args:
-        tasks: stage name → task.
-        settings: None = only what holds everywhere, for a run on this machine: no caching.
-        target: where the pipeline will run.
-
-    Raises:
-        ValueError: settings and pipeline do not have the same stages.
-    """
-    if settings is None:
-        # A cached stage is a check that did not run: the cache key knows neither our code nor the data.
-        for task in tasks.values():
-            task.set_caching_options(False)
-        return
-    if set(settings.stages) != set(tasks):
-        raise ValueError(f"settings for {sorted(settings.stages)}, but the stages are {sorted(tasks)}")
-    for name, task in tasks.items():
-        stage = settings.stages[name]
-        _set_portable(task, stage, settings, target)
-        if target == "kubeflow":
-            _set_kubernetes(task, name, stage, settings)
-
-
-def left_out(settings: ClusterSettings, target: Target) -> list[str]:
-    """Settings in use that `target` has no place for."""
-    if target == "kubeflow":
-        return []
-    names = [
-        name for name in ONLY_KUBERNETES if any(getattr(stage, name) for stage in settings.stages.values())
-    ]
-    return names + (["image_pull_secrets"] if settings.image_pull_secrets else [])
-
-
-def _set_portable(task: PipelineTask, stage: Stage, settings: ClusterSettings, target: Target) -> None:
-    task.set_display_name(stage.display_name)
-    task.set_caching_options(stage.cache)
-    if image := stage.image or settings.image:
-        task.set_container_image(image)
-    task.set_cpu_request(stage.cpu.request).set_cpu_limit(stage.cpu.limit)
-    task.set_memory_request(stage.memory.request).set_memory_limit(stage.memory.limit)
-    if stage.accelerator is not None:
-        task.set_accelerator_type(getattr(stage.accelerator, target))
-        task.set_accelerator_limit(stage.accelerator.count)
-    task.set_retry(
-        stage.retry.times,
-        backoff_duration=f"{stage.retry.wait_s}s",
-        backoff_factor=stage.retry.factor,
-        backoff_max_duration=f"{stage.retry.longest_wait_s}s",
-    )
-    for variable, value in stage.env.items():
-        task.set_env_variable(variable, value)
-
-
-def _set_kubernetes(task: PipelineTask, name: str, stage: Stage, settings: ClusterSettings) -> None:
-    from kfp import kubernetes
-
-    if stage.timeout_s is not None:
-        kubernetes.set_timeout(task, stage.timeout_s)
-    labels = {"app.kubernetes.io/component": name.replace("_", "-")} | stage.labels
-    for label, value in labels.items():
-        kubernetes.add_pod_label(task, label, value)
-    for label, value in stage.node_selector.items():
-        kubernetes.add_node_selector(task, label, value)
-    for toleration in stage.tolerations:
-        kubernetes.add_toleration(task, **toleration.model_dump())
-    if stage.shared_memory is not None:
-        kubernetes.empty_dir_mount(
-            task, "shared-memory", "/dev/shm", medium="Memory", size_limit=stage.shared_memory
-        )
-    for volume in stage.volumes:
-        kubernetes.mount_pvc(task, volume.claim, volume.mount, volume.sub_path)
-    for secret in stage.secrets:
-        if secret.env:
-            kubernetes.use_secret_as_env(task, secret.name, secret.env)
-        if secret.mount is not None:
-            kubernetes.use_secret_as_volume(task, secret.name, secret.mount)
-    if settings.image_pull_secrets:
-        kubernetes.set_image_pull_secrets(task, list(settings.image_pull_secrets))
+            try:
+                settings = cls.model_validate(content)
+            except ValidationError as error:
+                raise ValueError(f"{file}: {_once(in_words(error, cls), 'every_stage' in site)}") from None
+        return settings
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -263,6 +211,24 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(old, dict) and isinstance(value, dict)
         result[name] = _merged(old, value) if both else value  # type: ignore[arg-type]
     return result
+
+
+def _once(words: str, has_every_stage: bool) -> str:
+    """What is wrong, once: a mistake in `every_stage` is found in each stage that takes it over."""
+    places: dict[str, list[str]] = {}
+    for line in words.splitlines():
+        found = re.fullmatch(r"stages\.(\w+)(\.|: )(.*)", line)
+        place, rest = (found[1], found[2] + found[3]) if found else ("", line)
+        places.setdefault(rest, []).append(place)
+    lines = []
+    for rest, names in places.items():
+        if names == [""]:
+            lines.append(rest)
+        else:
+            common = has_every_stage and len(names) > 1
+            where = "every_stage" if common else f"stages.{','.join(names)}"
+            lines.append(where + rest)
+    return "; ".join(lines)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -33,6 +33,8 @@ class Submission(NamedTuple):
             image: for every stage; None = as the settings say.
             arguments: checked against the pipeline's inputs.
         """
+        if image is not None:
+            settings = settings.changed(image=image)  # checked; replaces those of single stages below
         return cls(compiled_documents(define(settings, "kubeflow"), image), arguments)
 
     @property

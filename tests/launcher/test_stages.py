@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 import pipeline
 from launcher.compilation import Documents, compiled_documents, display_names, stage_names
-from launcher.stages import ClusterSettings, left_out
+from launcher.stages import ClusterSettings
+from launcher.tasks import left_out
 
 SITE = """
 image: registry.example/tsa-python@sha256:0123
@@ -184,6 +186,55 @@ def test_mistakes_in_the_file_are_named(tmp_path: Path, content: str, message: s
     file.write_text(content)
     with pytest.raises(ValueError, match=message):
         ClusterSettings.load(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "every_stage: {cpu: {request: lots}}",
+            "every_stage.cpu.request: must be processor cores",
+        ),
+        ("every_stage: {cpu: {request: 8}}", "every_stage.cpu: the request 8 is above the limit 4"),
+        ("stages: {train_model: {memory: {request: 64Gi}}}", "train_model.memory: the request 64Gi is above"),
+        ("image: registry.example/tsa python:1", "image: must be an image reference"),
+        ("image: Registry.example/Tsa", "image: must be an image reference"),
+        ("every_stage: {volumes: [{claim: c, mount: data}]}", "volumes.0.mount: must be an absolute path"),
+        ("every_stage: {volumes: [{claim: c, mount: /}]}", "volumes.0.mount: must be an absolute path"),
+        ("every_stage: {volumes: [{claim: My_Claim, mount: /d}]}", "claim: must be the name of an object"),
+        ("every_stage: {volumes: [{claim: c, mount: /d, sub_path: ../x}]}", "must be a relative path"),
+        (
+            "every_stage: {volumes: [{claim: a, mount: /d}, {claim: b, mount: /d/}]}",
+            "every_stage: /d: mounted twice",
+        ),
+        (
+            "stages: {train_model: {volumes: [{claim: a, mount: /dev/shm}]}}",
+            "stages.train_model: /dev/shm: mounted twice",
+        ),
+        ("every_stage: {secrets: [{name: s, env: {key: MY-KEY}}]}", "must be the name of an environment"),
+        ("every_stage: {env: {2FAST: x}}", "must be the name of an environment"),
+        ("every_stage: {labels: {team: 'a b'}}", "labels.team: must be the value of a label"),
+        ("stages: {train_model: {shared_memory: 64Gi}}", "shared_memory 64Gi is above the memory's limit"),
+        ("stages: [train_model]", "instead of a mapping of stages"),
+    ],
+)
+def test_what_the_api_server_would_refuse_is_said_once_with_the_file(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        ClusterSettings.load(file)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert str(caught.value).count(message) == 1
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_numbers_without_quotes_are_right(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text("every_stage: {cpu: {request: 1, limit: 2.5}, env: {OMP_NUM_THREADS: 4}}")
+    stage = ClusterSettings.load(file).stages["validate_events"]
+    assert (stage.cpu.request, stage.cpu.limit, stage.env) == ("1", "2.5", {"OMP_NUM_THREADS": "4"})
 
 
 def test_the_last_file_counts(tmp_path: Path) -> None:

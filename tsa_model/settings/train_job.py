@@ -37,7 +37,7 @@ class TrainJobConfig(Settings):
     as the stage has."""
     environment: dict[str, str] = {}
     """Environment variables of the nodes, besides the stage's own."""
-    timeout_minutes: PositiveFloat = 24 * 60
+    timeout_minutes: PositiveFloat = 11 * 60
     """From the TrainJob's creation, waiting for nodes included; after it the TrainJob is deleted and the
     stage fails."""
     unreachable_minutes: PositiveFloat = 5

@@ -68,7 +68,10 @@ def test_arguments_are_sent_in_the_types_of_the_inputs(server: KfpServer, comman
     command("submit", "--service-account", "pipeline-runner")
     assert server.runs[1]["service_account"] == "pipeline-runner"
     assert server.runs[1]["runtime_config"]["parameters"] == {}
-    command("submit", "--champion", "/champion", "--promote")
+    mounts = "volumes: [{claim: tsa-champion, mount: /champion}]"
+    site = tmp_path / "site.yaml"
+    site.write_text(f"stages: {{validate_events: {{{mounts}}}, compare_champion: {{{mounts}}}}}\n")
+    command("submit", "--champion", "/champion", "--promote", "--stages", str(site))
     assert server.runs[2]["runtime_config"]["parameters"] == {"champion": "/champion", "promote": True}
 
 
@@ -86,12 +89,31 @@ def test_arguments_are_sent_in_the_types_of_the_inputs(server: KfpServer, comman
         (("--config", "demoo"), "no description 'demoo'"),
         (("--config", "handbook"), "give the file with --events"),
         (("--stages", "nowhere.yaml"), "nowhere.yaml"),
+        (("--image", "tsa python"), "must be an image reference"),
+        (("--events", "orders.parquet"), "a cluster does not see the files of this machine"),
+        (
+            ("--events", "/data/orders.parquet"),
+            "no volume of the stage validate_events, which mounts none",
+        ),
+        (("--champion", "/champion"), "lies on no volume of the stage validate_events"),
+        (("--champion", "champion"), "a cluster does not see the files of this machine"),
+        (("--config", "CONFIG"), "train_job.shared_dir '/shared' lies on no volume of the stage train_model"),
+        (
+            ("--config", "CONFIG", "--stages", "STAGES"),
+            "is stopped after 7200 s (timeout_s), before",
+        ),
     ],
 )
 def test_wrong_arguments_stop_before_anything_is_sent(
-    server: KfpServer, command, arguments: tuple[str, ...], words: str
+    server: KfpServer, command, tmp_path: Path, arguments: tuple[str, ...], words: str
 ) -> None:
-    result = command("submit", *arguments)
+    files = {"CONFIG": tmp_path / "run.yaml", "STAGES": tmp_path / "stages.yaml"}
+    description = RunConfig.load("demo").model_dump(mode="json", exclude_unset=True)
+    files["CONFIG"].write_text(json.dumps(description | {"train_job": {"shared_dir": "/shared"}}))
+    files["STAGES"].write_text(
+        "stages: {train_model: {timeout_s: 7200, volumes: [{claim: shared, mount: /shared}]}}\n"
+    )
+    result = command("submit", *(str(files.get(one, one)) for one in arguments))
     assert result.exit_code in (1, 2)
     assert words in result.output
     assert server.requests == []
@@ -271,6 +293,45 @@ def test_every_final_state_ends_the_waiting(server: KfpServer, command, state: s
     assert f"run: {state}" in result.output
     assert re.search(r"Train model +unknown", result.output)  # this server tells nothing about its tasks
     assert state in FINAL
+
+
+def test_waiting_goes_on_through_an_expired_token_and_a_log_in_page(
+    server: KfpServer, command, tmp_path: Path
+) -> None:
+    """The token of the file has been renewed by the time it is read again."""
+    server.life = [{"state": "RUNNING"}, {"state": "SUCCEEDED"}]
+    server.faults = [
+        Fault(401, method="GET", path="/runs/", body=b'{"message": "expired"}'),
+        Fault(200, method="GET", path="/runs/", body=b"<html>log in</html>"),
+        Fault(200, method="GET", path="/runs/", breaks="reset"),
+    ]
+    result = command("submit", "--wait")
+    assert result.exit_code == 0, result.output
+    assert "waiting for the server: the server does not accept the token (401: expired)" in result.output
+
+
+def test_the_errors_of_kubeflows_own_nodes_stand_in_the_row_of_their_stage(
+    server: KfpServer, command
+) -> None:
+    def child(name: str, number: str, parent: str, **more: object) -> dict[str, object]:
+        return task(name, "FAILED", task_id=number, parent_task_id=parent, **more)
+
+    tasks = [
+        task("tsa-pipeline-x7k2p", "FAILED", task_id="0", error={"code": 1, "message": "child failed"}),
+        child("root", "1", "0"),
+        child("train-model", "2", "1"),
+        child("train-model-driver", "3", "2"),
+        child("executor", "4", "2", error={"code": 1, "message": "OOMKilled"}),
+        child("retry", "5", "4", error={"code": 1, "message": "never shown twice"}),
+    ]
+    server.life = [finished("FAILED", tasks)]
+    output = command("submit", "--wait").output
+    (row,) = [line for line in output.splitlines() if line.startswith("Train model ")]
+    assert "OOMKilled" in row
+    assert "never shown twice" not in output
+    assert "executor" not in output
+    (last,) = [line for line in output.splitlines() if line.startswith("run ")]
+    assert "child failed" in last
 
 
 def test_waiting_can_give_up(server: KfpServer, command) -> None:
