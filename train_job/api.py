@@ -18,6 +18,7 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 TIMEOUT_S = (5, 30)
 """To connect, and to read an answer."""
 TOO_MANY_REQUESTS = 429
+NOT_KUBERNETES = "the answer is not of the Kubernetes API (a log-in page, or a proxy's)"
 HINTS = {
     401: "the service account's token is not accepted",
     403: "the stage's service account lacks a right that deploy/rbac.yaml grants",
@@ -154,7 +155,7 @@ class JobApi:
             TrainJobError: the request is refused.
         """
         try:
-            return call(*arguments, _request_timeout=TIMEOUT_S, **options)
+            answer = call(*arguments, _request_timeout=TIMEOUT_S, **options)
         except ApiException as error:
             if error.status in allowed:
                 raise
@@ -165,3 +166,8 @@ class JobApi:
             raise TrainJobError(f"{words} ({detail})") from None
         except urllib3.exceptions.HTTPError as error:
             raise UnavailableError(f"cannot {what}: {error}") from None
+        except (AttributeError, TypeError, ValueError):  # the client builds objects of whatever came
+            raise UnavailableError(f"cannot {what}: {NOT_KUBERNETES}") from None
+        if isinstance(answer, str):
+            raise UnavailableError(f"cannot {what}: {NOT_KUBERNETES}")
+        return answer

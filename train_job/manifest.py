@@ -17,9 +17,12 @@ MANAGER = "tsa-pipeline"
 POD_LABELS = {"app.kubernetes.io/part-of": "tsa-pipeline", "sidecar.istio.io/inject": "false"}
 
 
-def job_name(owner: dict[str, Any], run: RunConfig) -> str:
-    """The TrainJob's name: the same for every attempt of one run, so that two never train side by side."""
-    key = f"{owner['uid']}\n{run.model_dump_json()}"
+def job_name(stage: StagePod, run: RunConfig) -> str:
+    """The TrainJob's name: the same for every attempt of one stage, so that two never train side by side.
+
+    Two stages of one run have two names: each trains its own model.
+    """
+    key = f"{stage.owner['uid']}\n{stage.node}\n{run.model_dump_json()}"
     return f"tsa-train-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
 
 

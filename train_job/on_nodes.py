@@ -22,6 +22,9 @@ from tsa_model.settings.run import RunConfig
 from tsa_model.settings.train_job import TrainJobConfig
 
 Answer = TypeVar("Answer")
+GRACE_S = 25.0
+"""Of the 30 seconds that Kubernetes gives a pod between SIGTERM and its end."""
+DELETE_POLL_S = 0.5
 
 
 def train_on_nodes(
@@ -47,7 +50,7 @@ def train_on_nodes(
     api = JobApi.connect()
     stage = StagePod.of(_patiently(api.own_pod, config))
     stage.check_shared(config.shared_dir)
-    name = job_name(stage.owner, run)
+    name = job_name(stage, run)
     folder = Path(config.shared_dir) / name
     manifest = train_job(name, run, config, stage, folder)
     if not (folder / "store").is_dir():
@@ -136,10 +139,22 @@ def _deleted_when_interrupted(api: JobApi, name: str) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit):
         with _best_effort(name):
-            api.delete(name)
+            _delete_in_time(api, name)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _delete_in_time(api: JobApi, name: str) -> None:
+    """Delete the TrainJob; an API that is away is asked again until Kubernetes kills this process."""
+    deadline = time.monotonic() + GRACE_S
+    while True:
+        try:
+            return api.delete(name)
+        except UnavailableError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(DELETE_POLL_S)
 
 
 def _patiently(call: Callable[[], Answer], config: TrainJobConfig) -> Answer:

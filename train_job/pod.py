@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -10,6 +11,8 @@ from tsa_model.settings.train_job import RESERVED, TrainJobConfig
 
 STAGE_CONTAINER = "main"
 """The container of a Kubeflow pipeline's pod that runs the component."""
+NODE_ANNOTATION = "workflows.argoproj.io/node-name"
+"""Where Argo writes the node; a number in brackets at its end counts the attempts."""
 SHARED_KINDS = ("persistentVolumeClaim", "secret", "configMap")
 POD_FIELDS = ("nodeSelector", "tolerations", "affinity", "securityContext", "imagePullSecrets")
 
@@ -28,6 +31,8 @@ class StagePod:
     """Those of POD_FIELDS that are set."""
     owner: dict[str, Any]
     """The owner of the TrainJob, with which it is deleted: the run's workflow, or the pod itself."""
+    node: str
+    """The stage within its workflow, the same for every attempt; empty where Argo does not say."""
 
     @classmethod
     def of(cls, pod: dict[str, Any]) -> StagePod:
@@ -59,6 +64,7 @@ class StagePod:
             container_security=container.get("securityContext") or {},
             pod={name: spec[name] for name in POD_FIELDS if spec.get(name)},
             owner=_owner(pod),
+            node=re.sub(r"\(\d+\)$", "", pod["metadata"].get("annotations", {}).get(NODE_ANNOTATION, "")),
         )
 
     def resources_of_a_node(self, config: TrainJobConfig, devices: int) -> dict[str, dict[str, str]]:

@@ -91,13 +91,28 @@ def _waits_for(pod: dict[str, Any]) -> str:
     return ""
 
 
+def why_it_ended(pod: dict[str, Any]) -> str:
+    """What Kubernetes itself says of a pod's end, such as an eviction or too much memory; empty = nothing."""
+    status = pod.get("status", {})
+    words = [": ".join(filter(None, (status.get("reason"), status.get("message"))))]
+    for container in status.get("containerStatuses", ()):
+        for state in (container.get("state", {}), container.get("lastState", {})):
+            ended = state.get("terminated") or {}
+            if ended.get("exitCode") and ended.get("reason") != "Error":
+                reason = f"{ended.get('reason', '')} (exit code {ended['exitCode']})"
+                words.append(": ".join(filter(None, (reason.strip(), ended.get("message")))))
+    return "; ".join(dict.fromkeys(filter(None, words)))
+
+
 def _last_words(api: JobApi, pods: list[dict[str, Any]]) -> str:
-    """The last lines of the failed nodes' logs; best effort, for they come with an error already."""
+    """Why nodes failed, and the last lines of their logs; best effort: they come with an error already."""
     found = ""
     for pod in pods:
+        name, why = pod["metadata"]["name"], why_it_ended(pod)
+        if why:
+            found += f"\npod {name}: {why}"
         if pod.get("status", {}).get("phase") != "Failed":
             continue
-        name = pod["metadata"]["name"]
         try:
             found += f"\n--- last lines of pod {name} ---\n{api.log(name, tail_lines=LAST_LINES)}"
         except (TrainJobError, UnavailableError) as error:

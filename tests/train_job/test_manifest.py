@@ -139,11 +139,23 @@ def test_the_train_job_goes_with_the_run() -> None:
     assert (owner["kind"], owner["uid"]) == ("Pod", "0c1d")
 
 
-def test_attempts_of_a_run_share_one_name_and_other_runs_do_not() -> None:
+def test_attempts_of_a_stage_share_one_name_and_others_do_not() -> None:
     run, other = on_nodes(SHARED), on_nodes(SHARED, {"seed": 5})
-    owner = StagePod.of(stage_pod()).owner
-    assert job_name(owner, run) == job_name(dict(owner), run)
-    assert len({job_name(owner, run), job_name(owner, other), job_name({**owner, "uid": "2"}, run)}) == 3
+
+    def stage(node: str = "wf.root.train-model.executor(0)", owner: str = "77aa") -> StagePod:
+        pod = stage_pod()
+        pod["metadata"]["annotations"] = {"workflows.argoproj.io/node-name": node}
+        pod["metadata"]["ownerReferences"][0]["uid"] = owner
+        return StagePod.of(pod)
+
+    first = job_name(stage(), run)
+    assert job_name(stage("wf.root.train-model.executor(1)"), run) == first  # the next attempt
+    others = {
+        job_name(stage(), other),
+        job_name(stage(owner="2"), run),
+        job_name(stage("wf.root.train-model-2.executor(0)"), run),  # another stage of the same run
+    }
+    assert len(others | {first}) == 4
 
 
 def test_a_mesh_puts_no_proxy_between_the_nodes() -> None:

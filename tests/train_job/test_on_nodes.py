@@ -163,6 +163,20 @@ def test_an_interrupted_stage_deletes_its_train_job(
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
+def test_an_interrupted_stage_asks_again_while_the_api_is_away(
+    kubernetes: StubCluster, trained: Trained, shared: Path, tmp_path: Path
+) -> None:
+    def on_look(job: dict[str, Any], looks: int) -> None:
+        kubernetes.failures = [503, 503]
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    kubernetes.on_look = on_look
+    with pytest.raises(SystemExit):
+        train_model(trained.store, on_nodes(shared), tmp_path / "model", tmp_path / "log")
+    assert kubernetes.failures == []
+    assert kubernetes.deleted == [kubernetes.created[0]["metadata"]["name"]]
+
+
 def test_what_cannot_be_removed_does_not_hide_the_end(
     kubernetes: StubCluster,
     trained: Trained,
@@ -187,7 +201,7 @@ def test_a_second_attempt_goes_on_with_the_train_job_of_the_first(
     run = on_nodes(shared)
     assert run.train_job is not None
     stage = StagePod.of(kubernetes.pods[STAGE_POD])
-    name = job_name(stage.owner, run)
+    name = job_name(stage, run)
     # The first attempt was killed: its TrainJob goes on, nobody follows it.
     kubernetes.jobs[name] = train_job(name, run, run.train_job, stage, shared / name)
     kubernetes.on_look = lambda job, looks: finish(kubernetes, trained, job) if looks == 3 else None

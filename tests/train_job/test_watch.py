@@ -17,6 +17,8 @@ from train_job.watch import watch
 from tsa_model.settings.train_job import TrainJobConfig
 
 JOB = "tsa-train-1"
+NODE = {"name": "node", "image": "image", "imageID": "", "ready": False, "restartCount": 1}
+KILLED = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
 
 
 def config(**changes: Any) -> TrainJobConfig:
@@ -82,6 +84,54 @@ def test_a_failed_train_job_ends_with_its_reason_and_last_lines(kubernetes: Stub
     assert message.startswith(f"TrainJob {JOB} failed: JobsFailed: jobset failed\n")
     assert "word 98" in message
     assert "word 68" not in message, "only the last 30 lines"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (
+            {"reason": "Evicted", "message": "The node was low on resource: memory."},
+            "pod tsa-train-1-node-0-1-0: Evicted: The node was low on resource: memory.",
+        ),
+        (
+            {"containerStatuses": [NODE | {"state": KILLED}]},
+            "pod tsa-train-1-node-0-1-0: OOMKilled (exit code 137)",
+        ),
+        (  # started again meanwhile
+            {"containerStatuses": [NODE | {"lastState": KILLED}]},
+            "pod tsa-train-1-node-0-1-0: OOMKilled (exit code 137)",
+        ),
+    ],
+)
+def test_what_kubernetes_says_of_a_node_is_told(
+    kubernetes: StubCluster, status: dict[str, Any], words: str
+) -> None:
+    def on_look(job: dict[str, Any], looks: int) -> None:
+        pod = node_pod(JOB, 1, phase="Failed")
+        pod["status"] |= status
+        kubernetes.add_pod(pod)
+        kubernetes.set_condition(job, "Failed", "JobsFailed", "jobset failed")
+
+    start(kubernetes, on_look)
+    with pytest.raises(TrainJobError) as caught:
+        watch(JobApi.connect(), JOB, config(), print)
+    assert words in str(caught.value).splitlines()
+
+
+def test_a_log_in_page_is_no_answer(kubernetes: StubCluster) -> None:
+    page, real = "<html>log in</html>", kubernetes.answer
+    pages = [page] * 6
+
+    def answer(method: str, url: str, body: dict[str, Any] | None) -> tuple[int, Any]:
+        return (200, pages.pop()) if pages else real(method, url, body)
+
+    kubernetes.answer = answer  # type: ignore[method-assign]
+    start(kubernetes, lambda job, looks: kubernetes.set_condition(job, "Complete"))
+    watch(JobApi.connect(), JOB, config(), print)
+    assert pages == []
+    pages = [page] * 10_000
+    with pytest.raises(TrainJobError, match=r"no answer for 0.003 minutes .* not of the Kubernetes API"):
+        watch(JobApi.connect(), JOB, config(unreachable_minutes=0.003), print)
 
 
 def test_a_train_job_that_never_starts_times_out_and_says_why(kubernetes: StubCluster) -> None:
