@@ -17,6 +17,7 @@ SECTIONS = {
     "One step of it": ("train", "check", "export", "score"),
     "The model in use": ("compare", "promote", "rollback", "history"),
     "The legacy model": ("capture", "schema"),
+    "The place it runs in": ("doctor",),
 }
 """Heading of the help → commands; the file of a command has its name, the command in it is `command`."""
 

@@ -32,6 +32,14 @@ class PipelinesServer:
         """
         next(self._api.pages("/experiments", "experiments", namespace=self._namespace), None)
 
+    def health(self) -> Json:
+        """What the server says of itself: `multi_user`, `pipeline_store`."""
+        return self._api.get("/healthz", "")
+
+    def first(self, path: str, key: str) -> Json | None:
+        """The first of a list in the namespace; shows whether the account may see it."""
+        return next(self._api.pages(f"/{path}", key, namespace=self._namespace), None)
+
     def upload(self, documents: Documents, version: str, description: str = "") -> Json:
         """Upload a compiled pipeline as a version, once; the pipeline itself is created when it is absent.
 
@@ -58,16 +66,16 @@ class PipelinesServer:
         )
         return {"pipeline_id": pipeline_id, "name": version} | made
 
+    def find_experiment(self, name: str) -> Json | None:
+        """The experiment of that name; None = there is none."""
+        return _first(self._api.pages("/experiments", "experiments", namespace=self._namespace), _name, name)
+
     def experiment(self, name: str) -> str:
         """The id of an experiment, which is created when it is absent."""
-
-        def find() -> Json | None:
-            return _first(
-                self._api.pages("/experiments", "experiments", namespace=self._namespace), _name, name
-            )
-
         body = {"display_name": name} | ({"namespace": self._namespace} if self._namespace else {})
-        found = self._found_or_made(find, "/experiments", "experiment_id", json=body)
+        found = self._found_or_made(
+            lambda: self.find_experiment(name), "/experiments", "experiment_id", json=body
+        )
         if found.get("storage_state") == "ARCHIVED":
             raise ApiError(f"experiment {name!r} is archived: restore it, or name another with --experiment")
         return str(found["experiment_id"])

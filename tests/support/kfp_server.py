@@ -220,6 +220,9 @@ class KfpServer:
                 return one
         raise Refused(404, f"ResourceNotFoundError: {key} {value} not found")
 
+    def _get_healthz(self, _: dict[str, str], __: None) -> Json:
+        return {"multi_user": True} if self.namespace else {}
+
     def _get_pipelines_names_one(self, query: dict[str, str], _: None, name: str) -> Json:
         self._in_namespace(query.get("namespace", ""))
         return self._one(self.pipelines, "name", name)
@@ -252,6 +255,9 @@ class KfpServer:
         return self._add(self.experiments, "experiment", body | {"storage_state": "AVAILABLE"})
 
     def _get_runs(self, query: dict[str, str], _: None) -> Json:
+        if "experiment_id" not in query:
+            self._in_namespace(query.get("namespace", ""))
+            return self._page(self.runs, "runs", query)
         found = [one for one in self.runs if one["experiment_id"] == query.get("experiment_id")]
         return self._page(found[::-1] if query.get("sort_by") == "created_at desc" else found, "runs", query)
 
