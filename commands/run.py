@@ -61,6 +61,18 @@ def command(
     try:
         results = run_locally(documents, arguments, description.dataset.name, runs, console)
     except StageError as error:
+        _write_pages(runs)
         raise click.ClickException(str(error)) from None
+    _write_pages(runs)
     console.print()
     console.print(results_table(results))
+
+
+def _write_pages(runs: Path) -> None:
+    """The pages over runs; what hinders them is told, and hides nothing of the run."""
+    from launcher.records.page import write_pages
+
+    try:
+        click.echo(f"Page over all runs: {write_pages(runs)}", err=True)
+    except (ValueError, OSError) as error:
+        click.echo(f"The page over all runs was not written: {error}", err=True)

@@ -71,6 +71,12 @@ def stage_names(documents: Documents) -> list[str]:
     return names
 
 
+def stages_before(documents: Documents) -> dict[str, tuple[str, ...]]:
+    """Stage → the stages that must have ended before it, in the order of `stage_names`."""
+    tasks = documents[0]["root"]["dag"]["tasks"]
+    return {name: tuple(sorted(tasks[name].get("dependentTasks", ()))) for name in stage_names(documents)}
+
+
 def display_names(documents: Documents) -> dict[str, str]:
     """Stage → what people read for it, in the order of `stage_names`."""
     tasks = documents[0]["root"]["dag"]["tasks"]

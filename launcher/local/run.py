@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from launcher.compilation import Documents, output_types, stage_names, write_documents
+from launcher.compilation import Documents, output_types, stage_names, stages_before, write_documents
 from launcher.errors import LauncherError
 from launcher.local.display import Display, make_display
 from launcher.local.failure import exception_text
 from launcher.local.runner_lines import Ended, Started, read_events
+from launcher.records.record import Recorder
 from tsa_model import progress, stopping
 from tsa_model.files import write_json
 from tsa_model.scratch import delete, is_dead, temporary_name
@@ -67,15 +68,24 @@ def run_locally(
     console.print(f"Run folder: {folder}", markup=False, highlight=False, soft_wrap=True)
     write_documents(documents, folder / "pipeline.yaml")
     write_json(folder / "arguments.json", arguments)
-    with make_display(console) as display, _child(folder) as child:
-        assert child.stdout is not None
-        results = _watch(child.stdout, documents, folder, display)
-        child.wait()
-    if len(results) < len(stage_names(documents)):
-        log = folder / "logs" / "runner.log"
-        raise StageError(
-            f"the run ended before all stages had run\n{exception_text(log.read_text())}\nlog: {log}"
-        )
+    recorder = Recorder(folder, name, stages_before(documents))
+    try:
+        with make_display(console) as display, _child(folder) as child:
+            assert child.stdout is not None
+            results = _watch(child.stdout, documents, folder, display, recorder)
+            child.wait()
+        if len(results) < len(stage_names(documents)):
+            log = folder / "logs" / "runner.log"
+            raise StageError(
+                f"the run ended before all stages had run\n{exception_text(log.read_text())}\nlog: {log}"
+            )
+    except StageError:
+        recorder.close("failed")
+        raise
+    except BaseException:
+        recorder.close("stopped")
+        raise
+    recorder.close("succeeded")
     return results
 
 
@@ -190,7 +200,9 @@ def _child(folder: Path) -> Iterator[subprocess.Popen[str]]:
         _clear(folder)
 
 
-def _watch(output: Iterable[str], documents: Documents, folder: Path, display: Display) -> list[StageResult]:
+def _watch(
+    output: Iterable[str], documents: Documents, folder: Path, display: Display, recorder: Recorder
+) -> list[StageResult]:
     """Follow the child's output to its end; logs go to `logs/`, results come back."""
     total = len(stage_names(documents))
     results: list[StageResult] = []
@@ -204,14 +216,17 @@ def _watch(output: Iterable[str], documents: Documents, folder: Path, display: D
                 name = f"{number}-{event.stage}.log"
                 log = logs.enter_context(open(folder / "logs" / name, "w", encoding="utf-8"))
                 began = time.monotonic()
+                recorder.start(event.stage, Path(log.name))
                 display.start(number, total, _shown(event.stage))
             elif isinstance(event, Ended):
                 _link_outputs(folder, documents, event.stage)
                 if not event.succeeded:
                     display.fail()
+                    recorder.fail(event.stage, exception_text(Path(log.name).read_text(encoding="utf-8")))
                     raise _stage_error(event.stage, Path(log.name))
                 seconds = time.monotonic() - began
                 results.append(_collect(event.stage, seconds, documents, folder, Path(log.name)))
+                recorder.end(event.stage, seconds, results[-1].key_figure)
                 display.end(seconds, results[-1].key_figure)
             else:
                 target = log if event.stage else runner_log

@@ -1,0 +1,99 @@
+"""The pages over runs: one for all of them, and a start page for each; complete in themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launcher.records.listing import MARKS, Run, runs_below
+from tsa_model.files import atomic_file
+from tsa_model.pages.charts import DrawnInterval, bars, intervals
+from tsa_model.pages.render import render_page
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+PAGE = "index.html"
+OURS = b'<meta name="generator" content="TSA Pipeline">'
+COLUMNS = ("Test AUC", "Test average precision", "Recall at 1 % alerts")
+MOST_DRAWN = 20
+"""Runs in the chart; the table holds all."""
+
+
+def write_pages(folder: Path) -> Path:
+    """Write the page over all runs, and the start page of each.
+
+    Args:
+        folder: of all runs.
+
+    Returns:
+        The page over all.
+    """
+    runs = runs_below(folder)
+    for run in runs:
+        _write(run.folder / PAGE, run_page(run))
+    _write(folder / PAGE, runs_page(runs, folder))
+    return folder / PAGE
+
+
+def runs_page(runs: list[Run], folder: Path) -> str:
+    """One page over all runs."""
+    data = {
+        run.name: {
+            "figures": {name: f"{one.text} {one.interval}".strip() for name, one in run.figures.items()},
+            "settings": run.settings,
+        }
+        for run in runs
+    }
+    return render_page(
+        Path(__file__).with_name("runs.html.j2"),
+        runs=runs,
+        place=str(folder),
+        columns=[name for name in COLUMNS if any(name in run.figures for run in runs)],
+        chart=_auc(runs),
+        data=_in_script(data),
+    )
+
+
+def run_page(run: Run) -> str:
+    """The start page of one run."""
+    return render_page(
+        Path(__file__).with_name("run.html.j2"),
+        run=run,
+        facts=[(name, run.figures[name].text) for name in COLUMNS if name in run.figures],
+        marks=MARKS,
+        chart=_seconds(run),
+    )
+
+
+def _auc(runs: list[Run]) -> Markup | None:
+    drawn = [
+        DrawnInterval(run.name, float(one.value), one.low, one.high)
+        for run in runs
+        if (one := run.figures.get(COLUMNS[0])) and one.low is not None and one.high is not None
+    ]
+    return intervals(drawn[:MOST_DRAWN], "test AUC", {}) if drawn else None
+
+
+def _seconds(run: Run) -> Markup | None:
+    timed = [stage for stage in run.stages if stage.seconds is not None]
+    if not timed:
+        return None
+    return bars(
+        [stage.name for stage in timed], {"seconds": [one.seconds for one in timed]}, "stage", "seconds"
+    )
+
+
+def _in_script(content: object) -> Markup:
+    """JSON that may stand in a script element: nothing in it can end the element."""
+    from markupsafe import Markup
+
+    return Markup(json.dumps(content).replace("<", "\\u003c").replace("&", "\\u0026"))
+
+
+def _write(file: Path, text: str) -> None:
+    if file.exists() and OURS not in file.read_bytes():
+        raise ValueError(f"{file} was not written by this program: move it away")
+    with atomic_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
