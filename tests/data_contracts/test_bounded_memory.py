@@ -57,7 +57,7 @@ def repeated(column: str, length: int, layout: str) -> pa.Table:
     ("layout", "column", "policy"),
     [
         ("events", "product", "stop"),
-        ("events", "customer_id", "quarantine"),
+        pytest.param("events", "customer_id", "quarantine", marks=pytest.mark.slow),
         pytest.param("events", "amount", "stop", marks=pytest.mark.slow),
         pytest.param("wide", "product_by_cid", "stop", marks=pytest.mark.slow),
     ],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,18 +54,33 @@ def expected(tmp_path_factory) -> dict[str, str]:
     return files(store)
 
 
-@pytest.mark.parametrize("form", FORMS)
+QUICK = ("string_view", "text numbers", "parts of different types", "parts that overlap", "csv, UTC")
+DIRECT = (
+    *QUICK,
+    "binary",
+    "dictionary",
+    "timestamp in Tokyo",
+    "decimal epoch seconds",
+    "bool labels",
+    "decimal amounts",
+    "hive",
+    "csv, CRLF and byte order mark",
+    "csv, epoch with fraction",
+)
+
+
+def slow_but(quick: Sequence[str]) -> list[Any]:
+    """All forms; those that are not named run with the slow tests."""
+    return [form if form in quick else pytest.param(form, marks=pytest.mark.slow) for form in FORMS]
+
+
+@pytest.mark.parametrize("form", slow_but(DIRECT))
 def test_every_form_gives_the_same_bytes(form, expected, tmp_path):
     path = FORMS[form](orders(), tmp_path / "orders")
     assert files(SequenceStore.build(path, RUN.dataset, tmp_path / "direct")) == expected
 
 
-QUICK = ("string_view", "text numbers", "parts of different types", "parts that overlap", "csv, UTC")
-
-
-@pytest.mark.parametrize(
-    "form", [*QUICK, *(pytest.param(form, marks=pytest.mark.slow) for form in FORMS if form not in QUICK)]
-)
+@pytest.mark.parametrize("form", slow_but(QUICK))
 def test_the_contract_reads_every_form_as_the_build_does(form, expected, tmp_path):
     path = FORMS[form](orders(), tmp_path / "orders")
     events, result = validated(path, tmp_path / "contract")

@@ -9,7 +9,8 @@ import torch
 from onnx import TensorProto, helper
 from support import golden
 from support.batches import tiny_config, tiny_network
-from support.exported import golden_network, onnx_session
+from support.exported import export, golden_network, onnx_session, session_of
+from support.shared import made_once
 
 from tsa_model.export.graph import all_nodes, check_signature, dimension_names
 from tsa_model.export.parity import ParityError, check_parity, cut, made_rows
@@ -21,8 +22,8 @@ def dual(tmp_path_factory):
     """A session of the legacy's dual network, its network, and the path of the file."""
     meta, inputs, outputs = golden.load("dual_moe")
     network = golden_network(meta, torch.float32)
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    return onnx_session(network, path), network, path, inputs, outputs
+    folder = made_once(tmp_path_factory, "dual", lambda made: export(network, made / "model.onnx"))
+    return session_of(folder / "model.onnx"), network, folder / "model.onnx", inputs, outputs
 
 
 def test_onnx_runtime_computes_what_the_legacy_computed(dual):
@@ -136,7 +137,8 @@ def test_a_single_history_without_mixture_and_engineered_features(tmp_path):
 
 
 def test_one_category_aggregated_in_one_layer(tmp_path):
-    config = tiny_config(n_cat_features=1, n_num_features=1, feature_aggregation="linear")
+    layers = {"n_layers_order": 1, "n_layers_feature": 1}
+    config = tiny_config(n_cat_features=1, n_num_features=1, feature_aggregation="linear", **layers)
     network = tiny_network(config)
     session = onnx_session(network, tmp_path / "model.onnx")
     assert check_parity(network, session, made_rows(config, 70, seed=2)).worst["logits"] < 1e-5

@@ -7,10 +7,17 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
+from support.scored_run import scored_run
 
+from tsa_model.export.description import read_onnx_folder, write_description
+from tsa_model.files import sha256
 from tsa_model.promotion import Comparison, Registry
 from tsa_model.promotion.comparison import Condition, ModelIdentity
 from tsa_model.scoring.model import ScoringModel
@@ -28,9 +35,28 @@ def comparison(challenger: Path, champion: Path | None, passed: bool = True) -> 
     )
 
 
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Two models: one of a scored run, and the same with another last bias. A registry does not score."""
+    good = scored_run(tmp_path_factory).scores / "model"
+    bad = tmp_path_factory.mktemp("bad") / "model"
+    shutil.copytree(good, bad)
+    description = read_onnx_folder(bad)
+    path = bad / description.model_file
+    model = onnx.load(path)
+    loop = next(node for node in model.graph.node if node.op_type == "Loop")
+    body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
+    bias = next(each for each in body.initializer if each.name.endswith("clf.3.bias"))
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(1), bias.name))
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    digest = sha256(path)
+    write_description(description.changed(onnx_sha256=digest, weights_sha256=digest), bad)
+    return SimpleNamespace(good=SimpleNamespace(model=good), bad=SimpleNamespace(model=bad))
+
+
 @pytest.fixture
 def registry(world: Any, tmp_path: Path) -> Registry:
-    """The untrained model is the champion."""
+    """The model `bad` is the champion."""
     registry = Registry(tmp_path / "registry")
     registry.init()
     registry.promote(world.bad.model, comparison(world.bad.model, None))

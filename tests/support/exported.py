@@ -20,6 +20,14 @@ def golden_network(meta: dict, dtype: torch.dtype) -> Network:
     return network
 
 
-def onnx_session(network: Network, path: Path) -> ScoringSession:
+def export(network: Network, path: Path) -> None:
     write_onnx(network, path, {"verdict_id": "none"})
+
+
+def session_of(path: Path) -> ScoringSession:
     return ScoringSession(path, SessionSettings())
+
+
+def onnx_session(network: Network, path: Path) -> ScoringSession:
+    export(network, path)
+    return session_of(path)

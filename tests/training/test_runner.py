@@ -19,6 +19,8 @@ from tsa_model.simulation import simulate_orders
 from tsa_model.training import TSADualSeq, train_model
 from tsa_model.training.runner import fingerprint, model_config
 
+LONGER = small_run(max_epochs=3, checkpoint_every_steps=2)
+
 
 def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
@@ -85,13 +87,25 @@ class Interrupted(Exception):
     """Stands for whatever ends a training from outside."""
 
 
+@pytest.fixture(scope="module")
+def undisturbed(
+    store: SequenceStore, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    """The model folder of an undisturbed training, and its result."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    result = train_model(store.directory, LONGER, folder / "model", folder / "log")
+    return folder / "model", result
+
+
 @pytest.mark.parametrize("n_steps", [1, 4, 5, 7])
 def test_an_interrupted_training_ends_as_an_undisturbed_one(
-    store_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_steps: int
+    store_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: tuple[Path, dict[str, Any]],
+    n_steps: int,
 ) -> None:
-    run = small_run(max_epochs=3, checkpoint_every_steps=2)
-    expected = train_model(store_dir, run, tmp_path / "whole", tmp_path / "whole_log")
-
+    run, (whole, expected) = LONGER, undisturbed
     original, steps = TSADualSeq.training_step, 0
 
     def training_step(self: TSADualSeq, batch: Any, batch_idx: int) -> torch.Tensor:
@@ -107,7 +121,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(
             train_model(store_dir, run, tmp_path / "model", tmp_path / "log")
     assert not (tmp_path / "model").exists()
     resumed = train_model(store_dir, run, tmp_path / "model", tmp_path / "log")
-    assert weights(tmp_path / "model") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "model") == weights(whole)
     same = ("train_loss", "val_loss", "val/auroc", "val/pr_auc", "epochs", "best_epoch")
     assert {name: resumed[name] for name in same} == {name: expected[name] for name in same}
     assert steps > n_steps

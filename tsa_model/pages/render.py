@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,9 @@ def render_page(template: Path, **values: Any) -> str:
     return environment(template.parent).get_template(template.name).render(**values)
 
 
+@cache
 def environment(folder: Path) -> Environment:
-    """The engine for the templates of one folder."""
+    """The engine for the templates of one folder. Made once: compiling them takes longer than filling."""
     from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 
     loader = ChoiceLoader(
