@@ -44,7 +44,8 @@ from tsa_model.outputs import check_output_folder
 @click.option(
     "--allow-short-histories",
     is_flag=True,
-    help="Score orders whose histories are far shorter than in training, instead of refusing them.",
+    help="Score orders whose histories are far shorter than in training, or hold no known label where the "
+    "model reads labels, instead of refusing them.",
 )
 def command(
     model: Path,
@@ -58,12 +59,14 @@ def command(
     """Score raw orders.
 
     The file must hold the orders to score and, for their histories, the earlier orders of the same
-    customers and cards (or these come from --history), with the columns the model was made from (null label =
-    not yet known).
+    customers and cards (or these come from --history), with the columns the model was made from. Orders to
+    score need no label, and no column for it; a model that reads the labels of earlier orders needs those.
 
     Writes into the output folder: score_file.csv (one score a line, no header), tag_file.csv (labels, when
     all are known), scores.parquet (order id, time, score, percentile, probability, label, provenance),
-    manifest.json.
+    manifest.json. What is notable of the orders is said on standard error and in the manifest: values that
+    differ from training, short histories, rows that stand there twice, words for missing keys, and whatever
+    the contract of a run would warn of.
 
     \b
     Examples, after a run of the pipeline:
@@ -76,10 +79,20 @@ def command(
     """
     with clear_errors():
         check_output_folder(output, {"--model": model, "--events": events, "--history": history}, "--output")
+        from data_contracts.scoring import notable
         from tsa_model.scoring.events import score_events
 
         n_scored = score_events(
-            model, events, output, orders, since, _show_progress, history, allow_short_histories, _warn
+            model,
+            events,
+            output,
+            orders,
+            since,
+            _show_progress,
+            history,
+            allow_short_histories,
+            _warn,
+            notable,
         )
     click.echo(f"{n_scored:,} orders scored: {output / 'scores.parquet'}")
 

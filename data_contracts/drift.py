@@ -15,38 +15,16 @@ from data_contracts import suites
 from data_contracts.context import check_measures
 from data_contracts.findings import Finding
 from data_contracts.whole import MICROSECONDS, connect, quoted, time_column
+from tsa_model.evaluation.stability import N_BINS, N_VALUES, TIMES_THE_NOISE, population_stability
 from tsa_model.events.arrays import is_text
 from tsa_model.events.casting import MISSING_TEXTS, cast_number
 from tsa_model.sequences.features.preprocessing import middle_half
 from tsa_model.settings.dataset import PERIODS, DatasetDescription
 
-N_BINS = 10
-"""Bins of a number: quantiles of the training period."""
-N_VALUES = 50
-"""Most frequent training values of a category that are counted one by one."""
 BLOCK_ROWS = 2**20
 LATER = PERIODS[1:]
 Bins = Callable[[np.ndarray], tuple[np.ndarray, float]]
 """From a period's values to the count of every bin, and the share of values unknown to training."""
-
-
-def population_stability(expected: np.ndarray, observed: np.ndarray) -> tuple[float, float]:
-    """Population stability index of two histograms, and the value that chance alone gives.
-
-    Args:
-        expected: [bins] counts of the training period.
-        observed: [bins] counts of the later period.
-
-    Returns:
-        PSI (every bin gets half a count more, so that an empty one does not make it infinite), and its
-        expectation (bins − 1)(1/n + 1/m) for two samples of n and m from one distribution.
-    """
-    used = (expected + observed) > 0
-    p, q = expected[used] + 0.5, observed[used] + 0.5
-    p, q = p / p.sum(), q / q.sum()
-    psi = float(((p - q) * np.log(p / q)).sum())
-    noise = (used.sum() - 1) * (1 / max(expected.sum(), 1) + 1 / max(observed.sum(), 1))
-    return psi, float(noise)
 
 
 def measure_features(
@@ -94,6 +72,13 @@ def measure_features(
     return measures, counts
 
 
+def count_words(events: Path, name: str, dataset: DatasetDescription) -> dict[str, int]:
+    """Word → rows of a category of validated events."""
+    codes, words = _values(events, name, dataset)
+    rows = np.bincount(codes, minlength=len(words) + 1)[1:]
+    return dict(zip(words, rows.tolist(), strict=True))
+
+
 def measure_periods(
     events: Path, dataset: DatasetDescription, summary: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -139,7 +124,7 @@ def check_drift(
     if features:
         frame = pd.DataFrame(features)
         frame["which"] = frame["feature"] + " in " + frame["period"]
-        frame["psi"] = frame["psi"].where(frame["psi"] > 3 * frame["noise"], 0.0)
+        frame["psi"] = frame["psi"].where(frame["psi"] > TIMES_THE_NOISE * frame["noise"], 0.0)
         warn = suites.steady_features(levels.psi_warn, levels.unknown_warn)
         stop = suites.steady_features(levels.psi_stop, levels.unknown_stop)
         findings += check_measures(frame, warn, "which", "warn") + check_measures(frame, stop, "which")

@@ -17,6 +17,7 @@ from data_contracts.oddities import find_oddities
 from data_contracts.parts import check_part
 from data_contracts.result import publish_result
 from data_contracts.sources import open_sources
+from data_contracts.spellings import check_spellings
 from data_contracts.whole import check_periods, repeated_orders, summarise_periods
 from data_contracts.writing import CanonicalFile, RowsAside, without_repeated
 from tsa_model.events.errors import BadEvents
@@ -195,6 +196,7 @@ def _read_rows(
     columns = reading.columns
     names = [column.name for column in columns]
     forms = read_id_forms(sources, dataset, [column.name for column in columns if column.kind == "id"])
+    reading.about_input += check_spellings(forms)
     histories = Histories(dataset)
     with CanonicalFile(target) as file:
         for source in sources:

@@ -70,6 +70,23 @@ def check_part(
     return CheckedPart(good, findings, why["problem"], why["value"])
 
 
+def cast_part(
+    raw: pa.Table,
+    columns: tuple[Column, ...],
+    dataset: DatasetDescription,
+    forms: Mapping[str, IdForm],
+    first_row: int,
+) -> tuple[pa.Table, list[Finding]]:
+    """Cast consecutive rows without holding them against the rules; see `check_part`.
+
+    Returns:
+        The rows that can be cast, in canonical types, and what the casts found.
+    """
+    problems = Problems(raw.num_rows)
+    table, findings = _cast(raw, columns, dataset, forms, first_row, problems)
+    return _canonical(table.filter(pa.array(~problems.bad)), columns), findings
+
+
 def _cast(
     raw: pa.Table,
     columns: tuple[Column, ...],

@@ -193,3 +193,82 @@ def test_no_output_destroys_what_was_there(scored, tmp_path, monkeypatch, capsys
     assert score("--model", "model", "--events", "mine", "--output", output) != 0
     assert output in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*"))} == before
+
+
+def without_labels(scored, tmp_path) -> tuple:
+    """Today's orders without the column of labels; yesterday's with it, and the scores with all labels."""
+    last_day(scored, tmp_path)
+    today = pd.read_parquet(tmp_path / "today.parquet")
+    today.drop(columns="label").to_parquet(tmp_path / "unlabelled.parquet")
+    options = (
+        "--model",
+        scored.scores / "model",
+        "--orders",
+        "all",
+        "--history",
+        tmp_path / "earlier.parquet",
+    )
+    assert score(*options, "--events", tmp_path / "today.parquet", "--output", tmp_path / "labelled") == 0
+    return options, pd.read_parquet(tmp_path / "labelled" / "scores.parquet")
+
+
+@pytest.mark.parametrize("written", ["unlabelled.parquet", "unlabelled.csv"])
+def test_orders_to_score_need_no_column_of_labels(scored, tmp_path, written) -> None:
+    options, labelled = without_labels(scored, tmp_path)
+    pd.read_parquet(tmp_path / "unlabelled.parquet").to_csv(tmp_path / "unlabelled.csv", index=False)
+    earlier = pd.read_parquet(tmp_path / "earlier.parquet")
+    earlier.to_csv(tmp_path / "earlier.csv", index=False)
+    earlier = tmp_path / f"earlier{Path(written).suffix}"
+    given = ("--events", tmp_path / written, "--history", earlier)
+    assert score(*options[:4], *given, "--output", tmp_path / "out") == 0
+    found = pd.read_parquet(tmp_path / "out" / "scores.parquet")
+    assert found["label"].isna().all()
+    assert not (tmp_path / "out" / "tag_file.csv").exists()
+    assert found["order_id"].tolist() == labelled["order_id"].tolist()
+    assert (found["score"] - labelled["score"]).abs().max() < 1e-6
+
+
+def test_a_test_period_without_labels_is_said(scored, tmp_path, capsys) -> None:
+    scored.events.drop(columns="label").to_parquet(tmp_path / "orders.parquet")
+    given = ("--model", scored.scores / "model", "--events", tmp_path / "orders.parquet")
+    assert score(*given, "--orders", "test", "--output", tmp_path / "out") == 1
+    assert "no order has a label: say --orders all" in capsys.readouterr().err
+
+
+def test_what_is_notable_of_the_orders_is_said_and_kept(scored, tmp_path, capsys) -> None:
+    last_day(scored, tmp_path)
+    today = pd.read_parquet(tmp_path / "today.parquet")
+    earlier = pd.read_parquet(tmp_path / "earlier.parquet")
+    text = today.astype({"customer_id": str, "card_id": object})
+    text.loc[text.index[:2], "card_id"] = r"\N"
+    text.loc[text.index[5:8], "customer_id"] += ".0"
+    twice = pd.concat([text, text.tail(4)])
+    twice["amount"] *= 50
+    twice.to_csv(tmp_path / "today.csv", index=False)
+    pd.concat([earlier, today.head(0)]).to_csv(tmp_path / "earlier.csv", index=False)
+    options = ("--events", tmp_path / "today.csv", "--history", tmp_path / "earlier.csv", "--orders", "all")
+    assert score("--model", scored.scores / "model", *options, "--output", tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    notes = json.loads((tmp_path / "out" / "manifest.json").read_text())["notes"]
+    for words in (
+        "column 'amount' is distributed otherwise than in training",
+        "rows break \"every missing card_id is an empty text, not a word for one\", e.g. '\\\\N' (order ",
+        'column customer_id: broken: "every customer_id is written in one way": whole numbers are written as',
+        "4 of ",
+        "rows break \"no row stands in the input twice\": one row of each is kept, e.g. '2 times' (order",
+    ):
+        assert words in said
+        assert any(words in note for note in notes)
+
+
+def test_orders_that_stand_in_the_history_too_count_once(scored, events, tmp_path, capsys) -> None:
+    n_new = last_day(scored, tmp_path)
+    options = ("--model", scored.scores / "model", "--orders", "all", "--history", events)
+    assert score(*options, "--events", tmp_path / "today.parquet", "--output", tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    assert f"{n_new:,} orders stand in --events and in --history and count once, e.g. order " in said
+    assert "distributed otherwise" not in said
+    today = pd.read_parquet(tmp_path / "today.parquet")
+    today.assign(amount=today["amount"] + 1).to_parquet(tmp_path / "other.parquet")
+    assert score(*options, "--events", tmp_path / "other.parquet", "--output", tmp_path / "other") == 1
+    assert f"{n_new:,} orders stand in --events and in --history and differ" in capsys.readouterr().err

@@ -33,7 +33,7 @@ from tsa_model.events.cast import (
 )
 from tsa_model.events.errors import BadEvents
 from tsa_model.events.numbers import is_number, whole_numbers
-from tsa_model.events.reading import Source, open_events
+from tsa_model.events.reading import open_events
 from tsa_model.settings.dataset import DatasetDescription
 
 PLAIN = r"^(0|-?[1-9][0-9]{0,17})$"
@@ -53,6 +53,8 @@ class IdForm:
     """Some are written as 1.23E+05."""
     example: str = ""
     """An id that is written otherwise, for messages."""
+    spellings: tuple[str, ...] = ()
+    """An example of each way in which whole numbers are written; one way = none."""
 
 
 def cast_id(raw: pa.ChunkedArray | pa.Array, form: IdForm, missing_words: Sequence[str] = ()) -> Cast:
@@ -116,8 +118,7 @@ def read_id_forms(
         BadEvents: one id is written in two ways that cannot be told to be one; or a column is missing.
     """
     names = list(columns or id_columns(description))
-    is_open = isinstance(events, list) and all(isinstance(source, Source) for source in events)
-    sources = events if is_open else open_events(events, description.csv, names).sources
+    sources = open_events(events, description.csv, names).sources
     schemas = [source.schema for source in sources]
     text = [
         name
@@ -184,13 +185,16 @@ class _Spellings:
     """plain, zeros (or a sign: spelled unusually), fraction, exponent, other."""
     lengths: set[int] = field(default_factory=set)
     example: str = ""
+    _shown: dict[str, str] = field(default_factory=dict)
+    """Kind → an example."""
     _first: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Number → its first spelling, and where."""
 
     @property
     def form(self) -> IdForm:
         is_whole = not self.kinds - {"plain", "fraction", "exponent"}
-        return IdForm(is_whole, "exponent" in self.kinds, self.example)
+        shown = tuple(self._shown.values()) if is_whole and len(self._shown) > 1 else ()
+        return IdForm(is_whole, "exponent" in self.kinds, self.example, shown)
 
     @property
     def may_collide(self) -> bool:
@@ -227,6 +231,7 @@ class _Spellings:
 
     def _add(self, kind: str, values: pa.Array) -> None:
         self.kinds.add(kind)
+        self._shown.setdefault(kind, values[0].as_py()[:SHOWN_CHARACTERS])
         if kind in ("plain", "zeros"):
             length = pc.min_max(pc.utf8_length(values)).as_py()
             self.lengths |= set(length.values())

@@ -32,6 +32,8 @@ class Source:
 
     events: EventFile | pa.Table
     csv: CsvFormat
+    optional: tuple[str, ...] = ()
+    """Columns that are all missing where the events lack them."""
 
     def __str__(self) -> str:
         return str(self.events.path) if isinstance(self.events, EventFile) else "the given table"
@@ -56,8 +58,9 @@ class Source:
 
     @property
     def _added(self) -> dict[str, str | None]:
-        """Columns that only the folders' names give."""
-        values = self.events.folder_values if isinstance(self.events, EventFile) else {}
+        """Columns that only the folders' names give, and optional ones that are not there."""
+        values: dict[str, str | None] = dict.fromkeys(self.optional)
+        values |= self.events.folder_values if isinstance(self.events, EventFile) else {}
         return {name: value for name, value in values.items() if name not in self._inside.names}
 
     def parts(self, columns: Sequence[str], cells: int = PART_CELLS) -> Iterator[pa.Table]:
@@ -68,15 +71,15 @@ class Source:
         """
         check_columns(str(self), self.schema.names, columns, self.hint(columns))
         most_rows = max(1, cells // len(columns))
-        if not isinstance(self.events, EventFile):
-            table = self.events.select(list(columns))
-            for first in range(0, len(table), most_rows):
-                yield _plain(table.slice(first, most_rows))
-            return
-        path = self.events.path
         inside = [name for name in columns if name not in self._added]
         # A column that only a folder's name gives has as many rows as any other.
         read = inside or self._inside.names[:1]
+        if not isinstance(self.events, EventFile):
+            table = self.events.select(read)
+            for first in range(0, len(table), most_rows):
+                yield self._with_added(table.slice(first, most_rows), columns)
+            return
+        path = self.events.path
         try:
             if file_format(path) == "parquet":
                 parts = parquet_parts(path, read, most_rows)
@@ -130,22 +133,30 @@ class Opened:
     """Paths that are not read, with the reason."""
 
 
-def open_events(events: Any, csv: CsvFormat | None = None, columns: Sequence[str] | None = None) -> Opened:
+def open_events(
+    events: Any,
+    csv: CsvFormat | None = None,
+    columns: Sequence[str] | None = None,
+    optional: tuple[str, ...] = (),
+) -> Opened:
     """Open raw events.
 
     Args:
-        events: a path, several paths, a folder, or an Arrow or pandas table.
+        events: a path, several paths, a folder, an Arrow or pandas table, or sources that are open already.
         csv: how CSV files are written.
         columns: all that will be read of a pandas table; None = every column.
+        optional: columns that need not be there: their values are missing then.
 
     Raises:
         BadEvents: no file, or kinds of files that are unknown or mixed.
     """
     form = csv or CsvFormat()
+    if are_sources(events):
+        return Opened(list(events), [])
     if is_events_path(events):
         listing = list_files(events)
-        return Opened([Source(file, form) for file in listing.files], listing.left_out)
-    return Opened([Source(_as_table(events, columns), form)], [])
+        return Opened([Source(file, form, optional) for file in listing.files], listing.left_out)
+    return Opened([Source(_as_table(events, columns, optional), form, optional)], [])
 
 
 def read_parts(
@@ -194,6 +205,11 @@ def check_columns(origin: str, present: Sequence[str], wanted: Sequence[str], hi
         raise BadEvents(f"{origin}: more than one column is named {twice[0]!r}")
 
 
+def are_sources(events: Any) -> bool:
+    """Whether events are given as sources that are open already."""
+    return isinstance(events, list) and bool(events) and all(isinstance(one, Source) for one in events)
+
+
 def is_events_path(events: Any) -> bool:
     """Whether events are given as a path or several, not as a table."""
     if isinstance(events, (list, tuple)):
@@ -211,13 +227,13 @@ def _plain(part: pa.Table) -> pa.Table:
     return pa.table([one_array(column) for column in part.columns], names=part.column_names)
 
 
-def _as_table(events: Any, columns: Sequence[str] | None) -> pa.Table:
+def _as_table(events: Any, columns: Sequence[str] | None, optional: Sequence[str]) -> pa.Table:
     if isinstance(events, pa.Table):
         return events
     names = list(getattr(events, "columns", []))
     if not names:
         raise BadEvents(f"events are {type(events).__name__}; expected paths, or an Arrow or pandas table")
-    wanted = list(columns or names)
+    wanted = [name for name in columns or names if name in names or name not in optional]
     check_columns("the given table", names, wanted)
     return pa.table({name: _pandas_column(events[name], name) for name in wanted})
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsa_model.equivalence.results import VerdictHead
+from tsa_model.evaluation.stability import TrainingOrders
 from tsa_model.export.description import OnnxDescription, ParitySummary, write_description
-from tsa_model.export.file_names import DATASET_FILE, MODEL_FILE, PREPROCESSING_FILE
+from tsa_model.export.file_names import DATASET_FILE, MODEL_FILE, PREPROCESSING_FILE, TRAINING_ORDERS_FILE
 from tsa_model.export.graph import dimension_names, write_onnx
 from tsa_model.export.network import input_names, output_names
 from tsa_model.export.parity import Parity, check_parity
@@ -45,7 +46,7 @@ def export_onnx(
         verdict_path: the gate's verdict on these weights.
         run: the run description.
         onnx_dir: folder to create: `model.onnx`, `onnx.json` (signature, session options, parity, digests),
-            and the preprocessing and column roles the model expects.
+            and the preprocessing and column roles the model expects, and histograms of the training orders.
 
     Returns:
         Metrics of the stage.
@@ -78,6 +79,7 @@ def export_onnx(
         parity = check_parity(network, session, store.batch_rows(rows, network.config.sequences))
         shutil.copyfile(store.directory / PREPROCESSING_FILE, folder / PREPROCESSING_FILE)
         write_json(folder / DATASET_FILE, store.description.as_prepared())
+        TrainingOrders.of(store).save(folder / TRAINING_ORDERS_FILE)
         content = _describe(network.config, metadata, folder, settings, parity, store)
         write_description(content, folder)
         size = (folder / MODEL_FILE).stat().st_size

@@ -8,20 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tsa_model.events.ids import cast_id, read_id_forms
-from tsa_model.events.reading import read_parts
 from tsa_model.files import atomic_folder
 from tsa_model.outputs import check_output_folder
 from tsa_model.scoring.files import ScoredOrders, provenance_of, score_table, write_manifest, write_scores
+from tsa_model.scoring.given import GivenOrders, Look, Notes
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.rows import Progress, score_rows
-from tsa_model.scoring.usual import Tell, check_categories, check_histories
+from tsa_model.scoring.usual import Tell, check_categories, check_columns, check_histories, check_labels
 from tsa_model.scratch import scratch_folder
 from tsa_model.sequences import SequenceStore
-from tsa_model.settings.dataset import DatasetDescription
 
 
 def score_events(
@@ -34,8 +31,12 @@ def score_events(
     history: str | Path | None = None,
     allow_short_histories: bool = False,
     tell: Tell = warnings.warn,
+    look: Look | None = None,
 ) -> int:
     """Score raw orders and write the score files.
+
+    No order needs a label. The column of labels may be missing; where the model reads the labels of earlier
+    orders, those that are known must be given with them.
 
     Args:
         model_dir: a model folder, or the folder of the export.
@@ -47,36 +48,42 @@ def score_events(
         show: called with (orders done, orders altogether).
         history: path of the earlier orders, which are not scored; None = they lie in `events` too.
         allow_short_histories: score orders whose histories are far shorter than in training.
-        tell: called with each warning.
+        tell: called with each warning; the manifest repeats them.
+        look: says what else is notable of the raw orders, as the contract of a run does.
 
     Returns:
         How many orders were scored.
 
     Raises:
-        ValueError: the events do not fit the model, there is nothing to score, the histories are missing
-            (`drift.history_stop`), or the output folder holds what this program did not write.
+        ValueError: the events do not fit the model, there is nothing to score, the histories or their labels
+            are missing, a column differs too much from training (`drift` in the model's description), or the
+            output folder holds what this program did not write.
     """
     check_output_folder(output_dir, {"the model": model_dir, "the history": history}, "output")
     model = ScoringModel.load(model_dir)
     output_dir = Path(output_dir)
+    given = GivenOrders.open(events, history, model.dataset)
+    notes = Notes(tell)
     with scratch_folder(output_dir) as scratch:
-        everything = events if history is None else [history, events]
-        store = SequenceStore.build(
-            everything, model.dataset, scratch / "store", preprocessing=model.preprocessing_path
-        )
+        store = given.build_store(model, scratch / "store")
         rows = select_rows(store, orders, since)
         if history is not None:
-            rows = rows[np.isin(rows, store.rows_of(_order_ids(events, everything, model.dataset)))]
-        check_histories(store, rows, model, allow_short_histories, tell)
-        check_categories(store, rows, model, tell)
+            rows = rows[np.isin(rows, store.rows_of(given.order_ids()))]
+        check_histories(store, rows, model, allow_short_histories, notes)
+        check_labels(store, rows, model.dataset, allow_short_histories, notes)
+        check_categories(store, rows, model, notes)
+        check_columns(store, rows, model, notes)
+        for words in (*given.words(store), *(look(given.sources, model.dataset, scratch) if look else ())):
+            notes(words)
         scored = score_rows(store, model.session, rows, show)
         table = score_table(
             scored.score, ScoredOrders.of(store, rows), model.percentiles(), model.calibrator()
         )
-    with atomic_folder(output_dir) as folder:
-        provenance = provenance_of(model.description, model.directory)
-        counts = {"test": write_scores(table, provenance, folder)}
-        write_manifest(folder, provenance, counts)
+        with atomic_folder(output_dir) as folder:
+            provenance = provenance_of(model.description, model.directory)
+            counts = {"test": write_scores(table, provenance, folder)}
+            given.keep_aside(store, folder)
+            write_manifest(folder, provenance, counts, notes.said)
     return rows.size
 
 
@@ -94,20 +101,11 @@ def select_rows(store: SequenceStore, orders: str, since: datetime | None) -> ND
         rows = rows[store.times_of(rows) >= np.datetime64(moment, "us")]
     if not rows.size:
         window = store.description.split.window("test")
+        unlabelled = "" if store.manifest.labelled_orders else ", and no order has a label: say --orders all"
         raise ValueError(
             f"no order to score among the {len(store)} orders: --orders {orders}"
             + (f", --since {since}" if since else "")
             + f"; the test period is {window[0]} to {window[1]}"
+            + (unlabelled if orders == "test" else "")
         )
     return rows
-
-
-def _order_ids(events: Any, everything: Any, dataset: DatasetDescription) -> NDArray[Any]:
-    """The order ids in some of the events of a store, as the store reads them."""
-    column = dataset.order_id
-    form = read_id_forms(everything, dataset, [column])[column]
-    parts = [
-        pc.drop_null(cast_id(part[column], form, dataset.missing_words).values)
-        for _, part in read_parts(events, [column], csv=dataset.csv)
-    ]
-    return np.concatenate([part.to_numpy(zero_copy_only=False) for part in parts])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,8 @@ class ListedScores(ListedFile):
 class ScoreManifest(Provenance):
     """What a score folder holds: the content of `manifest.json`."""
 
+    notes: tuple[str, ...] = ()
+    """What was said of the orders while they were scored."""
     files: dict[str, ListedScores]
     """Every other file of the folder."""
 
@@ -124,13 +127,16 @@ def provenance_of(description: OnnxDescription, folder: Path) -> Provenance:
     )
 
 
-def write_manifest(folder: Path, provenance: Provenance, counts: dict[str, dict[str, int]]) -> None:
+def write_manifest(
+    folder: Path, provenance: Provenance, counts: dict[str, dict[str, int]], notes: Sequence[str] = ()
+) -> None:
     """Write `manifest.json`: size and SHA-256 of every file, the rows of the score files, and provenance.
 
     Args:
         folder: with every other file in place.
         provenance: of the scores.
         counts: period → file → rows; the files of "test" lie at the top, the others' in folders.
+        notes: what was said of the orders.
     """
     rows = {
         name if period == "test" else f"{period}/{name}": n_rows
@@ -141,7 +147,7 @@ def write_manifest(folder: Path, provenance: Provenance, counts: dict[str, dict[
         name: ListedScores(**dict(file), rows=rows.get(name))
         for name, file in list_files(folder, (MANIFEST_FILE,)).items()
     }
-    manifest = ScoreManifest(**dict(provenance), files=files)
+    manifest = ScoreManifest(**dict(provenance), notes=tuple(notes), files=files)
     without_rows = {name: {"rows"} for name, file in files.items() if file.rows is None}
     write_json(folder / MANIFEST_FILE, manifest.model_dump(mode="json", exclude={"files": without_rows}))
 

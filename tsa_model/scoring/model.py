@@ -6,6 +6,7 @@ repository/tsa/              a model repository of Triton (and of KServe's runti
     1/model.onnx
 dataset.json                 the columns' roles
 preprocessing.json           vocabulary, scaler, defaults
+training_orders.json         histograms of the training period's orders
 percentile_map.json, calibration.json
 inference_service.yaml       for KServe
 example_request.json, example_response.json
@@ -18,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsa_model.calibration import Calibrator, PercentileMap, load_calibrator
+from tsa_model.evaluation.stability import TrainingOrders
 from tsa_model.export.description import OnnxDescription, read_onnx_folder, write_description
-from tsa_model.export.file_names import DATASET_FILE, PREPROCESSING_FILE
+from tsa_model.export.file_names import DATASET_FILE, PREPROCESSING_FILE, TRAINING_ORDERS_FILE
 from tsa_model.export.serving import MODEL_NAME, example_exchange, inference_service, triton_config
 from tsa_model.export.session import ScoringSession
 from tsa_model.files import write_json
@@ -69,6 +71,11 @@ class ScoringModel:
         """Vocabulary, scaler and defaults."""
         return self.directory / PREPROCESSING_FILE
 
+    def training_orders(self) -> TrainingOrders | None:
+        """Histograms of the training period's orders; None in folders of former versions."""
+        path = self.directory / TRAINING_ORDERS_FILE
+        return TrainingOrders.load(path) if path.is_file() else None
+
     def percentiles(self) -> PercentileMap | None:
         """The percentile map; None in a folder without calibration."""
         path = self.directory / PERCENTILE_FILE
@@ -95,8 +102,9 @@ def write_model_folder(
     repository_model.parent.mkdir(parents=True)
     shutil.copyfile(model.directory / model.description.model_file, repository_model)
     repository_model.parents[1].joinpath("config.pbtxt").write_text(triton_config(model.config))
-    for name in (DATASET_FILE, PREPROCESSING_FILE):
-        shutil.copyfile(model.directory / name, folder / name)
+    for name in (DATASET_FILE, PREPROCESSING_FILE, TRAINING_ORDERS_FILE):
+        if (model.directory / name).is_file():
+            shutil.copyfile(model.directory / name, folder / name)
     percentiles.save(folder / PERCENTILE_FILE)
     if calibrator is not None:
         calibrator.save(folder / CALIBRATOR_FILE)

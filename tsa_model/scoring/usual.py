@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from tsa_model.evaluation.rival import current_orders
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.sequences import SequenceStore
-from tsa_model.settings.dataset import KNOWN_LABEL
+from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription
 
 Tell = Callable[[str], None]
+FEW_LABELS = 0.5
+"""With labels known of fewer earlier orders than this share, a model that reads them is warned about."""
 WHOSE = {"cid": "customer", "ccid": "card"}
 
 
@@ -85,3 +87,79 @@ def check_categories(store: SequenceStore, rows: NDArray[Any], model: ScoringMod
                 " raise drift.unknown_stop in the model's description"
             )
         tell(f"{words}: scores are less certain")
+
+
+def check_columns(store: SequenceStore, rows: NDArray[Any], model: ScoringModel, tell: Tell) -> None:
+    """Compare the values of every column with the training period's, as the contract of raw events does.
+
+    Args:
+        store: the orders.
+        rows: [n] row numbers of the orders to score.
+        model: holds the histograms of its training period, and says how far later orders may differ.
+        tell: takes warnings.
+
+    Raises:
+        UnusualOrders: a column's index is above `drift.psi_stop`.
+    """
+    drift, training = model.dataset.drift, model.training_orders()
+    if training is None:
+        tell(
+            "the model folder is of a former version and holds no histograms of its training period: the "
+            "columns of the orders were not compared with it"
+        )
+        return
+    for name, psi in training.compare(store, rows).items():
+        if psi <= drift.psi_warn:
+            continue
+        words = (
+            f"column {name!r} is distributed otherwise than in training: population stability index "
+            f"{psi:.2f}, expected at most {drift.psi_warn:g}"
+        )
+        if drift.psi_stop is not None and psi > drift.psi_stop:
+            raise UnusualOrders(
+                f"{words}, and from {drift.psi_stop:g} on nothing is scored: is the column in another unit, "
+                "or written in another way? Where it is right, retrain, or raise drift.psi_stop in the "
+                "model's description"
+            )
+        tell(f"{words}: scores are less certain")
+
+
+def check_labels(
+    store: SequenceStore, rows: NDArray[Any], dataset: DatasetDescription, allow_short: bool, tell: Tell
+) -> None:
+    """Look for the labels of earlier orders where the model reads them.
+
+    An unknown label is never a genuine order: `known_label` says "not yet known", windows leave it out. But
+    where no label is known at all, every window is empty, and such orders were rare in training.
+
+    Args:
+        store: the orders and their histories.
+        rows: [n] row numbers of the orders to score.
+        dataset: which features read labels, and how late these are known.
+        allow_short: warn where the check would stop.
+        tell: takes warnings.
+
+    Raises:
+        UnusualOrders: no label is known.
+    """
+    readers = [KNOWN_LABEL] if dataset.known_label else []
+    readers += [window.name for window in dataset.windows if window.statistic.startswith("label_")]
+    if not readers or not rows.size:
+        return
+    times = store.times_of(np.arange(len(store)))
+    delay = np.timedelta64(round(dataset.label_delay_days * 86_400_000_000), "us")
+    old_enough = int(np.searchsorted(times, times[rows].max() - delay, side="right"))
+    known = int((store.labels_of(np.arange(old_enough)) >= 0).sum())
+    if not old_enough or known >= FEW_LABELS * old_enough:
+        return
+    words = (
+        f"the model reads the labels of earlier orders ({', '.join(readers)}), and {known:,} of the "
+        f"{old_enough:,} orders that are old enough for one have it; the others count as not known"
+    )
+    if known or allow_short:
+        tell(f"{words}: scores are less certain")
+        return
+    raise UnusualOrders(
+        f"{words}. Give the earlier orders with the column {dataset.label!r} as --history FILE, or say "
+        "--allow-short-histories if no label is known yet"
+    )

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from tsa_model.events.cleaning import wanted_columns
 from tsa_model.events.errors import BadEvents
 from tsa_model.events.quarantine import REPEATED, BadRows
+from tsa_model.events.reading import are_sources
 from tsa_model.events.units import NO_KEY
 from tsa_model.sequences.columns.column_files import ColumnFiles, IdColumn, TextColumn
 from tsa_model.sequences.columns.event_columns import Orders
@@ -72,9 +73,9 @@ def ingest(
         with BadRows(description, bad_path) as bad:
             table, n_rows = engine.load(events, description, bad)
             if not n_rows:
-                raise BadEvents(
-                    f"{events if isinstance(events, (str, Path)) else 'events'}: there are no rows"
-                )
+                named = isinstance(events, (str, Path)) or are_sources(events)
+                where = ", ".join(map(str, events if are_sources(events) else [events]))
+                raise BadEvents(f"{where if named else 'events'}: there are no rows")
             table = _without_repeated(engine, table, bad, description)
             bad.check(n_rows)
         keys = [name for name in ORDERING_NAMES if name in table.columns]
