@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import click
 
 from commands.errors import clear_errors
@@ -30,5 +32,11 @@ def command(registry: str) -> None:
     for entry in pointer.history:
         mark = "*" if entry is pointer.history[-1] else " "
         found = entry.comparison.get("auc", "")
-        line = f"{mark} {entry.time:%Y-%m-%d %H:%M:%S} UTC  {entry.action:<8}  {entry.id}  {found}"
-        click.echo(line.rstrip())
+        line = f"{mark} {entry.time:%Y-%m-%d %H:%M:%S} UTC  {entry.action:<8}  {entry.id}"
+        columns = shutil.get_terminal_size().columns
+        if found and len(line) + len(found) + 2 <= columns:
+            click.echo(f"{line}  {found}")
+            continue
+        click.echo(line)
+        if found:
+            click.echo(click.wrap_text(found, columns, "    ", "    "))

@@ -54,18 +54,19 @@ def command(
 
     from launcher.compilation import compiled_documents
     from launcher.local.display import make_console
-    from launcher.local.run import StageError, results_table, run_locally
+    from launcher.local.run import StageError, print_results, run_locally
 
     console = make_console()
     documents = compiled_documents(pipeline.define())
-    try:
-        results = run_locally(documents, arguments, description.dataset.name, runs, console)
-    except StageError as error:
-        _write_pages(runs)
-        raise click.ClickException(str(error)) from None
+    with clear_errors():
+        try:
+            results = run_locally(documents, arguments, description.dataset.name, runs, console)
+        except StageError:
+            _write_pages(runs)
+            raise
     _write_pages(runs)
     console.print()
-    console.print(results_table(results))
+    print_results(console, results)
 
 
 def _write_pages(runs: Path) -> None:

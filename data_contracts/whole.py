@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from data_contracts import suites
 from data_contracts.context import check_measures
 from data_contracts.findings import MAX_EXAMPLES, Example, Finding
+from tsa_model.sequences.sorting.duckdb_memory import duckdb_in_words, memory_limit
 from tsa_model.settings.dataset import PERIODS, DatasetDescription
 
 if TYPE_CHECKING:
     import duckdb
 
-MEMORY_LIMIT = "400MB"
-"""DuckDB's own; the process takes several hundred megabytes more."""
 MICROSECONDS = 1_000_000
 
 
@@ -32,19 +31,20 @@ def connect(events: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     import pyarrow.dataset as ds
 
     settings: dict[str, Any] = {
-        "memory_limit": MEMORY_LIMIT,
+        "memory_limit": memory_limit(),
         "temp_directory": str(events.parent),
         "preserve_insertion_order": False,
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }
-    connection = duckdb.connect(config=settings)
-    try:
-        # Registered, not named in SQL: a path may hold any character.
-        connection.register("events", ds.dataset(events, format="parquet"))
-        yield connection
-    finally:
-        connection.close()
+    with duckdb_in_words(events.parent, "checking the orders"):
+        connection = duckdb.connect(config=settings)
+        try:
+            # Registered, not named in SQL: a path may hold any character.
+            connection.register("events", ds.dataset(events, format="parquet"))
+            yield connection
+        finally:
+            connection.close()
 
 
 def quoted(name: str) -> str:

@@ -89,22 +89,45 @@ def run_locally(
     return results
 
 
-def results_table(results: list[StageResult]) -> Table:
-    """The closing table: stage, seconds, key figure, where its output lies."""
+NARROW = 110
+"""With fewer columns than this the outputs lie below the table, not in it."""
+
+
+def print_results(console: Console, results: list[StageResult]) -> None:
+    """Print the closing table: stage, seconds, key figure, where its output lies."""
+    is_narrow = console.width < NARROW
+    console.print(results_table(results, not is_narrow))
+    if is_narrow and results:
+        console.print("Outputs:", style="bold")
+        for result in results:
+            console.print(str(result.output), markup=False, highlight=False, soft_wrap=True)
+
+
+def results_table(results: list[StageResult], with_output: bool = True) -> Table:
+    """The closing table, with or without where the outputs lie."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stage", no_wrap=True)
     table.add_column("seconds", justify="right", no_wrap=True)
     table.add_column("key figure", overflow="fold")
-    table.add_column("output", overflow="fold")
+    if with_output:
+        table.add_column("output", overflow="fold")
     for result in results:
-        table.add_row(result.name, f"{result.seconds:.1f}", result.key_figure, str(result.output))
-    table.add_row("all", f"{sum(result.seconds for result in results):.1f}", "", "", style="bold")
+        output = (str(result.output),) if with_output else ()
+        table.add_row(result.name, f"{result.seconds:.1f}", result.key_figure, *output)
+    table.add_row("all", f"{sum(result.seconds for result in results):.1f}", style="bold")
     return table
 
 
 def _new_run_folder(runs: Path, name: str) -> Path:
     """Make `<runs>/<name>-<time>` (a number follows when it exists) and point `<runs>/latest` to it."""
-    runs.mkdir(parents=True, exist_ok=True)
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LauncherError(
+            f"runs cannot be written to {runs} ({error.strerror}): name another folder"
+        ) from None
+    if not os.access(runs, os.W_OK | os.X_OK):
+        raise LauncherError(f"runs cannot be written to {runs} (it is read-only): name another folder")
     _clear_killed(runs)
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     number = 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tsa_model.calibration.checks import checked_score
 from tsa_model.files import atomic_file, write_json
+from tsa_model.sealed import read_json
 
 ENTRIES = 1000
 
@@ -74,7 +74,11 @@ class PercentileMap:
         Raises:
             ValueError: the table is not a percentile map.
         """
-        table = np.asarray(json.loads(Path(path).read_text(encoding="utf-8"))["table"], dtype=np.float64)
+        pairs = read_json(Path(path), "a percentile map").get("table")
+        try:
+            table = np.asarray(pairs, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{path} is not a percentile map: {error}") from None
         if table.ndim != 2 or table.shape[1] != 2 or (np.diff(table[:, 0]) < 0).any():
             raise ValueError(
                 f"{path}: shape {table.shape} is not a table of sorted [score, percentile] pairs"

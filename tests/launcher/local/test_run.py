@@ -15,8 +15,9 @@ from rich.console import Console
 from support.tiny_pipeline import tiny
 
 from launcher.compilation import compiled_documents
+from launcher.errors import LauncherError
 from launcher.local.display import LiveDisplay, PlainDisplay, make_console, make_display
-from launcher.local.run import StageError, StageResult, results_table, run_locally
+from launcher.local.run import StageError, StageResult, print_results, results_table, run_locally
 from tsa_model.progress import Progress
 
 TESTS = Path(__file__).parents[2]
@@ -156,3 +157,24 @@ def _wait_for(condition, seconds: float = 60.0):  # type: ignore[no-untyped-def]
 def test_a_console_that_nobody_reads_ends_the_command_in_words() -> None:
     with pytest.raises(BrokenPipeError):
         make_console().on_broken_pipe()
+
+
+def test_the_closing_table_fits_sixty_columns(tmp_path: Path) -> None:
+    screen = io.StringIO()
+    figure = "test AUC 0.5262 (logistic regression on the order alone 0.7397), 682 orders scored"
+    output = tmp_path / "a" / "generate-scores"
+    print_results(Console(file=screen, width=60), [StageResult("generate_scores", 1234.5, figure, output)])
+    lines = screen.getvalue().splitlines()
+    assert lines[-1] == str(output)  # whole, so that it can be copied
+    assert max(map(len, lines[:-1])) <= 60
+    assert "".join("".join(lines).split()).count("testAUC0.5262") == 1
+
+
+def test_a_folder_for_runs_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        LauncherError, match=r"runs cannot be written to .*file/runs \(Not a directory\): name an"
+    ):
+        run_tiny(tmp_path / "file" / "runs")
+    with pytest.raises(LauncherError, match=r"runs cannot be written to /proc/runs"):
+        run_tiny(Path("/proc/runs"))

@@ -6,7 +6,6 @@ unknown and rare values followed by the values; the numerical features take the 
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from tsa_model.events.codes import Codes
 from tsa_model.files import write_json
+from tsa_model.sealed import read_document
 from tsa_model.sequences.columns.event_columns import Orders
 from tsa_model.settings import Settings
 from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription
@@ -71,7 +71,7 @@ class Preprocessing(Settings):
             return source
         if isinstance(source, Mapping):
             return cls.model_validate(source)
-        return cls.model_validate(json.loads(Path(source).read_text(encoding="utf-8")))
+        return read_document(Path(source), cls, "a vocabulary with its scalers")
 
     @classmethod
     def from_legacy(cls, meta: Mapping[str, Any]) -> Preprocessing:

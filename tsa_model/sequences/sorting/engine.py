@@ -16,12 +16,11 @@ from tsa_model.events.cleaning import clean, split_bad, wanted_columns
 from tsa_model.events.ids import read_id_forms
 from tsa_model.events.quarantine import BadRows
 from tsa_model.events.reading import read_parts
+from tsa_model.sequences.sorting.duckdb_memory import memory_limit
 from tsa_model.settings.dataset import DatasetDescription
 
 EngineName = Literal["duckdb", "pyspark"]
 
-MEMORY_LIMIT = "400MB"
-"""DuckDB's own limit; a process takes about 150 MB more. The rest goes to a temporary folder."""
 STREAM_ROWS = 2**17
 
 
@@ -56,7 +55,7 @@ class DuckDBEngine:
     def __init__(self, work: Path) -> None:
         self._clean = work / "clean.parquet"
         self._connection = ibis.duckdb.connect(
-            memory_limit=MEMORY_LIMIT,
+            memory_limit=memory_limit(),
             temp_directory=str(work / "duckdb"),
             preserve_insertion_order=False,
             autoinstall_known_extensions=False,

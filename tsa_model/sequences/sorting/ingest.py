@@ -19,6 +19,7 @@ from tsa_model.events.reading import are_sources
 from tsa_model.events.units import NO_KEY
 from tsa_model.sequences.columns.column_files import ColumnFiles, IdColumn, TextColumn
 from tsa_model.sequences.columns.event_columns import Orders
+from tsa_model.sequences.sorting.duckdb_memory import duckdb_in_words
 from tsa_model.sequences.sorting.engine import (
     Engine,
     EngineName,
@@ -68,6 +69,18 @@ def ingest(
         BadEvents: the events cannot be used.
     """
     work.mkdir()
+    with duckdb_in_words(work, "sorting the orders"):
+        return _ingest(events, description, files, work, bad_path, engine_name)
+
+
+def _ingest(
+    events: Any,
+    description: DatasetDescription,
+    files: ColumnFiles,
+    work: Path,
+    bad_path: Path,
+    engine_name: EngineName,
+) -> Ingested:
     engine = open_engine(engine_name, work)
     try:
         with BadRows(description, bad_path) as bad:

@@ -93,7 +93,7 @@ def read_manifest(directory: Path) -> tuple[StoreManifest, str]:
             raise ValueError(f"{directory} is not a whole sequence store: {file.name} is missing")
     text = path.read_bytes()
     if digest_path.read_bytes() != _digest_line(text).encode():
-        raise ValueError(f"{path} is damaged: {MANIFEST_DIGEST} has another digest; {REMEDY}")
+        raise ValueError(f"{path} or {digest_path} is damaged: the two do not belong together; {REMEDY}")
     manifest = read_document(path, StoreManifest, "the manifest of a sequence store")
     check_files(directory, manifest.files, besides=(MANIFEST, MANIFEST_DIGEST), remedy=REMEDY)
     return manifest, hashlib.sha256(text).hexdigest()
