@@ -1,8 +1,8 @@
 """What happens to damaged files: `python benchmarks/damage.py RUN [--registry DIR] [--count 400]`.
 
 Each trial damages one file of a copy of a finished run, lets everything that reads it read it, and says how
-that ended: refused with the file's name, harmless (what is read is the same), or one of the two ways that must
-not be: refused without the name, and read as something else in silence.
+that ended: refused with the file's name, harmless (what is read is the same), or one of the two ways that
+must not be: refused without the name, and read as something else in silence.
 """
 
 from __future__ import annotations
@@ -292,15 +292,21 @@ def _outcome(read: Read, path: Path, whole: Any) -> tuple[str, str]:
     try:
         found = _fingerprint(read())
     except (ValueError, OSError) as error:
-        return ("refused" if str(path) in str(error) else "unnamed"), str(error)
+        return _named(str(error), path), str(error)
     except Exception as error:
-        # The command line shows these as a traceback.
-        message = getattr(error, "message", None)
+        message = getattr(error, "message", None)  # of click's exceptions
         if message is not None:
-            return ("refused" if str(path) in message else "unnamed"), message
+            return _named(message, path), message
+        # The command line shows all others as a traceback.
         return "traceback", f"{type(error).__name__}: {error}"
     same = found.equals(whole) if hasattr(found, "equals") else found == whole
     return ("harmless" if same else "silent"), ""
+
+
+def _named(message: str, path: Path) -> str:
+    # Of a file and its manifest, nobody can say which was damaged: both are named.
+    manifest = f"the manifest of {path.parent} lists" if path.suffix == ".json" else str(path)
+    return "refused" if str(path) in message or manifest in message else "unnamed"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -104,7 +104,10 @@ def _check_file(folder: Path, name: str, size: int | None, digest: str, remedy: 
         raise ValueError(f"{file} has {file.stat().st_size} bytes instead of {size}; {remedy}")
     found = sha256(file)
     if found != digest:
-        raise ValueError(f"{file} was changed or is damaged: SHA-256 {found} instead of {digest}; {remedy}")
+        raise ValueError(
+            f"{file} was changed or is damaged: SHA-256 {found} instead of {digest}, which the manifest of "
+            f"{folder} lists; {remedy}"
+        )
 
 
 def digest_of(content: Any) -> str:
