@@ -174,6 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--commands", nargs="*", help="of score, train, build_sequences, generate_scores")
     options = parser.parse_args(arguments)
     sys.path.insert(0, str(REPOSITORY))
     generator = random.Random(options.seed)
@@ -181,7 +182,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = digests(inputs)
     faults = 0
     with tempfile.TemporaryDirectory() as scratch:
-        commands = victims(options.run, Path(scratch))
+        commands = [
+            victim
+            for victim in victims(options.run, Path(scratch))
+            if victim.name in (options.commands or [victim.name])
+        ]
         lengths = {}
         for victim in commands:
             started = time.monotonic()
