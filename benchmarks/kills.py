@@ -50,7 +50,7 @@ class Found(NamedTuple):
     output: str
     """absent, whole, or half."""
     scratch: int
-    """Temporary names left."""
+    """Temporary names that were not there before."""
 
 
 def victims(run: Path, folder: Path) -> list[Victim]:
@@ -134,6 +134,7 @@ def _is_model(folder: Path) -> bool:
 
 def kill_once(victim: Victim, number: signal.Signals, after_s: float) -> Found:
     """Start a command, kill it after some seconds, and look at what it left."""
+    before = set(victim.output.parent.iterdir())
     process = _start(victim)
     time.sleep(after_s)
     process.send_signal(number)
@@ -144,7 +145,9 @@ def kill_once(victim: Victim, number: signal.Signals, after_s: float) -> Found:
             output = "whole" if victim.is_whole(victim.output) else "half"
         except (ValueError, OSError, KeyError):
             output = "half"
-    left = [path for path in victim.output.parent.iterdir() if path.name.startswith(".")]
+    left = [
+        path for path in victim.output.parent.iterdir() if path.name.startswith(".") and path not in before
+    ]
     return Found(victim.name, number.name, after_s, process.returncode, output, len(left))
 
 

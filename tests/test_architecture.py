@@ -23,6 +23,8 @@ ALLOWED = {
     "data_contracts": {"data_contracts", "tsa_model"},
     "tsa_model": {"tsa_model"},
 }
+# What the contract warns of is said of orders that are scored without it, too.
+MORE = {"commands/score.py": {"data_contracts"}}
 # Installed inside tsa_model from elsewhere: run descriptions.
 DATA = {"tsa_model.configs"}
 ROOMS = ("commands", "train_job", "components", "configs", "data_contracts", "launcher", "tsa_model")
@@ -57,7 +59,9 @@ def test_imports_point_one_way(room: str) -> None:
     assert modules(room), f"no modules in {room}"
     for path in modules(room):
         ours = imports(ast.walk(tree(path))) & ALLOWED.keys()
-        assert ours <= ALLOWED[room], f"{path.relative_to(ROOT)} imports {ours - ALLOWED[room]}"
+        place = str(path.relative_to(ROOT))
+        allowed = ALLOWED[room] | MORE.get(place, set())
+        assert ours <= allowed, f"{place} imports {ours - allowed}"
 
 
 def test_library_runs_without_kubeflow_and_great_expectations() -> None:
