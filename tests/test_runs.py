@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,9 @@ import pytest
 from support.small_run import small_run
 
 import pipeline
+from tsa_model.promotion import Registry
 
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 pytestmark = pytest.mark.slow
 
 
@@ -56,11 +60,20 @@ def score_files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, bytes]]:
-    """Screen and score files of a run from beginning to end."""
+def finished(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Screen and folder of a run from beginning to end, whose model became the champion."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    status, screen = run(folder, "--config", config, "--seed", "5")
+    Registry(folder / "registry").init()
+    champion = ("--champion", folder / "registry", "--promote")
+    status, screen = run(folder, "--config", config, "--seed", "5", *champion)
     assert status == 0, screen
+    return screen, folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(finished: tuple[str, Path]) -> tuple[str, dict[str, bytes]]:
+    """Screen and score files of the finished run."""
+    screen, folder = finished
     return screen, score_files(folder)
 
 
@@ -95,6 +108,26 @@ def test_a_killed_run_leaves_nothing_that_the_next_one_believes(
     status, screen = run(tmp_path, "--config", config, "--seed", "5")
     assert status == 0, screen
     assert score_files(tmp_path) == undisturbed[1]
+
+
+@pytest.fixture(scope="module")
+def damage() -> Any:
+    """`benchmarks/damage.py`, which is no package."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        return importlib.import_module("damage")
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+def test_a_damaged_file_is_refused_by_name_or_does_no_harm(
+    damage: Any, finished: tuple[str, Path], tmp_path: Path
+) -> None:
+    _, folder = finished
+    copy = damage.Copy(folder / "runs" / "latest", folder / "registry", tmp_path)
+    trials = damage.damage_files(copy, 400, seed=0)
+    assert [one for one in trials if one.outcome not in ("refused", "harmless")] == []
+    assert sum(one.outcome == "refused" for one in trials) > 300
 
 
 def duplicated(orders: pd.DataFrame) -> pd.DataFrame:
