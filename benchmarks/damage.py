@@ -33,7 +33,7 @@ class Trial(NamedTuple):
     words: str
 
 
-def _flip(content: bytes, generator: random.Random, _: list[bytes]) -> bytes:
+def _flip(content: bytes, generator: random.Random, others: list[bytes]) -> bytes:
     found = bytearray(content)
     for _ in range(generator.choice((1, 1, 8))):
         found[generator.randrange(len(found))] ^= 1 << generator.randrange(8)

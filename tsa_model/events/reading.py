@@ -69,9 +69,9 @@ class Source:
         Raises:
             BadEvents: the file is damaged, or a column is missing or doubled.
         """
-        check_columns(str(self), self.schema.names, columns, self.hint(columns))
-        most_rows = max(1, cells // len(columns))
         inside = [name for name in columns if name not in self._added]
+        check_columns(str(self), self._inside.names, inside, self.hint(columns))
+        most_rows = max(1, cells // len(columns))
         # A column that only a folder's name gives has as many rows as any other.
         read = inside or self._inside.names[:1]
         if not isinstance(self.events, EventFile):
