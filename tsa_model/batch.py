@@ -23,6 +23,8 @@ ENGINEERED = "x_engineered"
 """Engineered features of the current order, float [B, Fe]; absent where there are none."""
 LABEL = "label"
 """1 = fraud, 0 = not, -1 = not known, int64 [B]; no network reads it."""
+ORDER_ID = "order_id"
+"""Order ids, one for each row; no network reads them, and seldom given: messages name orders by them."""
 ATTN_MASK = "attn_mask"
 """Which orders may not attend to which, [L + 1, L + 1]; seldom given."""
 

@@ -14,16 +14,40 @@ from tsa_model.settings import Settings
 from tsa_model.settings.model import ModelConfig
 
 
+class ExcusedRow(Settings):
+    """A row that is right under another routing than the reference's."""
+
+    row: str
+    """Its order id, or its place."""
+    decisions: tuple[str, ...]
+    """Taken the other way: mixtures and tokens, or the card gate."""
+    difference: NonNegativeFloat
+    """Largest difference of a logit from the reference."""
+    difference_from_other: NonNegativeFloat
+    """And from the reference under the other routing."""
+
+
 class ParitySummary(Settings):
     """What the parity check compared and how far apart it was."""
 
     rows: NonNegativeInt
+    """Rows that differ from each other."""
+    results: NonNegativeInt = 0
+    """Rows of all calls."""
+    tensors: NonNegativeInt = 0
+    """Tensors of the file that were compared with the weights."""
+    rounding_rows: NonNegativeInt = 0
+    """Rows beyond the tolerance by no more than float32 networks themselves are."""
     excused_rows: NonNegativeInt
-    """Rows beyond the tolerance whose routing rounding decides."""
+    """Rows that are right under another routing than the reference's only."""
+    excused: tuple[ExcusedRow, ...] = ()
+    """These rows, one by one."""
+    worst_excused_difference: NonNegativeFloat = 0.0
+    """Largest difference of their logits from the reference."""
     tolerance: dict[str, float]
     """What was allowed."""
     worst_difference: dict[str, float]
-    """Output → largest absolute difference among the rows that count."""
+    """Output → largest absolute difference among the rows that are not excused."""
     worst_share_of_tolerance: float
     """Largest difference of logits over what was allowed; above 1 the check fails."""
     grid_batch_length: tuple[tuple[PositiveInt, PositiveInt], ...]

@@ -60,11 +60,17 @@ class ScoringSession:
         self.input_names = [each.name for each in self._session.get_inputs()]
         self.output_names = [each.name for each in self._session.get_outputs()]
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        self._rows_per_call = settings.rows_per_call
+        self.path = Path(path)
+        self.settings = settings
         self._pool = ThreadPoolExecutor(settings.calls_at_once or len(os.sched_getaffinity(0)))
 
+    def with_threads(self, threads: int) -> ScoringSession:
+        """A session of the same file that computes with this many threads, in a call and across calls."""
+        changed = self.settings.changed(intra_op_num_threads=threads, calls_at_once=threads)
+        return ScoringSession(self.path, changed)
+
     def run(self, batch: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-        """Run one batch.
+        """Run one batch, cut into calls of `rows_per_call`.
 
         Args:
             batch: tensors or arrays under the names of TSA spec, section 1; others are left aside.
@@ -75,11 +81,8 @@ class ScoringSession:
         Raises:
             ValueError: an input is missing.
         """
-        missing = [name for name in self.input_names if name not in batch]
-        if missing:
-            raise ValueError(f"the batch lacks {missing}; the model reads {self.input_names}")
-        feed = {name: np.asarray(batch[name]) for name in self.input_names}
-        n_rows, size = len(feed[self.input_names[0]]), self._rows_per_call
+        feed = self._feed(batch)
+        n_rows, size = len(feed[self.input_names[0]]), self.settings.rows_per_call
         if n_rows <= size:
             return self._call(feed)
         order = _by_length([feed[names.mask] for names in histories_among(feed)])
@@ -90,6 +93,16 @@ class ScoringSession:
         parts = list(self._pool.map(self._call, calls))
         back = np.argsort(order)
         return {name: np.concatenate([part[name] for part in parts])[back] for name in self.output_names}
+
+    def call(self, batch: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """Run one batch in one call of ONNX Runtime, as a model server does; as `run` otherwise."""
+        return self._call(self._feed(batch))
+
+    def _feed(self, batch: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        missing = [name for name in self.input_names if name not in batch]
+        if missing:
+            raise ValueError(f"the batch lacks {missing}; the model reads {self.input_names}")
+        return {name: np.asarray(batch[name]) for name in self.input_names}
 
     def _call(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return dict(zip(self.output_names, self._session.run(None, feed), strict=True))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tsa_model.batch import ORDER_ID
 from tsa_model.equivalence.results import VerdictHead
 from tsa_model.evaluation.stability import TrainingOrders
 from tsa_model.export.description import OnnxDescription, ParitySummary, write_description
@@ -76,7 +77,9 @@ def export_onnx(
         write_onnx(network, folder / MODEL_FILE, metadata)
         session = ScoringSession(folder / MODEL_FILE, settings)
         rows = parity_rows(store, PARITY_ROWS)
-        parity = check_parity(network, session, store.batch_rows(rows, network.config.sequences))
+        orders: dict[str, Any] = {**store.batch_rows(rows, network.config.sequences)}
+        orders[ORDER_ID] = store.ids_of(rows)
+        parity = check_parity(network, session, orders)
         shutil.copyfile(store.directory / PREPROCESSING_FILE, folder / PREPROCESSING_FILE)
         write_json(folder / DATASET_FILE, store.description.as_prepared())
         TrainingOrders.of(store).save(folder / TRAINING_ORDERS_FILE)
