@@ -7,23 +7,11 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from support import golden
-from support.batches import tiny_config, tiny_network
-from support.exported import export, golden_network, onnx_session, session_of
-from support.shared import made_once
+from support.batches import tiny_config
 
 from tsa_model.export.graph import all_nodes, check_signature, dimension_names
-from tsa_model.export.parity import ParityError, check_parity, cut, made_rows
+from tsa_model.export.parity import cut, made_rows
 from tsa_model.export.row_loop import in_pieces, rows_per_piece
-
-
-@pytest.fixture(scope="module")
-def dual(tmp_path_factory):
-    """A session of the legacy's dual network, its network, and the path of the file."""
-    meta, inputs, outputs = golden.load("dual_moe")
-    network = golden_network(meta, torch.float32)
-    folder = made_once(tmp_path_factory, "dual", lambda made: export(network, made / "model.onnx"))
-    return session_of(folder / "model.onnx"), network, folder / "model.onnx", inputs, outputs
 
 
 def test_onnx_runtime_computes_what_the_legacy_computed(dual):
@@ -103,47 +91,6 @@ def test_a_graph_that_draws_is_refused(dual):
     body.node.append(helper.make_node("RandomUniform", [], ["drawn"], shape=[1]))
     with pytest.raises(ValueError, match="RandomUniform"):
         check_signature(model, network.config)
-
-
-def test_parity_holds_and_says_how_well(dual):
-    session, network, *_ = dual
-    parity = check_parity(network, session, made_rows(network.config, 70, seed=8))
-    assert parity.experts == 3 * (2 * 2 + 1)
-    assert parity.experts_hit >= 14  # a last layer routes the read-out token alone, and may leave one out
-    assert 0 < parity.worst["logits"] < 1e-5
-    assert parity.worst_share_of_tolerance < 1
-    assert parity.excused == []
-    assert {1, 63, 64, 65, 128, 255, 256, 257} <= {rows for rows, _ in parity.grid}
-    assert set(range(1, 52)) == {length for _, length in parity.grid}
-
-
-@pytest.mark.parametrize(
-    "parameter", ["clf.3.bias", "order_attention_ccid.layer_stack.0.feedforward.experts.w2"]
-)
-def test_other_weights_do_not_pass_for_these(dual, parameter):
-    session, network, *_ = dual
-    other = network.twin("reference")
-    changed = dict(other.named_parameters())[parameter].detach() * 1.02
-    other.load_state_dict({**other.state_dict(), parameter: changed}, assign=True)
-    with pytest.raises(ParityError, match=r"logits\[\d+, \d\] of batch .* ONNX .* network .* allowed"):
-        check_parity(other, session, made_rows(network.config, 70, seed=8))
-
-
-def test_a_single_history_without_mixture_and_engineered_features(tmp_path):
-    config = tiny_config("single", use_moe=False, n_engineered_num_features=0, num_heads=1, use_mlp=True)
-    network = tiny_network(config)
-    session = onnx_session(network, tmp_path / "model.onnx")
-    assert session.input_names == ["x_cat", "x_num", "time_seq", "key_padding_mask"]
-    parity = check_parity(network, session, made_rows(config, 70, seed=2))
-    assert parity.worst["logits"] < 1e-5
-
-
-def test_one_category_aggregated_in_one_layer(tmp_path):
-    layers = {"n_layers_order": 1, "n_layers_feature": 1}
-    config = tiny_config(n_cat_features=1, n_num_features=1, feature_aggregation="linear", **layers)
-    network = tiny_network(config)
-    session = onnx_session(network, tmp_path / "model.onnx")
-    assert check_parity(network, session, made_rows(config, 70, seed=2)).worst["logits"] < 1e-5
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 4, 5, 7, 8, 9, 23])

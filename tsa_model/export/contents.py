@@ -17,7 +17,7 @@ from tsa_model.export import declared
 from tsa_model.export.declared import Weight
 from tsa_model.export.graph import all_nodes, check_signature, dimension_names, subgraphs
 from tsa_model.export.network import output_names
-from tsa_model.export.parity_error import ParityError
+from tsa_model.export.parity_error import ContentsError
 from tsa_model.network.networks import Network
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def check_contents(network: Network, path: str | Path) -> int:
         How many tensors were compared.
 
     Raises:
-        ParityError: a tensor is changed, missing or unknown, or a constant, an operator or an attribute is
+        ContentsError: a tensor is changed, missing or unknown, or a constant, an operator or an attribute is
             not among the declared ones; the message names each.
     """
     import onnx
@@ -49,14 +49,14 @@ def check_contents(network: Network, path: str | Path) -> int:
         model = onnx.load(path, load_external_data=False)
         check_signature(model, network.config)
     except Exception as error:  # damaged protobuf raises what it likes
-        raise ParityError(f"{path} is not an export of this network: {error}") from error
+        raise ContentsError(f"{path} is not an export of this network: {error}") from error
     expected = declared.weights(network)
     problems, n_compared = _tensors(model, expected, network)
     problems += [*_constants(model, network), *_operators(model)]
     if problems:
         more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         shown = "\n  ".join(problems[:SHOWN])
-        raise ParityError(
+        raise ContentsError(
             f"{path} does not hold what an export of these weights holds ({len(problems)} differences):"
             f"\n  {shown}{more}"
         )
