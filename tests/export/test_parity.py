@@ -147,7 +147,7 @@ def tied(network, distance):
     other = copy.deepcopy(network)
     gate = other.order_attention_cid.layer_stack[-1].feedforward.gate.w_gating
     with torch.no_grad():
-        gate[:, 0] *= -0.1
+        gate[:, 0] *= 0.1
         gate[:, 1] = 0.0
         gate[:, 2] = 0.0
         gate[0, 2] = distance

@@ -195,13 +195,12 @@ def _decided(
         name += " again"
     x_GD, weights = x_GND[:, 0], gate_weights(block)
     score_GX = x_GD @ weights
-    best_GX = score_GX.topk(min(3, score_GX.shape[-1]), dim=-1).indices
-    own_G2, pair_G2 = best_GX[:, :2], best_GX[:, :2].clone()
-    if name in taken:
-        pair_G2 = taken[name]
+    own_G2 = _pairs(block, score_GX)
+    pair_G2 = taken[name] if name in taken else own_G2.clone()
     for each in exchanges:
         if each.decision == name and name not in taken:
-            pair_G2[each.token, 1] = best_GX[each.token, 2]
+            others_X = score_GX[each.token].index_fill(0, own_G2[each.token], -torch.inf)
+            pair_G2[each.token, 1] = others_X.argmax()
     seen[name] = _Decision(score_GX, (x_GD.abs() @ weights.abs()).amax(-1), pair_G2)
     (other,) = torch.where((own_G2.sort(-1).values != pair_G2.sort(-1).values).any(-1))
     if len(other):
@@ -209,6 +208,16 @@ def _decided(
     for token in other.tolist():
         output[token, 0] = _mixed(block, x_GD[token], score_GX[token], pair_G2[token])
     return output
+
+
+def _pairs(block: Any, score_GX: Tensor) -> Tensor:
+    """The experts that a block takes, [G, 2], ties included: it compares gates, not scores."""
+    if not isinstance(block, MixtureOfExperts):
+        return score_GX.topk(2, dim=-1).indices
+    gates_GX = torch.softmax(score_GX, dim=-1)
+    first_G1 = gates_GX.argmax(-1, keepdim=True)
+    second_G1 = gates_GX.scatter(-1, first_G1, 0.0).argmax(-1, keepdim=True)
+    return torch.cat([first_G1, second_G1], dim=-1)
 
 
 def _mixed(block: Any, x_D: Tensor, score_X: Tensor, pair_2: Tensor) -> Tensor:
