@@ -3,6 +3,7 @@
     python benchmarks/mutants.py                # all mutants, prints the kill matrix
     python benchmarks/mutants.py --only mask    # those whose name contains a word
     python benchmarks/mutants.py --markdown docs/KILL_MATRIX.md
+    python benchmarks/mutants.py --catalogue export    # faults of exported models, tried on the parity check
 
 A mutant is a change of source text (`mutant_catalogue.py`). The package is copied to a temporary folder, the
 change is made there, and a forked process imports the copy and runs the whole gate with it on a small network
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import export_catalogue
 import numpy as np
 import torch
 import torch._dynamo  # a loss needs it; loaded once here instead of in every fork
@@ -163,7 +165,12 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help="mutants whose name contains this")
     parser.add_argument("--markdown", type=Path, help="write the kill matrix to this file")
+    parser.add_argument(
+        "--catalogue", choices=("network", "export"), default="network", help="which faults; see docs/GATE.md"
+    )
     options = parser.parse_args()
+    if options.catalogue == "export":
+        return export_catalogue.main(options.only, options.markdown)
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
     with tempfile.TemporaryDirectory() as folder:
         weights = {subject: Path(folder) / f"{subject}.npz" for subject in SUBJECTS}
