@@ -128,11 +128,11 @@ def page(table: str, n: int, n_killed: int) -> str:
     """The document that keeps the kill matrix."""
     return f"""# Kill matrix of the parity check
 
-Written by `python benchmarks/mutants.py --catalogue export --markdown docs/KILL_MATRIX_EXPORT.md`. A
-mutant is an exported model, or the session that runs it, with one fault; ✗ marks what refuses it: the
+Written by `python benchmarks/mutants.py --catalogue export --markdown docs/KILL_MATRIX_EXPORT.md`.
+Each mutant is an exported model, or the session that runs it, with one fault. ✗ marks what refuses it: the
 *contents*, which are compared before anything is computed, or the *outputs* of the calls. Faults of a file are
-tried a second time with a session that does not show its file: where the second mark is missing, no output
-shows the fault. Seconds are those until the first refusal.
+tried again with a session that does not show its file: no second mark there means that no output shows it.
+Seconds are those until the first refusal.
 
 {n_killed} of {n} mutants are killed.
 
