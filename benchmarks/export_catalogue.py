@@ -130,9 +130,9 @@ def page(table: str, n: int, n_killed: int) -> str:
 
 Written by `python benchmarks/mutants.py --catalogue export --markdown docs/KILL_MATRIX_EXPORT.md`.
 Each mutant is an exported model, or the session that runs it, with one fault. ✗ marks what refuses it: the
-*contents*, which are compared before anything is computed, or the *outputs* of the calls. Faults of a file are
-tried again with a session that does not show its file: no second mark there means that no output shows it.
-Seconds are those until the first refusal.
+*contents*, which are compared before anything is computed, or the *outputs* of the calls. Faults of a file
+are tried again with a session that does not show its file: no second mark there means that no output
+shows it. Seconds are those until the first refusal.
 
 {n_killed} of {n} mutants are killed.
 
