@@ -12,10 +12,10 @@ from onnx import numpy_helper
 from support.batches import ragged_batch, tiny_config, tiny_network
 
 from tsa_model.export import ParityError, check_parity
-from tsa_model.export.comparison import Comparison
+from tsa_model.export.comparison import ParityComparison
 from tsa_model.export.contents import check_contents
 from tsa_model.export.parity_error import ContentsError
-from tsa_model.export.parity_rows import Call, distinct_rows, made_rows
+from tsa_model.export.parity_rows import ShapedCall, distinct_rows, made_rows
 from tsa_model.export.session import ScoringSession, SessionSettings
 from tsa_model.export.truth import Truth
 
@@ -169,10 +169,10 @@ def tie():
 def compared(tie, added):
     """A comparison after one call of the row, with the turned outputs and something added to its logits."""
     truth, rows, theirs, row = tie
-    comparison = Comparison.of(truth, rows, seed=0)
+    comparison = ParityComparison.of(truth, rows, seed=0)
     outputs = {name: x[[row]].copy() for name, x in theirs.items()}
     outputs["logits"] += added
-    comparison.add(Call(np.array([row]), rows.width), outputs, "run")
+    comparison.add(ShapedCall(np.array([row]), rows.width), outputs, "run")
     return comparison
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsa_model.export.other_routing import OtherRoutings, Routing
+from tsa_model.export.other_routing import OtherRoutings, RoutedResult
 from tsa_model.export.parity_error import ParityError
-from tsa_model.export.parity_rows import Call, Rows
+from tsa_model.export.parity_rows import ShapedCall, DistinctRows
 from tsa_model.export.truth import Outputs, Truth
 
 ABSOLUTE = 1e-5
@@ -48,10 +48,10 @@ class _Off:
 
 
 @dataclass
-class Comparison:
+class ParityComparison:
     """Compares calls one after the other and keeps what was found."""
 
-    rows: Rows
+    rows: DistinctRows
     truth: Outputs
     routings: OtherRoutings
     results: int = 0
@@ -71,7 +71,7 @@ class Comparison:
     _found: dict[int, _Routings] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, truth: Truth, rows: Rows, seed: int) -> Comparison:
+    def of(cls, truth: Truth, rows: DistinctRows, seed: int) -> ParityComparison:
         """Compute the truth of all rows."""
         outputs = truth(rows)
         unfit = [name for name, x in outputs.items() if not np.isfinite(x).all()]
@@ -79,7 +79,7 @@ class Comparison:
             raise ParityError(f"the network itself gives {unfit} that are not finite: there is no truth")
         return cls(rows, outputs, OtherRoutings(truth.network, seed))
 
-    def add(self, call: Call, found: Mapping[str, Any], how: str) -> None:
+    def add(self, call: ShapedCall, found: Mapping[str, Any], how: str) -> None:
         """Compare the outputs of one call."""
         self.results += len(call.rows)
         self.calls.append(call.shape)
@@ -100,7 +100,7 @@ class Comparison:
         plain = share["logits"][~excused & (beyond <= 1)]
         self.worst_share = max(self.worst_share, float(np.max(plain, initial=0.0)))
 
-    def _checked(self, call: Call, found: Mapping[str, Any], how: str) -> Outputs:
+    def _checked(self, call: ShapedCall, found: Mapping[str, Any], how: str) -> Outputs:
         """The outputs as float64, after looking at names, types and shapes."""
         values = {}
         for name, x in self.truth.items():
@@ -133,7 +133,7 @@ class Comparison:
             return True
         return False
 
-    def _excuse(self, row: int, one: Outputs, routing: Routing) -> None:
+    def _excuse(self, row: int, one: Outputs, routing: RoutedResult) -> None:
         difference = float(np.abs(one["logits"] - self.truth["logits"][row]).max())
         other = float(np.abs(one["logits"] - routing.outputs["logits"]).max())
         if row not in self.excused or difference > self.excused[row].difference:
@@ -141,7 +141,7 @@ class Comparison:
             self.excused[row] = Excused(self.rows.titles[row], decisions, difference, other)
 
     def _keep(
-        self, call: Call, place: int, values: Outputs, exact: Outputs, share: Outputs, how: str
+        self, call: ShapedCall, place: int, values: Outputs, exact: Outputs, share: Outputs, how: str
     ) -> None:
         row = int(call.rows[place])
         self.rows_off.add(row)
@@ -177,11 +177,11 @@ class Comparison:
 class _Routings:
     """The routings of a row, each computed when it is first asked for."""
 
-    def __init__(self, search: Iterator[Routing]) -> None:
-        self._known: list[Routing] = []
+    def __init__(self, search: Iterator[RoutedResult]) -> None:
+        self._known: list[RoutedResult] = []
         self._rest = search
 
-    def __iter__(self) -> Iterator[Routing]:
+    def __iter__(self) -> Iterator[RoutedResult]:
         yield from self._known
         for routing in self._rest:
             self._known.append(routing)

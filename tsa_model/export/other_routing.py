@@ -49,7 +49,7 @@ Exchanges = frozenset[Exchange]
 
 
 @dataclass(frozen=True)
-class Routing:
+class RoutedResult:
     """What the plain network gives under some exchanged decisions."""
 
     exchanges: Exchanges
@@ -81,7 +81,7 @@ class OtherRoutings:
                     weight.mul_(1 + EPS * (2 * torch.rand(weight.shape, generator=generator) - 1))
         return networks
 
-    def __call__(self, row: Batch) -> Iterator[Routing]:
+    def __call__(self, row: Batch) -> Iterator[RoutedResult]:
         """Routings of one row: the reference's own first, then those with one exchange, two, and so on."""
         waiting, seen = [Exchanges()], {Exchanges()}
         done = 0
@@ -95,7 +95,7 @@ class OtherRoutings:
                 name: max(float(abs(x - run.outputs[name]).max(initial=0.0)) for run in rounded)
                 for name, x in exact.outputs.items()
             }
-            yield Routing(exchanges, exact.outputs, own)
+            yield RoutedResult(exchanges, exact.outputs, own)
             for exchange in self._near_ties(row, exact, rounded[0]):
                 more = exchanges | {exchange}
                 if exchange not in exchanges and more not in seen:

@@ -15,7 +15,7 @@ from tsa_model.export.comparison import (
     RELATIVE,
     ROUNDING_FACTOR,
     SCORE_TOLERANCE,
-    Comparison,
+    ParityComparison,
     Excused,
 )
 from tsa_model.export.contents import check_contents
@@ -24,7 +24,7 @@ from tsa_model.export.parity_error import ParityError
 from tsa_model.export.parity_rows import (
     LAYOUT_SIZES,
     Batch,
-    Call,
+    ShapedCall,
     column_calls,
     cut,
     distinct_rows,
@@ -144,12 +144,12 @@ def check_parity(network: Network, session: Session, batch: Mapping[str, Tensor]
     tensors = check_contents(network, session.path) if isinstance(session, FileSession) else 0
     truth = Truth(network)
     rows = distinct_rows(network.config, batch, seed)
-    comparison = Comparison.of(truth, rows, seed)
+    comparison = ParityComparison.of(truth, rows, seed)
     _compare(comparison, _calls(session, comparison, network, seed))
     parity = _result(comparison, truth, tensors)
     for further in _more_rows(truth, seed):
-        another = Comparison.of(truth, further, seed)
-        every = Call(np.arange(len(further)), further.width)
+        another = ParityComparison.of(truth, further, seed)
+        every = ShapedCall(np.arange(len(further)), further.width)
         _compare(another, [(session.run, "run", every)])
         parity = _joined(parity, _result(another, truth, tensors))
     if parity.excused_rows > MAX_EXCUSED_SHARE * parity.rows:
@@ -165,12 +165,12 @@ Run = Callable[[Batch], Mapping[str, Any]]
 
 
 def _calls(
-    session: Session, comparison: Comparison, network: Network, seed: int
-) -> Iterator[tuple[Run, str, Call]]:
+    session: Session, comparison: ParityComparison, network: Network, seed: int
+) -> Iterator[tuple[Run, str, ShapedCall]]:
     """Every call: what runs it, how that is called in messages, and its rows."""
     rows, rng = comparison.rows, np.random.default_rng(seed)
     counts = sizes(network.config)
-    every = Call(rng.permutation(len(rows)), rows.width)
+    every = ShapedCall(rng.permutation(len(rows)), rows.width)
     yield session.run, "run", every
     if not isinstance(session, FileSession):
         for call in (*mixed_calls(rows, counts, rng), *equal_calls(rows, counts), *column_calls(rows)):
@@ -185,7 +185,7 @@ def _calls(
         yield two.call, "one call, 2 threads", call
 
 
-def _compare(comparison: Comparison, calls: Iterable[tuple[Run, str, Call]]) -> None:
+def _compare(comparison: ParityComparison, calls: Iterable[tuple[Run, str, ShapedCall]]) -> None:
     for run, how, call in calls:
         try:
             found = run(comparison.rows.taken(call.rows, call.columns))
@@ -196,7 +196,7 @@ def _compare(comparison: Comparison, calls: Iterable[tuple[Run, str, Call]]) -> 
         raise ParityError(comparison.message(SHOWN_VALUES))
 
 
-def _result(comparison: Comparison, truth: Truth, tensors: int) -> Parity:
+def _result(comparison: ParityComparison, truth: Truth, tensors: int) -> Parity:
     return Parity(
         rows=len(comparison.rows),
         results=comparison.results,

@@ -28,7 +28,7 @@ ROWS_PER_LENGTH = 3
 
 
 @dataclass(frozen=True)
-class Rows:
+class DistinctRows:
     """Rows that differ from each other, each with a name for messages."""
 
     batch: dict[str, Tensor]
@@ -58,7 +58,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Call:
+class ShapedCall:
     """One call: which rows, and how many orders of each history."""
 
     rows: NDArray[np.int64]
@@ -70,7 +70,7 @@ class Call:
         return len(self.rows), max(self.columns)
 
 
-def distinct_rows(config: ModelConfig, batch: Batch, seed: int) -> Rows:
+def distinct_rows(config: ModelConfig, batch: Batch, seed: int) -> DistinctRows:
     """The given rows, random ones of every history length, edge cases, and rows of equal lengths.
 
     Args:
@@ -93,16 +93,16 @@ def distinct_rows(config: ModelConfig, batch: Batch, seed: int) -> Rows:
     joined = _joined(parts, config)
     first = len(titles) - len(even)
     groups = [first + np.arange(i, i + ROWS_PER_LENGTH) for i in range(0, len(even), ROWS_PER_LENGTH)]
-    return Rows(joined, titles, _columns(joined), groups)
+    return DistinctRows(joined, titles, _columns(joined), groups)
 
 
-def more_rows(config: ModelConfig, seed: int) -> Rows:
+def more_rows(config: ModelConfig, seed: int) -> DistinctRows:
     """Further random rows, of every history length."""
     names = input_names(config)
     made = made_rows(config, FEWEST_MADE, seed)
     batch = {name: made[name] for name in names}
     titles = [f"made row {row} of seed {seed}" for row in range(FEWEST_MADE)]
-    return Rows(batch, titles, _columns(batch), [])
+    return DistinctRows(batch, titles, _columns(batch), [])
 
 
 def made_rows(config: ModelConfig, n_rows: int, seed: int) -> dict[str, Tensor]:
@@ -131,25 +131,25 @@ def sizes(config: ModelConfig) -> list[int]:
     return sorted({*LAYOUT_SIZES, *MORE_SIZES, piece - 1, piece, piece + 1})
 
 
-def mixed_calls(rows: Rows, counts: list[int], rng: np.random.Generator) -> Iterator[Call]:
+def mixed_calls(rows: DistinctRows, counts: list[int], rng: np.random.Generator) -> Iterator[ShapedCall]:
     """Calls of these sizes over rows of all lengths; together they take every row about equally often."""
     taken: list[int] = []
     for count in counts:
         while len(taken) < count:
             taken += rng.permutation(len(rows)).tolist()
-        yield Call(np.array(taken[:count]), rows.width)
+        yield ShapedCall(np.array(taken[:count]), rows.width)
         taken = taken[count:]
 
 
-def equal_calls(rows: Rows, counts: list[int], first: int = 0) -> Iterator[Call]:
+def equal_calls(rows: DistinctRows, counts: list[int], first: int = 0) -> Iterator[ShapedCall]:
     """Calls of these sizes whose rows all have histories of one length, with padding and without in turn."""
     for place, count in enumerate(counts, first):
         group = rows.equal[place % len(rows.equal)]
         columns = tuple(int(n) for n in rows.columns[group].max(axis=0))
-        yield Call(np.resize(group, count), columns if place % 2 else rows.width)
+        yield ShapedCall(np.resize(group, count), columns if place % 2 else rows.width)
 
 
-def column_calls(rows: Rows) -> Iterator[Call]:
+def column_calls(rows: DistinctRows) -> Iterator[ShapedCall]:
     """Small calls with every number of orders, the same and another one in the two histories."""
     for n in range(1, max(rows.width) + 1):
         other = (rows.width[0], n) if n % 2 else (n, rows.width[-1])
@@ -158,7 +158,7 @@ def column_calls(rows: Rows) -> Iterator[Call]:
             (fitting,) = np.nonzero((rows.columns <= columns).all(axis=1))
             if fitting.size:
                 longest = np.argsort(rows.columns[fitting].sum(axis=1), kind="stable")[-2:]
-                yield Call(np.unique([*fitting[longest], fitting[n % fitting.size]]), columns)
+                yield ShapedCall(np.unique([*fitting[longest], fitting[n % fitting.size]]), columns)
 
 
 def _title(batch: Mapping[str, Any], row: int) -> str:

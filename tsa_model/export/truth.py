@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tsa_model.batch import histories, sequences_of
 from tsa_model.export.network import output_names
-from tsa_model.export.parity_rows import Rows
+from tsa_model.export.parity_rows import DistinctRows
 from tsa_model.network.blocks import MixtureOfExperts
 from tsa_model.network.networks import Network
 from tsa_model.network.trace import Trace
@@ -72,7 +72,7 @@ class Truth:
         """Experts that at least one token was sent to."""
         return sum(int(hit.sum()) for hit in self._hit.values())
 
-    def __call__(self, rows: Rows) -> Outputs:
+    def __call__(self, rows: DistinctRows) -> Outputs:
         """Outputs of all rows; rows of similar length are computed together, without their padding."""
         order = np.argsort(rows.columns.sum(axis=1), kind="stable")
         parts = []
