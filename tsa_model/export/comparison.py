@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tsa_model.export.other_routing import OtherRoutings, RoutedResult
 from tsa_model.export.parity_error import ParityError
-from tsa_model.export.parity_rows import ShapedCall, DistinctRows
+from tsa_model.export.parity_rows import DistinctRows, ShapedCall
 from tsa_model.export.truth import Outputs, Truth
 
 ABSOLUTE = 1e-5

@@ -15,8 +15,8 @@ from tsa_model.export.comparison import (
     RELATIVE,
     ROUNDING_FACTOR,
     SCORE_TOLERANCE,
-    ParityComparison,
     Excused,
+    ParityComparison,
 )
 from tsa_model.export.contents import check_contents
 from tsa_model.export.network import input_names
