@@ -141,7 +141,8 @@ def check_parity(network: Network, session: Session, batch: Mapping[str, Tensor]
     missing = [name for name in names if name not in batch]
     if missing or not len(batch[names[0]]):
         raise ValueError(f"the batch lacks {missing or 'rows'}; parity needs rows with {names}")
-    tensors = check_contents(network, session.path) if isinstance(session, FileSession) else 0
+    path = getattr(session, "path", None)
+    tensors = check_contents(network, path) if isinstance(path, (str, Path)) else 0
     truth = Truth(network)
     rows = distinct_rows(network.config, batch, seed)
     comparison = ParityComparison.of(truth, rows, seed)
