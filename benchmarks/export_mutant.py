@@ -83,7 +83,7 @@ class Wrapped:
         return self._around(batch, self.inner.call)
 
     def _around(self, batch: Mapping[str, Any], call: Callable[[Inputs], Outputs]) -> Outputs:
-        inputs = {name: np.array(x) for name, x in batch.items()}
+        inputs = {name: np.asarray(x).copy() for name, x in batch.items()}
         if self.mutant.before is not None:
             self.mutant.before(inputs)
         outputs = {name: x.copy() for name, x in call(inputs).items()}

@@ -125,7 +125,11 @@ def _differs(name: str, found: NDArray[Any], weight: Weight) -> list[str]:
 def _near(values: NDArray[Any], expected: dict[str, Weight]) -> str | None:
     """The product of weights that this transposed tensor is, within a unit in the last place."""
     for name, weight in expected.items():
-        if weight.product and weight.values.T.shape == values.shape and not _differs(name, values.T, weight):
+        if (
+            weight.product
+            and tuple(weight.values.shape)[::-1] == values.shape
+            and not _differs(name, values.T, weight)
+        ):
             return name
     return None
 

@@ -193,8 +193,8 @@ def _compare(comparison: ParityComparison, calls: Iterable[tuple[Run, str, Shape
         except Exception as error:  # ONNX Runtime raises types of its own
             raise ParityError(f"{how} of a batch of {call.shape} (rows, orders) failed: {error}") from error
         comparison.add(call, found, how)
-    if comparison.off:
-        raise ParityError(comparison.message(SHOWN_VALUES))
+        if comparison.off:
+            raise ParityError(comparison.message(SHOWN_VALUES))
 
 
 def _result(comparison: ParityComparison, truth: Truth, tensors: int) -> Parity:
