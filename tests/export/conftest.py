@@ -9,7 +9,8 @@ import pytest
 import torch
 from support import golden
 from support.batches import tiny_config, tiny_network
-from support.exported import golden_network, onnx_session
+from support.exported import export, golden_network, session_of
+from support.shared import made_once
 
 from tsa_model import Network
 from tsa_model.export.session import ScoringSession
@@ -28,23 +29,25 @@ def dual(tmp_path_factory):
     """A session of the legacy's dual network, its network, and the path of the file."""
     meta, inputs, outputs = golden.load("dual_moe")
     network = golden_network(meta, torch.float32)
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    return onnx_session(network, path), network, path, inputs, outputs
+    folder = made_once(tmp_path_factory, "dual", lambda made: export(network, made / "model.onnx"))
+    return session_of(folder / "model.onnx"), network, folder / "model.onnx", inputs, outputs
 
 
 @pytest.fixture(scope="session")
 def small_dual(tmp_path_factory):
-    """Both histories, mixtures of three experts, one category that is aggregated in one layer."""
-    config = tiny_config(n_cat_features=1, n_num_features=1, feature_aggregation="linear")
-    return _exported(tiny_network(config), tmp_path_factory.mktemp("small_dual") / "model.onnx")
+    """Both histories, a layer with three experts each, one category that is aggregated in one layer."""
+    layers = {"n_layers_order": 1, "n_layers_feature": 1}
+    config = tiny_config(n_cat_features=1, n_num_features=1, feature_aggregation="linear", **layers)
+    return _exported(tiny_network(config), tmp_path_factory, "small_dual")
 
 
 @pytest.fixture(scope="session")
 def small_single(tmp_path_factory):
     """One history, no mixtures, no engineered features, the branch over the current order's numbers."""
     config = tiny_config("single", use_moe=False, n_engineered_num_features=0, num_heads=1, use_mlp=True)
-    return _exported(tiny_network(config), tmp_path_factory.mktemp("small_single") / "model.onnx")
+    return _exported(tiny_network(config), tmp_path_factory, "small_single")
 
 
-def _exported(network: Network, path: Path) -> Exported:
-    return Exported(onnx_session(network, path), network, path)
+def _exported(network: Network, factory: pytest.TempPathFactory, name: str) -> Exported:
+    path = made_once(factory, name, lambda made: export(network, made / "model.onnx")) / "model.onnx"
+    return Exported(session_of(path), network, path)

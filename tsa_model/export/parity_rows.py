@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tsa_model.batch import ENGINEERED, LABEL, ORDER_ID, as_dtype, history_names, sequences_of
-from tsa_model.equivalence.evidence.generated import edge_rows, random_rows
+from tsa_model.equivalence.evidence.generated import MAX_TIME_S, edge_rows, random_rows
 from tsa_model.export.network import input_names
 from tsa_model.export.row_loop import rows_per_piece
 from tsa_model.settings.model import ModelConfig
@@ -85,6 +85,7 @@ def distinct_rows(config: ModelConfig, batch: Batch, seed: int) -> DistinctRows:
     lengths = sorted({0, 1, min(2, L), (L + 1) // 2, L})
     even = [length for length in lengths for _ in range(ROWS_PER_LENGTH)]
     equal = random_rows(config, [even] * len(history_names(config.sequences)), seed + 1)
+    _spread_to_the_cap(equal, config)
     parts = [as_dtype({name: batch[name] for name in names}, torch.float32)]
     parts += [{name: part[name] for name in names} for part in (made_rows(config, n_made, seed), edge, equal)]
     titles = [_title(batch, row) for row in range(n_real)]
@@ -159,6 +160,14 @@ def column_calls(rows: DistinctRows) -> Iterator[ShapedCall]:
             if fitting.size:
                 longest = np.argsort(rows.columns[fitting].sum(axis=1), kind="stable")[-2:]
                 yield ShapedCall(np.unique([*fitting[longest], fitting[n % fitting.size]]), columns)
+
+
+def _spread_to_the_cap(batch: Batch, config: ModelConfig) -> None:
+    """Spread the times of every third row, up to the cap: random times are seldom so large."""
+    spread_L1 = torch.linspace(MAX_TIME_S, 0, config.seq_len)[:, None]
+    for names in history_names(config.sequences):
+        real_BL1 = ~batch[names.mask][::ROWS_PER_LENGTH, :-1, None]
+        batch[names.time][::ROWS_PER_LENGTH] = spread_L1 * real_BL1
 
 
 def _title(batch: Mapping[str, Any], row: int) -> str:
