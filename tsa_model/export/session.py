@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,7 @@ class ScoringSession:
         n_rows, size = len(feed[self.input_names[0]]), self.settings.rows_per_call
         if n_rows <= size:
             return self._call(feed)
-        order = _by_length([feed[names.mask] for names in histories_among(feed)])
+        order = by_length([(~feed[names.mask]).argmax(axis=1) for names in histories_among(feed)])
         calls = [
             {name: values[order[start : start + size]] for name, values in feed.items()}
             for start in range(0, n_rows, size)
@@ -108,7 +108,11 @@ class ScoringSession:
         return dict(zip(self.output_names, self._session.run(None, feed), strict=True))
 
 
-def _by_length(masks: list[NDArray[np.bool_]]) -> NDArray[np.intp]:
-    """Rows from the longest history to the shortest, as the graph sorts the rows of a call."""
-    first, *others = ((~mask).argmax(axis=1) for mask in masks)
+def by_length(first_real: Sequence[NDArray[Any]]) -> NDArray[np.intp]:
+    """Rows from the longest history to the shortest, as the graph sorts the rows of a call.
+
+    Args:
+        first_real: of each history [N] places that are padding before its first order.
+    """
+    first, *others = first_real
     return np.lexsort([*others, first // BAND if others else first])

@@ -15,13 +15,19 @@ from tsa_model.batch import ORDER_ID
 from tsa_model.equivalence.results import VerdictHead
 from tsa_model.evaluation.stability import TrainingOrders
 from tsa_model.export.description import OnnxDescription, ParitySummary, write_description
-from tsa_model.export.file_names import DATASET_FILE, MODEL_FILE, PREPROCESSING_FILE, TRAINING_ORDERS_FILE
+from tsa_model.export.file_names import (
+    DATASET_FILE,
+    MODEL_FILE,
+    NETWORK_FOLDER,
+    PREPROCESSING_FILE,
+    TRAINING_ORDERS_FILE,
+)
 from tsa_model.export.graph import dimension_names, write_onnx
 from tsa_model.export.network import input_names, output_names
 from tsa_model.export.parity import Parity, check_parity
 from tsa_model.export.session import ScoringSession, SessionSettings
 from tsa_model.files import atomic_folder, sha256, write_json
-from tsa_model.network.checkpoint import load_model, read_description
+from tsa_model.network.checkpoint import copy_model, load_model, read_description
 from tsa_model.outputs import check_replaceable
 from tsa_model.sealed import read_document
 from tsa_model.sequences import SequenceStore
@@ -47,7 +53,8 @@ def export_onnx(
         verdict_path: the gate's verdict on these weights.
         run: the run description.
         onnx_dir: folder to create: `model.onnx`, `onnx.json` (signature, session options, parity, digests),
-            and the preprocessing and column roles the model expects, and histograms of the training orders.
+            the preprocessing and column roles the model expects, histograms of the training orders, and the
+            weights as they were trained.
 
     Returns:
         Metrics of the stage.
@@ -83,6 +90,7 @@ def export_onnx(
         shutil.copyfile(store.directory / PREPROCESSING_FILE, folder / PREPROCESSING_FILE)
         write_json(folder / DATASET_FILE, store.description.as_prepared())
         TrainingOrders.of(store).save(folder / TRAINING_ORDERS_FILE)
+        copy_model(model_dir, folder / NETWORK_FOLDER)
         content = _describe(network.config, metadata, folder, settings, parity, store)
         write_description(content, folder)
         size = (folder / MODEL_FILE).stat().st_size

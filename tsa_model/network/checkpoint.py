@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,6 +98,13 @@ def load_model(directory: str | Path, implementation: ImplementationName = "fast
         for name, target in unshared(network).items():
             target.copy_(tensors[name])
     return network.eval()
+
+
+def copy_model(directory: str | Path, target: Path) -> None:
+    """Copy weights and description of a model folder, byte by byte, into a new folder."""
+    target.mkdir()
+    for name in (WEIGHTS_FILE, DESCRIPTION_FILE):
+        shutil.copyfile(Path(directory) / name, target / name)
 
 
 def read_description(directory: str | Path) -> ModelDescription:

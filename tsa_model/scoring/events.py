@@ -83,7 +83,7 @@ def score_events(
             provenance = provenance_of(model.description, model.directory)
             counts = {"test": write_scores(table, provenance, folder)}
             given.keep_aside(store, folder)
-            write_manifest(folder, provenance, counts, notes.said)
+            write_manifest(folder, provenance, counts, {"test": scored.pairs}, notes.said)
     return rows.size
 
 

@@ -55,6 +55,9 @@ class ScoreManifest(Provenance):
 
     notes: tuple[str, ...] = ()
     """What was said of the orders while they were scored."""
+    pairs: dict[str, str] = {}
+    """Period → digest of its (order id, score) pairs as the session gave them; see `PairDigest`. Empty in
+    folders of former versions."""
     files: dict[str, ListedScores]
     """Every other file of the folder."""
 
@@ -128,7 +131,11 @@ def provenance_of(description: OnnxDescription, folder: Path) -> Provenance:
 
 
 def write_manifest(
-    folder: Path, provenance: Provenance, counts: dict[str, dict[str, int]], notes: Sequence[str] = ()
+    folder: Path,
+    provenance: Provenance,
+    counts: dict[str, dict[str, int]],
+    pairs: dict[str, str],
+    notes: Sequence[str] = (),
 ) -> None:
     """Write `manifest.json`: size and SHA-256 of every file, the rows of the score files, and provenance.
 
@@ -136,6 +143,7 @@ def write_manifest(
         folder: with every other file in place.
         provenance: of the scores.
         counts: period → file → rows; the files of "test" lie at the top, the others' in folders.
+        pairs: period → digest of its pairs, taken while they were computed.
         notes: what was said of the orders.
     """
     rows = {
@@ -147,7 +155,7 @@ def write_manifest(
         name: ListedScores(**dict(file), rows=rows.get(name))
         for name, file in list_files(folder, (MANIFEST_FILE,)).items()
     }
-    manifest = ScoreManifest(**dict(provenance), notes=tuple(notes), files=files)
+    manifest = ScoreManifest(**dict(provenance), pairs=pairs, notes=tuple(notes), files=files)
     without_rows = {name: {"rows"} for name, file in files.items() if file.rows is None}
     write_json(folder / MANIFEST_FILE, manifest.model_dump(mode="json", exclude={"files": without_rows}))
 

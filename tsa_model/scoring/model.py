@@ -7,6 +7,8 @@ repository/tsa/              a model repository of Triton (and of KServe's runti
 dataset.json                 the columns' roles
 preprocessing.json           vocabulary, scaler, defaults
 training_orders.json         histograms of the training period's orders
+network/                     the trained weights, with which scores are recomputed
+    model.json, model.safetensors
 percentile_map.json, calibration.json
 inference_service.yaml       for KServe
 example_request.json, example_response.json
@@ -21,7 +23,12 @@ from pathlib import Path
 from tsa_model.calibration import Calibrator, PercentileMap, load_calibrator
 from tsa_model.evaluation.stability import TrainingOrders
 from tsa_model.export.description import OnnxDescription, read_onnx_folder, write_description
-from tsa_model.export.file_names import DATASET_FILE, PREPROCESSING_FILE, TRAINING_ORDERS_FILE
+from tsa_model.export.file_names import (
+    DATASET_FILE,
+    NETWORK_FOLDER,
+    PREPROCESSING_FILE,
+    TRAINING_ORDERS_FILE,
+)
 from tsa_model.export.serving import MODEL_NAME, example_exchange, inference_service, triton_config
 from tsa_model.export.session import ScoringSession
 from tsa_model.files import write_json
@@ -76,6 +83,12 @@ class ScoringModel:
         path = self.directory / TRAINING_ORDERS_FILE
         return TrainingOrders.load(path) if path.is_file() else None
 
+    @property
+    def weights_dir(self) -> Path | None:
+        """The trained weights, a model folder of their own; None in folders of former versions."""
+        path = self.directory / NETWORK_FOLDER
+        return path if path.is_dir() else None
+
     def percentiles(self) -> PercentileMap | None:
         """The percentile map; None in a folder without calibration."""
         path = self.directory / PERCENTILE_FILE
@@ -105,6 +118,8 @@ def write_model_folder(
     for name in (DATASET_FILE, PREPROCESSING_FILE, TRAINING_ORDERS_FILE):
         if (model.directory / name).is_file():
             shutil.copyfile(model.directory / name, folder / name)
+    if model.weights_dir is not None:
+        shutil.copytree(model.weights_dir, folder / NETWORK_FOLDER)
     percentiles.save(folder / PERCENTILE_FILE)
     if calibrator is not None:
         calibrator.save(folder / CALIBRATOR_FILE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsa_model.batch import LABEL, history_names, sequences_of
+from tsa_model.export.session import by_length
+from tsa_model.scoring.pairs import PairDigest
 
 if TYPE_CHECKING:
     from tsa_model.export.session import ScoringSession
@@ -33,6 +35,8 @@ class ScoredRows:
     """[N, histories] orders in each history, the current one included."""
     gate: NDArray[np.float32] | None
     """[N, 2] weight of the customer's and the card's history; None for one history."""
+    pairs: str
+    """Digest of (order id, score), taken from each output of the session as it came; see `PairDigest`."""
 
 
 def score_rows(
@@ -57,17 +61,17 @@ def score_rows(
     score = np.empty(rows.size, np.float32)
     real_orders = np.empty((rows.size, len(histories)), np.int16)
     gate = np.empty((rows.size, 2), np.float32) if sequences == "dual" else None
+    pairs = PairDigest()
     for start in range(0, rows.size, WINDOW):
         window = slice(start, min(start + WINDOW, rows.size))
         tensors = store.batch_rows(rows[window], sequences)
         batch = {name: tensor.numpy() for name, tensor in tensors.items() if name != LABEL}
-        lengths = real_orders[window]
+        order_ids, lengths = store.ids_of(rows[window]), real_orders[window]
         for column, names in enumerate(histories):
             lengths[:, column] = (~batch[names.mask][:, :-1]).sum(axis=1)
-        by_length = np.lexsort(lengths.T)
-        for first in range(0, by_length.size, BATCH):
-            part = by_length[first : first + BATCH]
+        for part in _batches(lengths):
             outputs = session.run({name: values[part] for name, values in batch.items()})
+            pairs.add(order_ids[part], outputs["score"])
             score[window][part] = outputs["score"]
             if gate is not None:
                 gate[window][part] = outputs["gate_scores"]
@@ -81,4 +85,30 @@ def score_rows(
             f"{', '.join(map(str, orders[:5]))}: look for extreme numbers in them and in their histories; "
             "where there are none, the model is not usable"
         )
-    return ScoredRows(score, real_orders, gate)
+    return ScoredRows(score, real_orders, gate, str(pairs))
+
+
+def _batches(lengths: NDArray[np.int16]) -> Iterator[NDArray[np.intp]]:
+    """The rows of a window, [W, histories] orders each, in batches of similar length."""
+    in_order = np.lexsort(lengths.T)
+    for first in range(0, in_order.size, BATCH):
+        yield in_order[first : first + BATCH]
+
+
+def session_calls(lengths: NDArray[np.int16], seq_len: int, rows_per_call: int) -> NDArray[np.int64]:
+    """In which call of ONNX Runtime `score_rows` computed each row, [N], counted from 0.
+
+    Args:
+        lengths: [N, histories] orders in each history, the current one included, as the rows are scored.
+        seq_len: L.
+        rows_per_call: of the session.
+    """
+    call, n_calls = np.empty(len(lengths), np.int64), 0
+    for start in range(0, len(lengths), WINDOW):
+        window = lengths[start : start + WINDOW]
+        for part in _batches(window):
+            if part.size > rows_per_call:
+                part = part[by_length(list(seq_len - window[part].T))]
+            call[start + part] = n_calls + np.arange(part.size) // rows_per_call
+            n_calls += -(-part.size // rows_per_call)
+    return call

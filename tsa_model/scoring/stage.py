@@ -103,7 +103,8 @@ def generate_scores(
         (folder / PLOTS_FOLDER).mkdir()
         for picture in pictures:
             (folder / PLOTS_FOLDER / picture.file).write_bytes(picture.png)
-        write_manifest(folder, provenance, counts)
+        pairs = {name: period.rows.pairs for name, period in periods.items()}
+        write_manifest(folder, provenance, counts, pairs)
     page = render_report(run.dataset.name, metrics, pictures, _facts(model.description, provenance))
     with atomic_file(report_path) as temporary:
         temporary.write_text(page, encoding="utf-8")
