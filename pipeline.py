@@ -68,7 +68,9 @@ def stages(
     model = train.outputs["model"]
     gate = check_equivalence(store=store, model=model, config=dated)
     export = export_onnx(store=store, model=model, verdict=gate.outputs["verdict"], config=dated)
-    score = generate_scores(store=store, onnx=export.outputs["onnx"], config=dated)
+    score = generate_scores(
+        store=store, onnx=export.outputs["onnx"], events=validate.outputs["validated"], config=dated
+    )
     compare = compare_champion(
         events=validate.outputs["validated"],
         scores=score.outputs["scores"],

@@ -47,6 +47,13 @@ from tsa_model.outputs import check_output_folder
     help="Score orders whose histories are far shorter than in training, or hold no known label where the "
     "model reads labels, instead of refusing them.",
 )
+@click.option(
+    "--recompute",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Orders that are rebuilt from the events and computed again in float64 before anything is written; "
+    "0 = none. Left out: 240, and 60 with a large network.",
+)
 def command(
     model: Path,
     events: str,
@@ -55,6 +62,7 @@ def command(
     since: datetime | None,
     history: str | None,
     allow_short_histories: bool,
+    recompute: int | None,
 ) -> None:
     """Score raw orders.
 
@@ -67,6 +75,8 @@ def command(
     manifest.json. What is notable of the orders is said on standard error and in the manifest: values that
     differ from training, short histories, rows that stand there twice, words for missing keys, and whatever
     the contract of a run would warn of.
+    Before anything is written, every line is held against the events, and some orders are computed again from
+    scratch (docs/GATE.md).
 
     \b
     Examples, after a run of the pipeline:
@@ -93,6 +103,7 @@ def command(
             allow_short_histories,
             _warn,
             notable,
+            recompute,
         )
     click.echo(f"{n_scored:,} orders scored: {output / 'scores.parquet'}")
 

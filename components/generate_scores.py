@@ -9,6 +9,7 @@ from components.image import IMAGE
 def generate_scores(
     store: dsl.Input[dsl.Dataset],
     onnx: dsl.Input[dsl.Model],
+    events: dsl.Input[dsl.Dataset],
     config: str,
     scores: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
@@ -21,6 +22,7 @@ def generate_scores(
     Args:
         store: the sequence store.
         onnx: the ONNX folder.
+        events: the validated orders, from which some scores are computed again.
         config: run description: a shipped name, a path, or the YAML text itself.
         scores: the folder with the score files.
         report: figures and curves of the scored period, one page.
@@ -37,7 +39,13 @@ def generate_scores(
     run = RunConfig.load(config)
     metrics = scoring.generate_scores(store.path, onnx.path, run, scores.path, report.path)
     checked = contract.validate_scores(
-        scores.path, store.path, run, contract_report.path, contract_result.path
+        scores.path,
+        store.path,
+        run,
+        contract_report.path,
+        contract_result.path,
+        events.path,
+        report.path,
     )
     curve = metrics.pop("roc", {"false_positive_rate": [], "true_positive_rate": [], "threshold": []})
     write_json(roc.path, curve)

@@ -1,4 +1,4 @@
-"""The contract of the scores: every target once, every figure in [0, 1], every file saying the same."""
+"""The contract of the scores: every target once, every file saying the same, every score recomputed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 
 from data_contracts import suites
 from data_contracts.context import check, check_measures
-from data_contracts.findings import Finding, merge
+from data_contracts.findings import Example, Finding, merge
 from data_contracts.result import publish_result
 from tsa_model.settings.run import RunConfig
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tsa_model.scoring.proof.statement import Statement
     from tsa_model.sequences import SequenceStore
 
 FOLDERS = {"test": ".", "cali": "cali", "vali": "vali"}
@@ -29,8 +30,10 @@ def validate_scores(
     run: RunConfig,
     report_path: str | Path,
     result_path: str | Path,
+    events: str | Path | None = None,
+    model_report: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Check the score files of every scored period against the store that they were made from.
+    """Check the score files of every scored period against the store and the events they were made from.
 
     Args:
         scores_dir: the folder with the score files.
@@ -38,6 +41,9 @@ def validate_scores(
         run: the run description.
         report_path: HTML page to write.
         result_path: JSON result to write, with the offending order ids.
+        events: the validated events, from which a sample is rebuilt and computed again with the reference;
+            None = not recomputed, which the result says.
+        model_report: the report whose figures are computed again from the files; None = not looked at.
 
     Returns:
         Figures: rows, checks, and a `summary` in words.
@@ -66,6 +72,8 @@ def validate_scores(
     if measures:
         findings += check_measures(pd.DataFrame(measures), suites.score_files(), "period")
     findings = merge(findings)
+    recomputed, proof = _recomputed(scores_dir, store, events, run, model_report)
+    findings += proof
     bad_rows = max((finding.bad_rows for finding in findings), default=0)
     table = {"title": "Scores", "columns": SUMMARY, "rows": summary}
     facts = {
@@ -73,11 +81,51 @@ def validate_scores(
         "store_sha256": store.digest,
         "rows": rows,
         "bad_rows": bad_rows,
+        "recomputed": recomputed,
         "tables": [table],
     }
     result = publish_result("scores", str(scores_dir), facts, findings, report_path, result_path)
     checks = len(result["findings"])
-    return {"rows": rows, "checks": checks, "summary": f"{rows:,} scores keep {checks} rules"}
+    again = f", {recomputed['orders']} of them recomputed" if recomputed else ""
+    return {"rows": rows, "checks": checks, "summary": f"{rows:,} scores keep {checks} rules{again}"}
+
+
+def _recomputed(
+    scores_dir: str | Path,
+    store: SequenceStore,
+    events: str | Path | None,
+    run: RunConfig,
+    model_report: str | Path | None,
+) -> tuple[dict[str, Any], list[Finding]]:
+    """What the proof of the scores counted, and its statements as findings."""
+    from tsa_model.scoring.proof.proof import prove_run
+
+    if events is None:
+        detail = "no events were given to recompute them from"
+        return {}, [Finding("scores are recomputed", severity="warn", detail=detail)]
+    try:
+        proof = prove_run(scores_dir, store, events, run.scoring, model_report)
+    except ValueError as error:
+        sentence = "the scores can be held against the events and the model"
+        return {}, [Finding(sentence, detail=str(error))]
+    counts = {
+        "orders": proof.recomputed,
+        "other_routing": proof.other_routing,
+        "worst_difference": proof.worst,
+        "scored_again": proof.scored_again,
+    }
+    return counts, [_finding(statement) for statement in proof.statements]
+
+
+def _finding(statement: Statement) -> Finding:
+    examples = tuple(Example(one.words, one.order_id) for one in statement.counterexamples)
+    return Finding(
+        statement.sentence,
+        rows=statement.rows,
+        bad_rows=statement.wrong,
+        examples=examples,
+        detail=statement.detail,
+    )
 
 
 def measure_files(folder: Path, frame: pd.DataFrame, store: SequenceStore, period: str) -> dict[str, int]:

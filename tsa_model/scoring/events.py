@@ -15,6 +15,9 @@ from tsa_model.outputs import check_output_folder
 from tsa_model.scoring.files import ScoredOrders, provenance_of, score_table, write_manifest, write_scores
 from tsa_model.scoring.given import GivenOrders, Look, Notes
 from tsa_model.scoring.model import ScoringModel
+from tsa_model.scoring.proof.own_lines import Selection, period_selection
+from tsa_model.scoring.proof.proof import Ingredients, prove_scores
+from tsa_model.scoring.proof.raw_orders import RawOrders
 from tsa_model.scoring.rows import Progress, score_rows
 from tsa_model.scoring.usual import Tell, check_categories, check_columns, check_histories, check_labels
 from tsa_model.scratch import scratch_folder
@@ -32,8 +35,9 @@ def score_events(
     allow_short_histories: bool = False,
     tell: Tell = warnings.warn,
     look: Look | None = None,
+    recompute: int | None = None,
 ) -> int:
-    """Score raw orders and write the score files.
+    """Score raw orders and write the score files, once a sample of them is proven.
 
     No order needs a label. The column of labels may be missing; where the model reads the labels of earlier
     orders, those that are known must be given with them.
@@ -50,11 +54,14 @@ def score_events(
         allow_short_histories: score orders whose histories are far shorter than in training.
         tell: called with each warning; the manifest repeats them.
         look: says what else is notable of the raw orders, as the contract of a run does.
+        recompute: orders that are rebuilt from the events and computed again with the reference before
+            anything is written; None = by the size of the network, 0 = nothing is proven.
 
     Returns:
         How many orders were scored.
 
     Raises:
+        WrongScores: a score is not what the reference computes; nothing is written.
         ValueError: the events do not fit the model, there is nothing to score, the histories or their labels
             are missing, a column differs too much from training (`drift` in the model's description), or the
             output folder holds what this program did not write.
@@ -75,6 +82,7 @@ def score_events(
         check_columns(store, rows, model, notes)
         for words in (*given.words(store), *(look(given.sources, model.dataset, scratch) if look else ())):
             notes(words)
+        is_proven = recompute != 0 and _can_be_proven(model, notes)
         scored = score_rows(store, model.session, rows, show)
         table = score_table(
             scored.score, ScoredOrders.of(store, rows), model.percentiles(), model.calibrator()
@@ -84,7 +92,25 @@ def score_events(
             counts = {"test": write_scores(table, provenance, folder)}
             given.keep_aside(store, folder)
             write_manifest(folder, provenance, counts, {"test": scored.pairs}, notes.said)
+            if is_proven:
+                selection = {"test": _selection(store, orders, since)}
+                raw = RawOrders(given.events.sources, model.dataset, given.history and given.history.sources)
+                proof = prove_scores(folder, Ingredients(model, raw, selection, store, recompute))
+                proof.check("what would be written")
     return rows.size
+
+
+def _selection(store: SequenceStore, orders: str, since: datetime | None) -> Selection:
+    """The orders that `select_rows` chooses, as a rule about events."""
+    is_test = orders == "test" or (orders == "auto" and store.targets("test").size > 0)
+    chosen = period_selection(store.description, "test") if is_test else Selection(labelled=False)
+    return chosen.since(since)
+
+
+def _can_be_proven(model: ScoringModel, notes: Notes) -> bool:
+    if model.weights_dir is None:
+        notes("the model folder holds no trained weights (network/): the scores were not computed again")
+    return model.weights_dir is not None
 
 
 def select_rows(store: SequenceStore, orders: str, since: datetime | None) -> NDArray[np.int64]:

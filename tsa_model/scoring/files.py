@@ -28,6 +28,8 @@ SCORE_FILE = "score_file.csv"
 TAG_FILE = "tag_file.csv"
 PARQUET_FILE = "scores.parquet"
 MANIFEST_FILE = "manifest.json"
+METRICS_FILE = "metrics.json"
+MODEL_FOLDER = "model"
 ROW_GROUP = 128 * 1024
 
 

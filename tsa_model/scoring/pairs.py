@@ -1,7 +1,7 @@
 """A digest of (order id, score) pairs that does not depend on their order.
 
-It is taken twice: of the session's outputs at the moment they are computed, each with the id of the order whose
-row went in, and of the finished file. One exchanged pair among any number of pairs changes it.
+It is taken twice: of the session's outputs at the moment they are computed, each with the id of the order
+whose row went in, and of the finished file. One exchanged pair among any number of pairs changes it.
 """
 
 from __future__ import annotations

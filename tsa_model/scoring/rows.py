@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,20 +95,32 @@ def _batches(lengths: NDArray[np.int16]) -> Iterator[NDArray[np.intp]]:
         yield in_order[first : first + BATCH]
 
 
-def session_calls(lengths: NDArray[np.int16], seq_len: int, rows_per_call: int) -> NDArray[np.int64]:
-    """In which call of ONNX Runtime `score_rows` computed each row, [N], counted from 0.
+class SessionCalls(NamedTuple):
+    """How `score_rows` hands N rows to ONNX Runtime."""
+
+    call: NDArray[np.int64]
+    """[N] the call in which each row is computed, counted from 0."""
+    place: NDArray[np.int64]
+    """[N] its place among the call's rows."""
+
+
+def session_calls(lengths: NDArray[np.int16], seq_len: int, rows_per_call: int) -> SessionCalls:
+    """Which rows share a call of ONNX Runtime.
 
     Args:
         lengths: [N, histories] orders in each history, the current one included, as the rows are scored.
         seq_len: L.
         rows_per_call: of the session.
     """
-    call, n_calls = np.empty(len(lengths), np.int64), 0
+    call, place = np.empty((2, len(lengths)), np.int64)
+    n_calls = 0
     for start in range(0, len(lengths), WINDOW):
         window = lengths[start : start + WINDOW]
         for part in _batches(window):
             if part.size > rows_per_call:
                 part = part[by_length(list(seq_len - window[part].T))]
-            call[start + part] = n_calls + np.arange(part.size) // rows_per_call
+            nth = np.arange(part.size)
+            call[start + part] = n_calls + nth // rows_per_call
+            place[start + part] = nth % rows_per_call
             n_calls += -(-part.size // rows_per_call)
-    return call
+    return SessionCalls(call, place)

@@ -32,6 +32,8 @@ from tsa_model.export.session import ScoringSession
 from tsa_model.files import atomic_file, atomic_folder, write_json
 from tsa_model.outputs import check_replaceable
 from tsa_model.scoring.files import (
+    METRICS_FILE,
+    MODEL_FOLDER,
     Provenance,
     ScoredOrders,
     provenance_of,
@@ -48,9 +50,7 @@ from tsa_model.settings.run import RunConfig
 
 SCORED_PERIODS = ("vali", "cali", "test")
 PERCENTILE_CSV = "percentile_map.csv"
-METRICS_FILE = "metrics.json"
 PLOTS_FOLDER = "plots"
-MODEL_FOLDER = "model"
 
 
 def generate_scores(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from tsa_model.settings.base import Settings
 
@@ -19,3 +19,6 @@ class ScoringConfig(Settings):
     orders. All but `legacy` stay strictly between 0 and 1."""
     alert_rate: float = Field(default=0.01, gt=0, lt=1)
     """Share of the calibration period's orders above the alert threshold of the report."""
+    recomputed_orders: PositiveInt | None = None
+    """Orders that the score contract rebuilds from the events and computes with the reference; None = 240,
+    and 60 for a large network."""

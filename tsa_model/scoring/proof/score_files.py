@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,17 +97,24 @@ class ScoreFile:
         )
 
 
-def read_score_files(scores_dir: Path) -> tuple[ScoreManifest, list[ScoreFile]]:
+def read_score_files(scores_dir: Path, periods: Collection[str]) -> tuple[ScoreManifest, list[ScoreFile]]:
     """The manifest and every period's Parquet, the periods in the order of `FOLDERS`.
 
+    Args:
+        scores_dir: the folder.
+        periods: those it must hold.
+
     Raises:
-        ValueError: a file is missing, was changed or is not listed, or holds other columns.
+        ValueError: a file is missing, was changed or is not listed, or holds other columns or periods.
     """
     path = scores_dir / MANIFEST_FILE
     manifest = read_document(path, ScoreManifest, "the manifest of score files")
-    check_files(scores_dir, manifest.files, (MANIFEST_FILE,), "the score files are not those that were written")
-    periods = [period for period in FOLDERS if period in manifest.pairs]
-    return manifest, [ScoreFile.read(scores_dir / FOLDERS[period], period) for period in periods]
+    check_files(scores_dir, manifest.files, (MANIFEST_FILE,), "these are not the files that were written")
+    if set(manifest.pairs) != set(periods):
+        found, wanted = ", ".join(manifest.pairs) or "none", ", ".join(periods)
+        raise ValueError(f"{path} has digests of the pairs of {found}, expected {wanted}: score again")
+    files = [ScoreFile.read(scores_dir / FOLDERS[period], period) for period in FOLDERS if period in periods]
+    return manifest, files
 
 
 def check_written(manifest: ScoreManifest, file: ScoreFile) -> list[Statement]:
@@ -122,13 +130,13 @@ def check_written(manifest: ScoreManifest, file: ScoreFile) -> list[Statement]:
         _pairs(manifest, file),
         _in_order(file),
         about_orders(
-            "the score file has the scores of the Parquet, line by line",
+            "every line of the score file is the score of the same row of the Parquet",
             file.order_id,
             differing_lines(file.folder / SCORE_FILE, file.score),
             lambda place: f"the Parquet has {file.score[place]!r}, line {place + 1} of {SCORE_FILE} another",
         ),
         about_orders(
-            "the tag file has the labels of the Parquet, line by line",
+            "every line of the tag file is the label of the same row of the Parquet",
             file.order_id,
             differing_lines(file.folder / TAG_FILE, file.label) if known else np.zeros(len(file), bool),
             lambda place: f"the Parquet has {file.label[place]}, line {place + 1} of {TAG_FILE} another",

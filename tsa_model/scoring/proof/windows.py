@@ -1,0 +1,68 @@
+"""Derived columns of one order, by hand: the calendar, and windows over a key's earlier orders."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsa_model.events.units import DAY_US
+from tsa_model.settings.dataset import Window
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_NIGHT_HOUR = 6
+SATURDAY = 5
+
+
+def calendar_value(name: str, time_us: int) -> int:
+    """`hour`, `weekday` (0 = Monday), `weekend` or `night` of a moment, UTC."""
+    moment = EPOCH + timedelta(microseconds=time_us)
+    values = {
+        "hour": moment.hour,
+        "weekday": moment.weekday(),
+        "weekend": int(moment.weekday() >= SATURDAY),
+        "night": int(moment.hour <= LAST_NIGHT_HOUR),
+    }
+    return values[name]
+
+
+def window_value(
+    window: Window,
+    days: float,
+    delay_days: float,
+    age_us: NDArray[np.int64],
+    label: NDArray[np.int64],
+    value: NDArray[np.float64] | None,
+    own: float,
+) -> float:
+    """A window's statistic for one order.
+
+    Args:
+        window: the statistic.
+        days: length.
+        delay_days: after which labels are known.
+        age_us: [n] how much earlier each of the key's strictly earlier orders was, > 0.
+        label: [n] their labels, -1 = not known.
+        value: [n] their values of the window's column, NaN = missing; None for the other statistics.
+        own: the order's own value of that column.
+
+    Returns:
+        The statistic; NaN where it needs a value that the order lacks.
+    """
+    length_us, delay_us = round(days * DAY_US), round(delay_days * DAY_US)
+    if window.statistic == "count":
+        return float((age_us < length_us).sum())
+    if value is None:
+        known = (age_us >= delay_us) & (age_us < delay_us + length_us) & (label >= 0)
+        if window.statistic == "label_count":
+            return float(known.sum())
+        return float(label[known].mean()) if known.any() else 0.0
+    inside = value[(age_us < length_us) & ~np.isnan(value)].tolist()
+    mean = math.fsum(inside) / len(inside) if inside else 0.0
+    if window.statistic == "mean":
+        return mean
+    if math.isnan(own):
+        return math.nan
+    return own / mean if mean else 1.0
