@@ -4,6 +4,7 @@
     python benchmarks/mutants.py --only mask    # those whose name contains a word
     python benchmarks/mutants.py --markdown docs/KILL_MATRIX.md
     python benchmarks/mutants.py --catalogue export    # faults of exported models, tried on the parity check
+    python benchmarks/mutants.py --catalogue scores    # faults in scoring, held to the score contract
 
 A mutant is a change of source text (`mutant_catalogue.py`). The package is copied to a temporary folder, the
 change is made there, and a forked process imports the copy and runs the whole gate with it on a small network
@@ -13,6 +14,7 @@ that the unchanged code has trained.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -22,7 +24,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import export_catalogue
 import numpy as np
 import torch
 import torch._dynamo  # a loss needs it; loaded once here instead of in every fork
@@ -33,6 +34,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CHECKS = range(9)
 SUBJECTS = ("dual", "single", "one_head")
 TRAINING_STEPS = 10
+OTHER_CATALOGUES = {"export": "export_catalogue", "scores": "catalogue_of_scores"}
+"""Catalogue → the module whose `main(only, markdown)` tries it; "network" is tried here."""
 
 
 def configuration(subject: str) -> Any:
@@ -165,12 +168,11 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help="mutants whose name contains this")
     parser.add_argument("--markdown", type=Path, help="write the kill matrix to this file")
-    parser.add_argument(
-        "--catalogue", choices=("network", "export"), default="network", help="which faults; see docs/GATE.md"
-    )
+    parser.add_argument("--catalogue", choices=("network", *OTHER_CATALOGUES), default="network")
     options = parser.parse_args()
-    if options.catalogue == "export":
-        return export_catalogue.main(options.only, options.markdown)
+    if options.catalogue in OTHER_CATALOGUES:
+        module = importlib.import_module(OTHER_CATALOGUES[options.catalogue])
+        return module.main(options.only, options.markdown)
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
     with tempfile.TemporaryDirectory() as folder:
         weights = {subject: Path(folder) / f"{subject}.npz" for subject in SUBJECTS}

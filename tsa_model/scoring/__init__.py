@@ -1,7 +1,7 @@
 """Scoring: rows through the exported model, into files that say where they come from.
 
-`proof/` holds finished files against events and reference. Imports export, calibration and evaluation, each name
-when it is first asked for.
+`proof/` holds finished files against events and reference. Imports export, calibration and evaluation, each
+name when it is first asked for.
 """
 
 from __future__ import annotations

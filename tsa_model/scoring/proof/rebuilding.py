@@ -122,7 +122,7 @@ class KeyedRows:
     def _plain(self, places: NDArray[np.int64]) -> PlainSequence:
         d = self._description
         categories = [self._texts(name, places) for name in d.categorical]
-        numbers = [[self._number(name, place) for place in places.tolist()] for name in d.numerical]
+        numbers = [self._values(name, places) for name in d.numerical]
         return PlainSequence(
             time_us=self._time_us[places].tolist(),
             label=self._label[places].tolist(),
@@ -135,6 +135,12 @@ class KeyedRows:
         if name in self._description.calendar:
             return [str(calendar_value(name, time_us)) for time_us in self._time_us[places].tolist()]
         return self._words[name].at(places)
+
+    def _values(self, name: str, places: NDArray[np.int64]) -> list[float]:
+        """A numerical feature of some orders."""
+        if name in self._numbers:
+            return self._numbers[name][places].tolist()
+        return [self._number(name, place) for place in places.tolist()]
 
     def _number(self, name: str, place: int) -> float:
         """A numerical or engineered value of an order."""

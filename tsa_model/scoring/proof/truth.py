@@ -127,9 +127,9 @@ def _close_decisions(network: Network, batch: Batch) -> list[Decision]:
     close: list[Decision] = []
 
     def look(name: str, module: MixtureOfExperts, args: tuple[Tensor, ...]) -> None:
-        gates_GX = torch.softmax(args[0] @ module.gate.w_gating, dim=-1)[:, 0]
-        if gates_GX.shape[-1] < 3:
+        if args[0].shape[1] == 0 or module.num_experts < 3:  # no card history; or both experts are taken
             return
+        gates_GX = torch.softmax(args[0][:, 0] @ module.gate.w_gating, dim=-1)
         best = gates_GX.topk(3, dim=-1).values
         found = torch.nonzero(best[:, 1] - best[:, 2] < FRAGILE_MARGIN)[:, 0].tolist()
         close.extend((name, place) for place in found if _counts(name, batch, place))

@@ -1,0 +1,285 @@
+"""Finished score files are held against the events and the reference; what is wrong in them is found."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from support.batches import ragged_batch, tiny_config, tiny_network
+
+from tsa_model.batch import rows_of
+from tsa_model.network.blocks import MixtureOfExperts
+from tsa_model.scoring.pairs import PairDigest
+from tsa_model.scoring.proof.own_lines import Selection, period_selection, read_own_lines
+from tsa_model.scoring.proof.plain_orders import batch_of
+from tsa_model.scoring.proof.proof import Proof, prove_run
+from tsa_model.scoring.proof.raw_orders import RawOrders
+from tsa_model.scoring.proof.recomputing import rebuild_orders
+from tsa_model.scoring.proof.sampling import Candidates, choose_orders, witnesses
+from tsa_model.scoring.proof.score_files import ScoreFile
+from tsa_model.scoring.proof.statement import Statement, WrongScores
+from tsa_model.scoring.proof.truth import allowed_scores, logits_of, turned_scores
+from tsa_model.sequences import SequenceStore
+
+REPOSITORY = Path(__file__).parents[2]
+ORDERS = 60
+"""Recomputed in a test, to be quick."""
+WINDOWS = [
+    {"name": "mean", "key": "customer", "statistic": "mean", "column": "amount", "days": [7, 30]},
+    {"name": "ratio", "key": "customer", "statistic": "ratio", "column": "amount", "days": [3]},
+    {"name": "risk", "key": "card", "statistic": "label_rate", "days": [14]},
+    {"name": "known", "key": "card", "statistic": "label_count", "days": [14]},
+    {"name": "count", "key": "card", "statistic": "count", "days": [10]},
+]
+
+
+@pytest.fixture(scope="module")
+def faults() -> Any:
+    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+    yield importlib.import_module("mutants_of_score_files")
+    sys.path.remove(str(REPOSITORY / "benchmarks"))
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of a scored run's files, to be spoiled."""
+
+    scored: Any
+    folder: Any
+
+    def prove(self) -> Proof:
+        scoring = self.scored.run.scoring.changed(recomputed_orders=ORDERS)
+        scores, report = self.folder.folder, self.folder.report
+        return prove_run(scores, self.scored.store, self.scored.events, scoring, report)
+
+
+@pytest.fixture
+def copy(scored, faults, tmp_path) -> Copy:
+    shutil.copytree(scored.scores, tmp_path / "scores")
+    shutil.copyfile(scored.report, tmp_path / "report.html")
+    return Copy(scored, faults.ScoreFolder(tmp_path / "scores", tmp_path / "report.html"))
+
+
+def test_what_a_run_wrote_is_proven(copy) -> None:
+    proof = copy.prove()
+    assert [str(one) for one in proof.statements if not one.holds] == []
+    assert proof.recomputed == ORDERS
+    assert 0 < proof.worst < 5e-6
+    assert proof.other_routing == 0
+    assert proof.scored_again > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("scores rounded to six digits", "the score that the session computed"),
+        ("two rows exchanged, and in the digest too", "rebuilt alone from the events"),
+        ("labels of the next row", "every label is that of the order's own row"),
+        ("one time a microsecond too late", "every time is that of the order's own row"),
+        ("a row lost, and taken out of the digest too", "every order of the events that is to be scored"),
+        ("validation and calibration files exchanged", "every order of the events that is to be scored"),
+        ("one percentile one step too high", "every percentile is the one of the order's score"),
+        ("one fraud too many in the metrics", "the figures are those of the score files"),
+        ("report of another run", "the report shows these figures"),
+    ],
+)
+def test_faults_in_finished_files_are_found(copy, faults, fault, sentence) -> None:
+    next(one for one in faults.FILE_FAULTS if one.name == fault).spoil(copy.folder)
+    broken = [str(one) for one in copy.prove().statements if not one.holds]
+    assert any(sentence in one for one in broken), broken
+
+
+def test_without_the_digests_of_the_pairs_nothing_is_proven(copy, faults) -> None:
+    faults.lose_the_digest(copy.folder)
+    with pytest.raises(ValueError, match="digests of the pairs of none, expected"):
+        copy.prove()
+
+
+def test_other_weights_than_those_of_the_export_are_refused(copy, faults) -> None:
+    from tsa_model.network.checkpoint import load_model, save_model
+
+    weights = copy.folder.folder / "model" / "network"
+    network = load_model(weights)
+    with torch.no_grad():
+        next(network.parameters()).add_(1e-3)
+    save_model(network, weights)
+    faults.relist_model(copy.folder)
+    copy.folder.seal()
+    with pytest.raises(ValueError, match="export the model again"):
+        copy.prove()
+
+
+def test_a_broken_statement_names_orders_and_values() -> None:
+    bad = Statement("scores are right", rows=3, wrong=1, detail="")
+    with pytest.raises(WrongScores, match="1 of 3 orders"):
+        Proof([Statement("all is well"), bad], 3, 0, 0.0, 1).check("the file")
+
+
+# Rebuilding
+
+
+def rebuilt(events: Any, store: SequenceStore, rows: np.ndarray) -> dict[str, torch.Tensor]:
+    """The tensors of some orders, from the events alone."""
+    raw = RawOrders(events, store.description)
+    files = [score_file(store.ids_of(rows))]
+    own = read_own_lines(raw, files, {"test": Selection()}, pa.array(store.ids_of(rows).tolist()))
+    assert own.statements[0].holds
+    orders = rebuild_orders(raw, own.keys)
+    sequences = "dual" if len(store.keys) == 2 else "single"
+    return batch_of(orders, store.preprocessing, store.description, sequences)
+
+
+def score_file(order_id: np.ndarray, label: np.ndarray | None = None) -> ScoreFile:
+    n = len(order_id)
+    return ScoreFile(
+        period="test",
+        folder=Path(),
+        order_id=order_id,
+        time_us=np.arange(n),
+        score=np.linspace(0, 1, n, dtype=np.float32),
+        percentile=None,
+        probability=None,
+        label=np.zeros(n, np.int64) if label is None else label,
+        origin={},
+    )
+
+
+@pytest.mark.parametrize("time_cap", ["element", "legacy"])
+def test_an_order_rebuilt_alone_has_the_stores_tensors(scored, tmp_path, time_cap) -> None:
+    content = scored.run.dataset.model_dump(mode="json")
+    content |= {"windows": WINDOWS, "known_label": True, "time_cap": time_cap}
+    content |= {"calendar": ["weekday", "hour", "night"]}
+    content["categorical"] += ["night", "weekday"]
+    content["numerical"] = [*content["numerical"], "ratio_3d", "count_10d"]
+    content["engineered"] += ["mean_7d", "mean_30d", "risk_14d", "known_14d", "weekday"]
+    store = SequenceStore.build(scored.events, content, tmp_path / "store")
+    rows = np.random.default_rng(0).choice(len(store), 120, replace=False)
+    expected = store.batch_rows(rows)
+    for name, tensor in rebuilt(scored.events, store, rows).items():
+        assert tensor.dtype == expected[name].dtype
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_a_wide_row_rebuilt_alone_has_the_stores_tensors(tmp_path) -> None:
+    events = REPOSITORY / "tests" / "cases" / "wide.parquet"
+    store = SequenceStore.build(events, events.with_suffix(".yaml"), tmp_path / "store")
+    rows = np.arange(0, len(store), max(1, len(store) // 60))
+    expected = store.batch_rows(rows)
+    for name, tensor in rebuilt(events, store, rows).items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_targets_of_a_period_are_those_of_the_store(scored) -> None:
+    raw = RawOrders(scored.events, scored.run.dataset)
+    for period in ("vali", "cali", "test"):
+        selection = period_selection(scored.run.dataset, period)
+        ids = [lines.order_id.filter(pa.array(selection.of(lines))).to_pylist() for lines in raw.lines()]
+        assert {one for part in ids for one in part} == set(scored.store.order_ids(period).tolist())
+
+
+# Sampling
+
+
+def candidates(n: int, calls_of: int = 64) -> Candidates:
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(1, 9, (n, 2)).astype(np.int16)
+    return Candidates.of(score_file(np.arange(n) * 7, rng.integers(0, 2, n)), lengths, 8, calls_of)
+
+
+def test_the_sample_covers_ends_kinds_and_edges_of_calls() -> None:
+    one = candidates(5_000)
+    (chosen,) = choose_orders([one], 400, "ab" * 32)
+    assert len(chosen) == 400
+    assert {0, 4_999, 2_047, 2_048, 4_096} <= set(chosen.tolist())
+    kinds = set(map(tuple, np.column_stack([one.lengths, one.file.label]).tolist()))
+    bounded = {tuple(np.minimum(kind, [8, 8, 1])) for kind in kinds}
+    lengths = {tuple(pair) for pair in one.lengths[chosen].tolist()}
+    assert {length for pair in lengths for length in pair} == set(range(1, 9))
+    assert {label for *_, label in bounded} == set(one.file.label[chosen].tolist())
+    call, place = one.calls
+    assert {0, int(call.max())} <= set(call[chosen].tolist())
+    assert (place[chosen] == 0).sum() > 10
+    assert chosen.tolist() != choose_orders([one], 400, "cd" * 32)[0].tolist()
+
+
+def test_every_call_has_a_witness() -> None:
+    one = candidates(5_000)
+    chosen = witnesses(one, "ab" * 32)
+    assert sorted(one.calls.call[chosen].tolist()) == list(range(int(one.calls.call.max()) + 1))
+    assert np.bincount(one.calls.call).max() == 64
+
+
+def test_a_small_file_is_recomputed_whole() -> None:
+    (chosen,) = choose_orders([candidates(5)], 240, "ab" * 32)
+    assert chosen.tolist() == [0, 1, 2, 3, 4]
+
+
+# Digests
+
+
+def test_the_digest_of_pairs_does_not_depend_on_their_order_or_on_how_they_come() -> None:
+    rng = np.random.default_rng(0)
+    ids, score = rng.permutation(10**6), rng.random(10**6).astype(np.float32)
+    whole = str(PairDigest.of(ids, score))
+    parts, order = PairDigest(), rng.permutation(10**6)
+    for part in np.array_split(order, 7):
+        parts.add(ids[part], score[part])
+    assert str(parts) == whole
+    score[[17, 918_273]] = score[[918_273, 17]]
+    assert str(PairDigest.of(ids, score)) != whole
+
+
+def test_texts_and_numbers_have_other_digests_and_widths_do_not_matter() -> None:
+    score = np.array([0.5, 0.25], np.float32)
+    short, long = np.array(["a1", "b"]), np.array(["a1", "b"], "U40")
+    assert str(PairDigest.of(short, score)) == str(PairDigest.of(long, score))
+    assert str(PairDigest.of(np.array(["1", "2"]), score)) != str(PairDigest.of(np.array([1, 2]), score))
+    assert str(PairDigest.of(np.array(["ab", ""]), score)) != str(PairDigest.of(np.array(["a", "b"]), score))
+
+
+# Bounds
+
+
+def test_a_tiny_score_may_not_be_rounded_to_zero() -> None:
+    logits = np.array([[9.0, -9.0], [0.0, 0.0], [-20.0, 20.0]])
+    score = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
+    allowed = allowed_scores(logits)
+    assert allowed.holds(score.astype(np.float32)).all()
+    assert not allowed.holds(np.array([0.0, 0.5001, np.nan], np.float32)).any()
+
+
+def test_a_tie_is_excused_by_the_other_routings_score_only() -> None:
+    network = tiny_network(tiny_config(num_experts=4))
+    reference = network.twin("reference", moe_eval="deterministic").double().eval()
+    layer = next(module for module in reference.modules() if isinstance(module, MixtureOfExperts))
+    with torch.no_grad():  # the two best experts of no token are these two, but second and third often
+        layer.gate.w_gating[:, 2] = layer.gate.w_gating[:, 1]
+    batch = rows_of(ragged_batch(network.config), slice(0, 1))
+    truth = logits_of(reference, batch)
+    other = turned_logits(reference, layer, batch)
+    score = 1 / (1 + np.exp(other[:, 0] - other[:, 1]))
+    wrong = np.array([True])
+    assert not allowed_scores(truth).holds(score.astype(np.float32))[0]
+    assert turned_scores(reference, batch, score.astype(np.float32), wrong)[0]
+    assert not turned_scores(reference, batch, (score + 1e-3).astype(np.float32), wrong)[0]
+
+
+def turned_logits(reference: Any, layer: MixtureOfExperts, batch: dict[str, torch.Tensor]) -> np.ndarray:
+    """The logits where the two experts with equal gates are exchanged for all tokens."""
+    weights = (layer.gate.w_gating, layer.experts.w1, layer.experts.w2)
+    with torch.no_grad():
+        layer.experts.w1[[1, 2]] = layer.experts.w1[[2, 1]].clone()
+        layer.experts.w2[[1, 2]] = layer.experts.w2[[2, 1]].clone()
+        found = logits_of(reference, batch)
+        layer.experts.w1[[1, 2]] = layer.experts.w1[[2, 1]].clone()
+        layer.experts.w2[[1, 2]] = layer.experts.w2[[2, 1]].clone()
+    assert len(weights) == 3
+    return found
