@@ -173,10 +173,10 @@ SCORING_MUTANTS: list[Mutant] = [
         '"score": pa.array(np.sort(table.score), pa.float32())',
     ),
     mutant(
-        "missing labels written as genuine",
+        "labels written as their opposite",
         FILES,
-        "mask=table.label < 0",
-        "mask=table.label < -1",
+        "pa.array(table.label.astype(np.int8)",
+        "pa.array((1 - table.label).astype(np.int8)",
     ),
     mutant(
         "lines of four digits",

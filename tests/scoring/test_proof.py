@@ -283,3 +283,20 @@ def turned_logits(reference: Any, layer: MixtureOfExperts, batch: dict[str, torc
         layer.experts.w2[[1, 2]] = layer.experts.w2[[2, 1]].clone()
     assert len(weights) == 3
     return found
+
+
+# The catalogue of faults
+
+
+def test_every_fault_of_the_code_changes_the_code_of_today(faults, tmp_path) -> None:
+    catalogue = importlib.import_module("mutants_of_scoring").SCORING_MUTANTS
+    names = [one.name for one in (*catalogue, *faults.FILE_FAULTS)]
+    assert len(set(names)) == len(names)
+    for number, one in enumerate(catalogue):
+        copy = tmp_path / str(number) / one.file
+        copy.parent.mkdir(parents=True)
+        shutil.copy(REPOSITORY / "tsa_model" / one.file, copy)
+        one.apply(tmp_path / str(number))
+        changed = copy.read_text()
+        assert changed != (REPOSITORY / "tsa_model" / one.file).read_text(), one.name
+        compile(changed, one.file, "exec")

@@ -64,9 +64,9 @@ def hashed_ids(order_id: NDArray[Any], start: int = LANES[0]) -> Hashes:
     ids = np.asarray(order_id)
     if ids.dtype.kind in "iu":
         return _mixed(ids.astype(np.int64).view(np.uint64) ^ np.uint64(start))
-    encoded = np.char.encode(ids.astype(np.str_), "utf-8") if ids.dtype.kind != "S" else ids
-    width = -(-max(1, encoded.dtype.itemsize) // 8)
-    words = np.ascontiguousarray(encoded.astype(f"S{8 * width}")).view("<u8").reshape(len(ids), width)
+    texts = ids.astype(np.str_)
+    width = -(-max(1, texts.dtype.itemsize) // 8)  # words of two characters of UTF-32
+    words = np.ascontiguousarray(texts.astype(f"<U{2 * width}")).view("<u8").reshape(len(ids), width)
     hashes = np.full(len(ids), start ^ TEXT, np.uint64)
     for place in range(width):
         word = words[:, place]

@@ -75,6 +75,10 @@ class ScoreFile:
         if table["order_id"].null_count or table["score"].null_count or table["order_time"].null_count:
             raise ValueError(f"{path}: an order id, a time or a score is missing")
 
+        labels = table["label"].drop_null().unique().to_pylist()
+        if not set(labels) <= {0, 1}:
+            raise ValueError(f"{path}: a label is {labels}, expected 0, 1, or none where it is not known")
+
         def optional(name: str) -> NDArray[np.float64] | None:
             column = table[name]
             return None if column.null_count == len(column) else column.to_numpy()
