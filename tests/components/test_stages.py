@@ -52,7 +52,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SimpleNamespac
     model = run("train_model", store=store, seed=-1, max_epochs=0).model
     verdict = run("check_equivalence", store=store, model=model).verdict
     onnx = run("export_onnx", store=store, model=model, verdict=verdict).onnx
-    scores = run("generate_scores", store=store, onnx=onnx).scores
+    scores = run("generate_scores", store=store, onnx=onnx, events=validated).scores
     run(
         "compare_champion",
         events=validated,
