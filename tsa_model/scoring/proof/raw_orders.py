@@ -15,7 +15,7 @@ from tsa_model.events.arrays import flags, one_array
 from tsa_model.events.casting import cast_label, cast_moment
 from tsa_model.events.cleaning import clean, split_bad, wanted_columns
 from tsa_model.events.ids import IdForm, cast_id, read_id_forms
-from tsa_model.events.reading import open_events, read_parts
+from tsa_model.events.reading import open_events
 from tsa_model.events.units import UNKNOWN_LABEL
 from tsa_model.settings.dataset import DatasetDescription
 
@@ -54,9 +54,14 @@ class RawOrders:
 
     def __init__(self, events: Any, description: DatasetDescription, history: Any = None) -> None:
         self.description = description
-        self._events, self._history = events, history
-        everything = events if history is None else [history, events]
-        self.forms: dict[str, IdForm] = read_id_forms(everything, description, self.id_columns)
+        self._sources = [
+            (source, is_scored)
+            for given, is_scored in ((history, False), (events, True))
+            if given is not None
+            for source in open_events(given, description.csv, optional=(description.label,)).sources
+        ]
+        sources = [source for source, _ in self._sources]
+        self.forms: dict[str, IdForm] = read_id_forms(sources, description, self.id_columns)
 
     @property
     def id_columns(self) -> list[str]:
@@ -67,31 +72,21 @@ class RawOrders:
 
     def parts(self, columns: list[str]) -> Iterator[tuple[str, pa.Table, bool]]:
         """Parts of all rows: where they come from, the columns, and whether they are to be scored."""
-        for events, is_scored in ((self._history, False), (self._events, True)):
-            if events is not None:
-                for origin, part in read_parts(events, columns, csv=self.description.csv):
-                    yield origin, part, is_scored
+        for source, is_scored in self._sources:
+            yield from ((str(source), part, is_scored) for part in source.parts(columns))
 
     def lines(self) -> Iterator[Lines]:
         """Every usable row's id, keys, time and label, part by part."""
         d = self.description
-        labelled = all(
-            d.label in source.schema.names
-            for events in (self._history, self._events)
-            if events is not None
-            for source in open_events(events, d.csv).sources
-        )
-        columns = [*self.id_columns, d.order_time, *([d.label] if labelled else [])]
-        for _, part, is_scored in self.parts(list(dict.fromkeys(columns))):
+        columns = list(dict.fromkeys([*self.id_columns, d.order_time, d.label]))
+        for _, part, is_scored in self.parts(columns):
             ids = {name: self.ids(part, name) for name in self.id_columns}
             moment = cast_moment(one_array(part[d.order_time])).values
             usable = pc.and_(pc.is_valid(ids[d.order_id]), pc.is_valid(moment))
             kept = {name: values.filter(usable) for name, values in ids.items()}
             time_us = moment.filter(usable).cast(pa.int64()).to_numpy(zero_copy_only=False)
-            label = np.full(len(time_us), UNKNOWN_LABEL, np.int64)
-            if labelled:
-                values = cast_label(one_array(part[d.label]), d.csv.decimal).values.filter(usable)
-                label = pc.fill_null(values, UNKNOWN_LABEL).to_numpy(zero_copy_only=False).astype(np.int64)
+            label = cast_label(one_array(part[d.label]), d.csv.decimal).values.filter(usable)
+            label = pc.fill_null(label, UNKNOWN_LABEL).to_numpy(zero_copy_only=False).astype(np.int64)
             wide = d.layout == "wide"
             customer = None if wide else kept[d.customer_id]
             card = None if wide or d.card_id is None else kept[d.card_id]
