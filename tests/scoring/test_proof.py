@@ -26,7 +26,7 @@ from tsa_model.scoring.proof.recomputing import rebuild_orders
 from tsa_model.scoring.proof.sampling import Candidates, choose_orders, witnesses
 from tsa_model.scoring.proof.score_files import ScoreFile
 from tsa_model.scoring.proof.statement import Statement, WrongScores
-from tsa_model.scoring.proof.truth import allowed_scores, logits_of, turned_scores
+from tsa_model.scoring.proof.truth import allowed_scores, excused_scores, logits_of
 from tsa_model.sequences import SequenceStore
 
 REPOSITORY = Path(__file__).parents[2]
@@ -268,8 +268,8 @@ def test_a_tie_is_excused_by_the_other_routings_score_only() -> None:
     score = 1 / (1 + np.exp(other[:, 0] - other[:, 1]))
     wrong = np.array([True])
     assert not allowed_scores(truth).holds(score.astype(np.float32))[0]
-    assert turned_scores(reference, batch, score.astype(np.float32), wrong)[0]
-    assert not turned_scores(reference, batch, (score + 1e-3).astype(np.float32), wrong)[0]
+    assert excused_scores(reference, batch, score.astype(np.float32), wrong)[0]
+    assert not excused_scores(reference, batch, (score + 1e-3).astype(np.float32), wrong)[0]
 
 
 def turned_logits(reference: Any, layer: MixtureOfExperts, batch: dict[str, torch.Tensor]) -> np.ndarray:

@@ -48,8 +48,7 @@ class Proof:
     recomputed: int
     """Orders that were rebuilt alone and computed with the reference."""
     other_routing: int
-    """Of these, orders whose score is what the reference gives when a decision is turned that rounding can
-    turn; see `truth.other_routings`."""
+    """Of these, orders whose score only rounding explains: another routing; see `truth.excused_scores`."""
     worst: float
     """Largest difference of a recomputed score, those of another routing left out."""
     scored_again: int

@@ -16,7 +16,7 @@ from tsa_model.scoring.proof.raw_orders import RawOrders, TooManyRows
 from tsa_model.scoring.proof.rebuilding import OwnKeys, rebuild, rebuild_wide
 from tsa_model.scoring.proof.score_files import ScoreFile
 from tsa_model.scoring.proof.statement import Statement, about_orders
-from tsa_model.scoring.proof.truth import allowed_scores, logits_of, reference_of, turned_scores
+from tsa_model.scoring.proof.truth import allowed_scores, excused_scores, logits_of, reference_of
 from tsa_model.sequences.features.preprocessing import Preprocessing
 
 FEWEST = 8
@@ -106,7 +106,7 @@ def recompute(
     allowed = allowed_scores(logits)
     truth = 1.0 / (1.0 + np.exp(logits[:, 0] - logits[:, 1]))
     wrong = ~allowed.holds(sample.score)
-    turned = turned_scores(reference, batch, sample.score, wrong)
+    turned = excused_scores(reference, batch, sample.score, wrong)
     distance = np.abs(sample.score - truth)
     statements = [
         about_orders(

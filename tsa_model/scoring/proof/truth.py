@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import defaultdict
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.special import expit
-from torch import Tensor
 
-from tsa_model.batch import Batch, as_dtype, histories, n_rows, rows_of
+from tsa_model.batch import Batch, rows_of
 from tsa_model.equivalence.evidence.networks import REFERENCE_ROWS, outputs
-from tsa_model.equivalence.evidence.ties import other_choice
-from tsa_model.export.parity import ABSOLUTE, FRAGILE_MARGIN, RELATIVE, SCORE_TOLERANCE
-from tsa_model.network.blocks import MixtureOfExperts
+from tsa_model.export.comparison import ABSOLUTE, RELATIVE, ROUNDING_FACTOR, SCORE_TOLERANCE
+from tsa_model.export.other_routing import OtherRoutings
 from tsa_model.network.checkpoint import load_model, read_description
 from tsa_model.network.networks import Network
-from tsa_model.network.trace import Trace
 
+SEED = 0
+"""Of the nudged networks that tell how far rounding takes an order."""
 ULPS = 4.0
 """Rounding of a score itself, in units in its last place: softmax is a few float32 operations."""
-MOST_TURNED = 4
-"""Decisions of one order that are turned in every combination; of more, each alone and all together."""
 
 
 class Allowed(NamedTuple):
@@ -82,108 +74,22 @@ def allowed_scores(logits: NDArray[Any]) -> Allowed:
     )
 
 
-@torch.no_grad()
-def other_routings(reference: Network, batch: Batch) -> Iterator[NDArray[np.float64]]:
-    """Logits [1, 2] of one order where decisions that rounding can turn are turned.
-
-    A decision is one between the second and the third expert of a token, or whether the card's history
-    counts. Only those closer than `FRAGILE_MARGIN` are turned.
-
-    Args:
-        reference: in float64.
-        batch: one order.
-    """
-    assert n_rows(batch) == 1
-    batch = as_dtype(batch, torch.float64)
-    for network in _by_card_gate(reference, batch):
-        close = _close_decisions(network, batch)
-        if network is not reference:
-            yield network(batch)[0].numpy()
-        if len(close) <= MOST_TURNED:
-            turned = [c for k in range(1, len(close) + 1) for c in itertools.combinations(close, k)]
-        else:
-            turned = [*((one,) for one in close), tuple(close)]
-        for decisions in turned:
-            yield _with_turned(network, batch, decisions).numpy()
-
-
-def _by_card_gate(reference: Network, batch: Batch) -> Iterator[Network]:
-    """The reference, and one whose threshold lies on the other side of the card gate if that is close."""
-    yield reference
-    trace = Trace()
-    reference(batch, trace=trace)
-    if "gate_scores" in trace.tensors:
-        gate, threshold = float(trace.tensors["gate_scores"][0, 1]), reference.config.gate_threshold
-        if abs(gate - threshold) < FRAGILE_MARGIN:
-            moved = gate + FRAGILE_MARGIN if gate > threshold else gate - FRAGILE_MARGIN
-            yield reference.twin("reference", gate_threshold=max(0.0, moved))
-
-
-Decision = tuple[str, int]
-"""A mixture's name and the place of a token in the sequence."""
-
-
-def _close_decisions(network: Network, batch: Batch) -> list[Decision]:
-    close: list[Decision] = []
-
-    def look(name: str, module: MixtureOfExperts, args: tuple[Tensor, ...]) -> None:
-        if args[0].shape[1] == 0 or module.num_experts < 3:  # no card history; or both experts are taken
-            return
-        gates_GX = torch.softmax(args[0][:, 0] @ module.gate.w_gating, dim=-1)
-        best = gates_GX.topk(3, dim=-1).values
-        found = torch.nonzero(best[:, 1] - best[:, 2] < FRAGILE_MARGIN)[:, 0].tolist()
-        close.extend((name, place) for place in found if _counts(name, batch, place))
-
-    handles = [
-        module.register_forward_pre_hook(partial(look, name)) for name, module in _mixtures(network).items()
-    ]
-    try:
-        network(batch)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return close
-
-
-def _counts(name: str, batch: Batch, place: int) -> bool:
-    """Whether a token is no padding."""
-    if not name.startswith("order_attention"):
-        return True
-    dual = "order_attention_cid" in name or "order_attention_ccid" in name
-    found = histories(batch, "dual" if dual else "single")
-    return not bool(found[1 if "order_attention_ccid" in name else 0].mask[0, place])
-
-
-def _with_turned(network: Network, batch: Batch, decisions: tuple[Decision, ...]) -> Tensor:
-    """The logits where these tokens take their third expert in place of the second."""
-
-    def turn(places: list[int], module: MixtureOfExperts, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        output = output.clone()
-        output[places, 0] = other_choice(module, args[0][places, 0])
-        return output
-
-    mixtures, places = _mixtures(network), defaultdict(list)
-    for name, place in decisions:
-        places[name].append(place)
-    handles = [mixtures[name].register_forward_hook(partial(turn, found)) for name, found in places.items()]
-    try:
-        return network(batch)[0]
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _mixtures(network: Network) -> dict[str, MixtureOfExperts]:
-    return {name: module for name, module in network.named_modules() if isinstance(module, MixtureOfExperts)}
-
-
-def turned_scores(
+def excused_scores(
     reference: Network, batch: Batch, score: NDArray[np.float32], wrong: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Which of the wrong scores another routing gives, [B]: rounding may decide as it likes there."""
-    explained = np.zeros(len(score), bool)
+    """Which of the wrong scores rounding explains as the export's parity check does, [B].
+
+    That is the result of another routing, where a decision is so close that rounding can turn it, or an error
+    that float32 networks of the same routing have themselves.
+    """
+    excused, routings = np.zeros(len(score), bool), OtherRoutings(reference, SEED)
     for place in np.flatnonzero(wrong).tolist():
-        row = rows_of(batch, slice(place, place + 1))
-        found = (allowed_scores(logits) for logits in other_routings(reference, row))
-        explained[place] = any(bool(one.holds(score[place : place + 1])[0]) for one in found)
-    return explained
+        found = score[place : place + 1]
+        for routing in routings(rows_of(batch, slice(place, place + 1))):
+            error = abs(float(found[0]) - float(routing.outputs["score"][0]))
+            excused[place] = bool(allowed_scores(routing.outputs["logits"]).holds(found)[0]) or (
+                error <= ROUNDING_FACTOR * routing.own_error["score"]
+            )
+            if excused[place]:
+                break
+    return excused
