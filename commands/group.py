@@ -15,6 +15,7 @@ from tsa_model.stopping import asked, check, listening
 SECTIONS = {
     "The whole pipeline": ("run", "runs", "compile", "submit", "schedule"),
     "One step of it": ("train", "check", "export", "score"),
+    "The proof of all steps": ("audit",),
     "The model in use": ("compare", "promote", "rollback", "history"),
     "The legacy model": ("capture", "schema"),
     "The place it runs in": ("doctor",),

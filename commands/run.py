@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from commands.audit import audit_finished
 from commands.checks import check_interval_end, check_registry, load_description, need_events
 from commands.errors import clear_errors
 from commands.group import Command
@@ -67,6 +68,8 @@ def command(
     _write_pages(runs)
     console.print()
     print_results(console, results)
+    outcome = audit_finished(results[0].output.parent)
+    console.print(f"\n{outcome}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _write_pages(runs: Path) -> None:

@@ -25,9 +25,10 @@ from tsa_model.events.files import EventFile
 from tsa_model.events.ids import read_id_forms
 from tsa_model.events.reading import Opened, Source
 from tsa_model.events.roles import suits
-from tsa_model.files import atomic_file
+from tsa_model.files import atomic_file, sha256
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.run import RunConfig
+from tsa_model.signing import require_key
 
 SHOWN_COLUMNS = 30
 SHOWN_FILES = 100
@@ -89,6 +90,7 @@ def validate_events(
     Raises:
         ContractViolation: the events break the contract; nothing is written to `events_path`.
     """
+    require_key(run.signing)
     subject = str(events) or "simulated orders"
     reading = _Reading(event_columns(run.dataset, champion))
     with (
@@ -101,9 +103,14 @@ def validate_events(
         except BadEvents as error:
             reading.about_input.append(Finding("the events can be read", detail=str(error)))
         findings = _judge(reading, run.dataset)
-        facts = _facts(run.dataset, reading)
+        facts = {**_facts(run.dataset, reading), "events_sha256": _digest_of(temporary, findings)}
         result = publish_result("raw events", subject, facts, findings, report_path, result_path)
     return _figures(result)
+
+
+def _digest_of(events: Path, findings: list[Finding]) -> str | None:
+    """Of the validated events; None where they are refused."""
+    return None if any(finding.stops for finding in findings) else sha256(events)
 
 
 def _read(

@@ -9,6 +9,7 @@ from typing import Any
 from data_contracts.findings import shorten
 from tsa_model.files import atomic_file
 from tsa_model.pages.render import render_page
+from tsa_model.signing import NOT_SIGNED, shown_signature
 
 TEMPLATE = Path(__file__).with_name("contract.html.j2")
 SHOWN_EXAMPLES = 5
@@ -64,6 +65,7 @@ def _facts(result: Mapping[str, Any], findings: list[dict[str, Any]]) -> list[tu
     frauds = sum(period["frauds"] for period in result.get("periods", []))
     facts = [("rows checked", f"{result['rows']:,}"), ("bad rows", f"{result['bad_rows']:,}")]
     facts.append(("rules kept", f"{sum(f['passed'] for f in findings)} of {len(findings)}"))
+    facts.append(("signature", shown_signature(result.get("signature", NOT_SIGNED))))
     if known:
         facts.append(("fraud among known labels", f"{frauds / known:.2%}"))
     return facts

@@ -9,6 +9,8 @@ from typing import Any
 from data_contracts.findings import Finding, raise_if_stopped
 from data_contracts.report import write_report
 from tsa_model.files import write_json
+from tsa_model.sealed import with_seal
+from tsa_model.signing import NOT_SIGNED
 
 
 def publish_result(
@@ -30,7 +32,7 @@ def publish_result(
         result_path: JSON file to write.
 
     Returns:
-        The result as written.
+        The result as written: a sealed document, signed where there is a key.
 
     Raises:
         ContractViolation: a rule that stops is broken.
@@ -41,7 +43,9 @@ def publish_result(
         "passed": not any(finding.stops for finding in findings),
         "findings": [finding.as_json() for finding in findings],
         **facts,
+        "signature": NOT_SIGNED,
     }
+    result = with_seal(result)
     write_json(result_path, result)
     write_report(report_path, result)
     raise_if_stopped(findings, subject, str(result_path), str(report_path))

@@ -79,6 +79,7 @@ def validate_scores(
     facts = {
         "dataset": run.dataset.name,
         "store_sha256": store.digest,
+        **_stated_by_manifest(Path(scores_dir)),
         "rows": rows,
         "bad_rows": bad_rows,
         "recomputed": recomputed,
@@ -126,6 +127,16 @@ def _finding(statement: Statement) -> Finding:
         examples=examples,
         detail=statement.detail,
     )
+
+
+def _stated_by_manifest(folder: Path) -> dict[str, str | None]:
+    """Which scores, of which model: what binds the result to them."""
+    from tsa_model.scoring.files import MANIFEST_FILE, read_score_folder
+
+    if not (folder / MANIFEST_FILE).is_file():
+        return {}
+    manifest = read_score_folder(folder)
+    return {"model_digest": manifest.model_digest, "scores_sha256": manifest.sha256}
 
 
 def measure_files(folder: Path, frame: pd.DataFrame, store: SequenceStore, period: str) -> dict[str, int]:

@@ -15,6 +15,7 @@ from data_contracts.result import publish_result
 from tsa_model.batch import ENGINEERED, KEYS, LABEL, History, histories, sequences_of
 from tsa_model.settings.dataset import PERIODS
 from tsa_model.settings.run import RunConfig
+from tsa_model.signing import require_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,12 +46,14 @@ def validate_sequences(
     """
     from tsa_model.sequences import SequenceStore
 
+    require_key(run.signing)
     store = SequenceStore.open(store_dir)
     frame = measure_store(store)
     findings = check_sequences(frame, store.n_embedding)
     rows = len(frame)
     facts = {
         "dataset": run.dataset.name,
+        "events_sha256": store.manifest.events_sha256,
         "store_sha256": store.digest,
         "rows": rows,
         "bad_rows": _bad_rows(findings),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from support.chain import Chain
 
 # No example database (it would be written into the repository), the same examples every time.
 settings.register_profile("project", database=None, deadline=None, derandomize=True)
@@ -24,3 +28,11 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """A tiny run from orders to a comparison, with one export; copy what a test changes."""
+    from support.chain import shared_chain
+
+    return shared_chain(tmp_path_factory)

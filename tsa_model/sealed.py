@@ -1,35 +1,67 @@
 """Sealed folders and documents: one way to list files with their digests, and to check them when read.
 
-A manifest lists every other file of its folder; a document states the digest of its own content. Whoever
-opens either one gets a typed value, or one sentence that names the file and what is wrong with it.
+A manifest lists every other file of its folder; a document states the digest of its own content, and carries
+a signature where there is a key. Whoever opens either one gets a typed value, or one sentence that names the
+file and what is wrong with it. Two documents that are used together must state the same digests.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import Field, NonNegativeInt
 
-from tsa_model.files import sha256
+from tsa_model.documents import MAX_BYTES, Document, read_document, read_json, shorten, typed
+from tsa_model.files import sha256, write_json
 from tsa_model.settings import Settings
-from tsa_model.settings.base import in_words
+from tsa_model.signing import NOT_SIGNED, check_signature, sign
 
-MAX_BYTES = 2**28
-"""A larger document is refused before it is read; the largest real one is a vocabulary."""
-MAX_DIGITS = 20
-"""Of a whole number: 64 bits."""
-MAX_PROBLEMS = 3
-MAX_WORDS = 300
-"""Characters of one problem that are shown."""
+__all__ = [
+    "MAX_BYTES",
+    "Digest",
+    "ListedFile",
+    "Sealed",
+    "Signed",
+    "check_files",
+    "check_together",
+    "digest_of",
+    "list_files",
+    "read_document",
+    "read_json",
+    "read_sealed",
+    "sealed",
+    "typed",
+    "with_seal",
+    "write_sealed",
+]
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """Hex SHA-256."""
-Document = TypeVar("Document", bound=Settings)
+SHOWN_DIGITS = 12
+"""Of a digest in a message."""
+SEAL = ("signature", "sha256")
+"""Entries of a document that are not part of its content."""
+
+
+class Sealed(Settings):
+    """A document that states the digest of its own content."""
+
+    sha256: Digest | None = None
+    """Of everything else in the document but its signature; null until it is sealed."""
+
+
+class Signed(Sealed):
+    """A sealed document that carries a signature where there is a key."""
+
+    signature: str = NOT_SIGNED
+    """Over `sha256`; see `tsa_model/signing.py`."""
+
+
+SealedDocument = TypeVar("SealedDocument", bound=Sealed)
 
 
 class ListedFile(Settings):
@@ -117,109 +149,82 @@ def digest_of(content: Any) -> str:
 
 
 def with_seal(content: dict[str, Any]) -> dict[str, Any]:
-    """A document's content and, as its last entry `sha256`, the digest of it."""
-    return {**content, "sha256": digest_of(content)}
+    """A document's content and, as its last entries, its signature (of a signed kind) and its digest."""
+    body = _body(content)
+    digest = digest_of(body)
+    signature = {"signature": sign(digest)} if "signature" in content else {}
+    return {**body, **signature, "sha256": digest}
 
 
-def read_sealed(path: Path, model: type[Document], what: str, missing: str) -> Document:
+def sealed(document: SealedDocument) -> SealedDocument:
+    """The same document with the digest and the signature of what it holds now."""
+    seal = with_seal(document.model_dump(mode="json"))
+    return document.changed(**{name: seal[name] for name in SEAL if name in seal})
+
+
+def write_sealed(path: str | Path, document: Sealed) -> None:
+    """Write a document with its seal; `read_sealed` reads it."""
+    write_json(path, with_seal(document.model_dump(mode="json")))
+
+
+def read_sealed(
+    path: Path, model: type[Document], what: str, missing: str = "", besides: Collection[str] = ()
+) -> Document:
     """Read a document that states its own digest, as `with_seal` made it; see `read_document`.
-
-    Raises:
-        ValueError: as `read_document`, or the content is not the one the digest was made of.
-    """
-    content = read_json(path, what, missing)
-    if "sha256" not in content:
-        raise ValueError(f"{path} is not {what}: sha256: missing")
-    recorded = content.pop("sha256")
-    if digest_of(content) != recorded:
-        raise ValueError(f"{path} was edited: its content has not the SHA-256 {_short(recorded)} it states")
-    return typed(content, model, path, what)
-
-
-def read_document(path: Path, model: type[Document], what: str, missing: str = "") -> Document:
-    """Read a JSON document as settings; types are not converted ("yes" is no true, "3" no number).
 
     Args:
         path: the file.
         model: what it must hold.
-        what: the same in words, with its article: "a verdict".
+        what: the same in words, with its article.
         missing: what to do when there is no file.
+        besides: entries for readers without this code, which the model works out itself.
 
     Raises:
-        ValueError: it is missing, too large, no JSON, or holds something else; one sentence says what.
+        ValueError: as `read_document`, or the content is not the one the digest was made of, or it is of a
+            signed kind, there is a key, and the signature is not of this key.
     """
-    return typed(read_json(path, what, missing), model, path, what)
-
-
-def read_json(path: Path, what: str, missing: str = "") -> dict[str, Any]:
-    """Read a JSON object, in which no key stands twice and every number is one; see `read_document`."""
-    if not path.is_file():
-        raise ValueError(f"{path} is missing" + (f": {missing}" if missing else ""))
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ValueError(f"{path} is not {what}: it has {size:,} bytes, more than {MAX_BYTES:,}")
-    try:
-        content = json.loads(
-            path.read_bytes().decode("utf-8"),
-            object_pairs_hook=_once,
-            parse_float=_finite,
-            parse_int=_whole,
-            parse_constant=_refuse,
+    content = read_json(path, what, missing)
+    body, recorded = _body(content), content.get("sha256")
+    stated = {name: content[name] for name in SEAL if name in content and name in model.model_fields}
+    kept = {name: value for name, value in body.items() if name not in besides}
+    document = typed({**kept, **stated}, model, path, what)
+    if recorded is None:
+        raise ValueError(
+            f"{path} is not {what}: sha256: missing; a former version wrote it, or it was edited"
         )
-    except RecursionError:
-        raise ValueError(f"{path} is not {what}: it is nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not {what}: no valid JSON ({_short(error)})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is not {what}: it holds a {type(content).__name__}, not an object")
-    return content
+    digest = digest_of(body)
+    if digest != recorded:
+        raise ValueError(f"{path} was edited: its content has not the SHA-256 {shorten(recorded)} it states")
+    if issubclass(model, Signed):
+        check_signature(path, digest, content.get("signature"))
+    return document
 
 
-def typed(content: dict[str, Any], model: type[Document], path: Path, what: str) -> Document:
-    """The content of a document as settings; see `read_document`."""
-    version = model.model_fields.get("format")
-    if version is not None and content.get("format", version.default) != version.default:
-        found = _short(repr(content["format"]))
-        raise ValueError(f"{path} has format {found}, this version reads {version.default}")
-    try:
-        # As text, because in Pydantic's strict mode only JSON may hold a tuple as a list or a time as text.
-        text = json.dumps(content, allow_nan=False, ensure_ascii=False).encode("utf-8")
-        return model.model_validate_json(text, strict=True)
-    except ValidationError as error:
-        problems = [_short(line) for line in in_words(error, model).splitlines()]
-    except (UnicodeEncodeError, OverflowError) as error:  # half a character; a time before the calendar
-        problems = [_short(error)]
-    shown = "; ".join(problems[:MAX_PROBLEMS])
-    more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
-    raise ValueError(f"{path} is not {what}: {shown}{more}")
+def _body(content: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name not in SEAL}
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"{twice!r} stands twice")
-    return content
+def check_together(
+    what: str, first: tuple[object, str | None], second: tuple[object, str | None], remedy: str
+) -> None:
+    """Refuse two things that should state the same digest and do not.
+
+    Args:
+        what: what the digest is of, as the subject of a sentence: "the store is".
+        first: the thing (a path, best) and the digest in it; None = it states none.
+        second: the other one.
+        remedy: what to do.
+
+    Raises:
+        ValueError: they differ, or the first states none.
+    """
+    (one, found), (other, expected) = first, second
+    if found is None or found != expected:
+        raise ValueError(
+            f"{one} and {other} do not belong together: {what} {_digits(found)} in the first and"
+            f" {_digits(expected)} in the second; {remedy}"
+        )
 
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {_short(text)} is too large")
-    return value
-
-
-def _whole(text: str) -> int:
-    if len(text.removeprefix("-")) > MAX_DIGITS:
-        raise ValueError(f"the number {text[:MAX_DIGITS]}... has {len(text)} digits")
-    return int(text)
-
-
-def _refuse(text: str) -> float:
-    raise ValueError(f"{text} is no number in JSON")
-
-
-def _short(what: object) -> str:
-    text = str(what)
-    return text if len(text) <= MAX_WORDS else f"{text[:MAX_WORDS]}..."
+def _digits(digest: str | None) -> str:
+    return "not stated" if not digest else digest[:SHOWN_DIGITS]

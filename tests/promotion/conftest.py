@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +10,14 @@ import pandas as pd
 import pytest
 import torch
 from support.small_training import small_run
+from support.verdicts import write_contract, write_verdict
 
 from tsa_model.calibration import PercentileMap
 from tsa_model.export import export_onnx
-from tsa_model.network.checkpoint import load_model, read_description, save_model
+from tsa_model.files import sha256
+from tsa_model.network.checkpoint import load_model, save_model
 from tsa_model.scoring.model import ScoringModel, write_model_folder
-from tsa_model.sequences import SequenceStore
+from tsa_model.sequences import SequenceStore, build_sequences
 from tsa_model.simulation import simulate_orders
 from tsa_model.training import train_model
 
@@ -27,6 +28,8 @@ class Candidate:
 
     model: Path
     verdict: Path
+    contracts: list[Path]
+    """Results of the contracts of events, sequences and scores."""
 
 
 @dataclass
@@ -35,6 +38,7 @@ class World:
 
     events: Path
     contracts: list[Path]
+    """Those of the trained model."""
     good: Candidate
     bad: Candidate
 
@@ -46,7 +50,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     assert run.simulation is not None
     orders = simulate_orders(run.simulation)
     pd.DataFrame(orders).to_parquet(folder / "events.parquet")
-    SequenceStore.build(folder / "events.parquet", run.dataset, folder / "store")
+    build_sequences(folder / "events.parquet", run, folder / "store")
     train_model(folder / "store", run, folder / "good", folder / "log")
     network = load_model(folder / "good")
     torch.manual_seed(0)
@@ -56,24 +60,25 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
     def candidate(name: str) -> Candidate:
         verdict = folder / f"{name}-verdict.json"
-        content = {
-            "passed": True,
-            "verdict_id": f"verdict-{name}",
-            "weights_sha256": read_description(folder / name).weights_sha256,
-        }
-        verdict.write_text(json.dumps(content))
+        write_verdict(folder / "store", folder / name, verdict)
         export_onnx(folder / "store", folder / name, verdict, run, folder / f"{name}-onnx")
         model = ScoringModel.load(folder / f"{name}-onnx")
         (folder / f"{name}-model").mkdir()
         percentiles = PercentileMap.fit(np.linspace(0, 1, 100, dtype=np.float32))
         write_model_folder(model, percentiles, None, folder / f"{name}-model")
-        return Candidate(folder / f"{name}-model", verdict)
+        return Candidate(folder / f"{name}-model", verdict, contracts(name, model.description.onnx_sha256))
 
-    contracts = []
-    store = SequenceStore.open(folder / "store").digest
-    for subject in ("raw events", "sequences", "scores"):
-        contracts.append(folder / f"{subject} contract.json")
-        about = {} if subject == "raw events" else {"store_sha256": store}
-        result = {"contract": subject, "dataset": "demo", "passed": True, **about}
-        contracts[-1].write_text(json.dumps(result))
-    return World(folder / "events.parquet", contracts, candidate("good"), candidate("bad"))
+    def contracts(name: str, model: str) -> list[Path]:
+        events, store = sha256(folder / "events.parquet"), SequenceStore.open(folder / "store").digest
+        about = {
+            "raw events": {"events_sha256": events},
+            "sequences": {"events_sha256": events, "store_sha256": store},
+            "scores": {"store_sha256": store, "model_digest": model},
+        }
+        return [
+            write_contract(folder / f"{name} {contract} contract.json", contract, **each)
+            for contract, each in about.items()
+        ]
+
+    good = candidate("good")
+    return World(folder / "events.parquet", good.contracts, good, candidate("bad"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from support.small_training import small_run
 
 from components.compare_champion import compare_champion
 from tsa_model.promotion import Registry
+from tsa_model.scoring import ScoringModel
+from tsa_model.scoring.files import provenance_of, read_score_folder, write_manifest
+from tsa_model.sealed import with_seal
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +32,7 @@ def compare(world: Any, challenger: Any, registry: Path, output: Path) -> int:
         *("--registry", registry),
         *("--events", world.events),
         *("--verdict", challenger.verdict),
-        *(word for path in world.contracts for word in ("--contract", path)),
+        *(word for path in challenger.contracts for word in ("--contract", path)),
         *("--resamples", 100),
         *("--output", output),
     )
@@ -82,8 +86,8 @@ def test_promoting_on_one_contract_is_refused(
 ) -> None:
     registry, found = tmp_path / "registry", tmp_path / "comparison.json"
     Registry(registry).init()
-    one = type(world)(world.events, world.contracts[:1], world.good, world.bad)
-    assert compare(one, world.good, registry, found) == 1
+    one = replace(world.good, contracts=world.good.contracts[:1])
+    assert compare(world, one, registry, found) == 1
     assert "FAILED  contracts: the contract's result of sequences is missing" in capsys.readouterr().out
     assert promote(world.good, registry, found) == 1
     assert "scores is missing" in capsys.readouterr().err
@@ -100,21 +104,33 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.fixture
 def scores(world: Any, tmp_path: Path) -> Path:
     """The output of the scoring stage, as far as the comparison reads it."""
-    shutil.copytree(world.good.model, tmp_path / "scores" / "model")
-    return tmp_path / "scores"
+    return put_model(world.good, tmp_path / "scores")
+
+
+def put_model(candidate: Any, scores: Path) -> Path:
+    """Make a folder of scores that holds a model and its manifest, and no scores."""
+    shutil.rmtree(scores, ignore_errors=True)
+    shutil.copytree(candidate.model, scores / "model")
+    about = ScoringModel.load(scores / "model").description
+    write_manifest(scores, provenance_of(about, scores / "model"), {}, about.store_sha256)
+    return scores
 
 
 def run_stage(world: Any, scores: Path, champion: Path | str, promote: bool) -> dict[str, dsl.Artifact]:
     outputs = {
         name: dsl.Artifact(name=name, uri=str(scores.parent / name)) for name in ("comparison", "report")
     }
+    contracts = [*world.good.contracts[:2], scores.parent / "scores contract.json"]
+    about = json.loads(world.good.contracts[2].read_text())
+    seal = {"scores_sha256": read_score_folder(scores).sha256}
+    contracts[2].write_text(json.dumps(with_seal(about | seal)))
     compare_champion.python_func(
         events=dsl.Artifact(uri=str(world.events)),
         scores=dsl.Artifact(uri=str(scores)),
         verdict=dsl.Artifact(uri=str(world.good.verdict)),
         **{
             f"{subject}_contract": dsl.Artifact(uri=str(path))
-            for subject, path in zip(CONTRACTS, world.contracts, strict=True)
+            for subject, path in zip(CONTRACTS, contracts, strict=True)
         },
         config=small_run().model_dump_json(),
         champion=str(champion),
@@ -146,7 +162,8 @@ def test_the_stage_promotes_with_the_flag(world: Any, scores: Path, tmp_path: Pa
     assert pointer is not None
     assert [entry.action for entry in pointer.history] == ["promote", "promote"]
     page = table_lines(Path(outputs["report"].path).read_text())
-    assert "| gate | yes | verdict verdict-good on these weights |" in page
+    verdict = json.loads(world.good.verdict.read_text())["verdict_id"]
+    assert f"| gate | yes | verdict {verdict} on these weights |" in page
     assert json.loads(Path(outputs["comparison"].path).read_text())["passed"] is True
 
 
@@ -155,9 +172,8 @@ def test_the_stage_keeps_a_better_champion(world: Any, scores: Path, tmp_path: P
     Registry(registry).init()
     assert compare(world, world.good, registry, tmp_path / "c.json") == 0
     assert promote(world.good, registry, tmp_path / "c.json") == 0
-    shutil.rmtree(scores / "model")
-    shutil.copytree(world.bad.model, scores / "model")
-    worse = type(world)(world.events, world.contracts, world.bad, world.good)
+    put_model(world.bad, scores)
+    worse = type(world)(world.events, world.bad.contracts, world.bad, world.good)
     outputs = run_stage(worse, scores, registry, promote=True)
     assert outputs["comparison"].metadata["promoted"] is False
     assert "| auc | **no** |" in table_lines(Path(outputs["report"].path).read_text())

@@ -14,6 +14,7 @@ from support.small_training import small_run
 from tsa_model.promotion import Comparison, PromotionConfig, compare_models
 from tsa_model.scoring.model import DATASET_FILE, ScoringModel, write_description
 from tsa_model.scoring.rows import score_rows
+from tsa_model.sealed import with_seal
 from tsa_model.sequences import SequenceStore
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,7 @@ def compare(world: Any, challenger: Any, champion: Any, **changes: Any) -> Compa
         "champion_dir": None if champion is None else champion.model,
         "events": world.events,
         "verdict_path": challenger.verdict,
-        "contract_paths": world.contracts,
+        "contract_paths": challenger.contracts,
         "config": CONFIG,
     }
     return compare_models(**{**arguments, **changes})
@@ -94,32 +95,20 @@ def test_a_comparison_is_read_back_as_it_was(better: Comparison, tmp_path: Path)
 
 
 def test_a_saved_outcome_is_not_believed(world: Any, tmp_path: Path) -> None:
-    compare(world, world.good, None, contract_paths=[]).save(tmp_path / "comparison.json")
-    text = (
-        (tmp_path / "comparison.json")
-        .read_text()
-        .replace('"passed": false,\n  "format"', '"passed": true,\n  "format"')
-    )
-    (tmp_path / "comparison.json").write_text(text)
-    assert json.loads(text)["passed"] is True
-    assert not Comparison.load(tmp_path / "comparison.json").passed
+    path = tmp_path / "comparison.json"
+    compare(world, world.good, None, contract_paths=[]).save(path)
+    edited = json.loads(path.read_text()) | {"passed": True}
+    path.write_text(json.dumps(edited))
+    with pytest.raises(ValueError, match="was edited"):
+        Comparison.load(path)
+    path.write_text(json.dumps(with_seal(edited)))
+    assert not Comparison.load(path).passed
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"passed": False}, "did not pass the gate"),
-        ({"weights_sha256": "0"}, "is about the weights 0"),
-        ({"verdict_id": "another"}, "exported on verdict verdict-good"),
-    ],
-)
-def test_without_the_gates_word_nothing_is_promoted(
-    world: Any, tmp_path: Path, change: dict[str, Any], words: str
-) -> None:
-    verdict = tmp_path / "verdict.json"
-    verdict.write_text(json.dumps(json.loads(world.good.verdict.read_text()) | change))
-    comparison = compare(world, world.good, None, verdict_path=verdict)
-    assert words in failed(comparison)["gate"]
+def test_without_the_gates_word_nothing_is_promoted(world: Any) -> None:
+    comparison = compare(world, world.good, None, verdict_path=world.bad.verdict)
+    assert "bad-verdict.json and " in failed(comparison)["gate"]
+    assert "do not belong together: the verdict is" in failed(comparison)["gate"]
 
 
 def test_a_missing_verdict_is_a_failed_gate(world: Any, tmp_path: Path) -> None:
@@ -139,7 +128,7 @@ def test_without_kept_contracts_nothing_is_promoted(
     world: Any, tmp_path: Path, change: dict[str, Any], words: str
 ) -> None:
     contract = tmp_path / "contract.json"
-    contract.write_text(json.dumps(json.loads(world.contracts[0].read_text()) | change))
+    contract.write_text(json.dumps(with_seal(json.loads(world.contracts[0].read_text()) | change)))
     comparison = compare(world, world.good, None, contract_paths=[*world.contracts, contract])
     assert words in failed(comparison)["contracts"]
 
@@ -165,16 +154,18 @@ def test_all_three_contracts_are_needed(world: Any, missing: str) -> None:
 
 
 @pytest.mark.parametrize("subject", ["sequences", "scores"])
-@pytest.mark.parametrize("store", ["another", None])
+@pytest.mark.parametrize("store", ["1" * 64, None])
 def test_a_contract_of_another_run_is_refused(
     world: Any, tmp_path: Path, subject: str, store: str | None
 ) -> None:
     (path,) = (path for path in world.contracts if subject in path.name)
     other = tmp_path / "other.json"
-    other.write_text(json.dumps(json.loads(path.read_text()) | {"store_sha256": store}))
+    other.write_text(json.dumps(with_seal(json.loads(path.read_text()) | {"store_sha256": store})))
     given = [*(one for one in world.contracts if one != path), other]
     reason = failed(compare(world, world.good, None, contract_paths=given))["contracts"]
-    assert f"{other} is about the sequence store {store}, the model was made from" in reason
+    stated = "1" * 12 if store else "not stated"
+    assert f"{other} and " in reason
+    assert f"do not belong together: the sequence store is {stated} in the first" in reason
 
 
 def test_one_contract_three_times_is_not_three_contracts(world: Any) -> None:

@@ -14,10 +14,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from support.exported import change_model
 from support.scored_run import scored_run
 
-from tsa_model.export.description import read_onnx_folder, write_description
-from tsa_model.files import sha256
 from tsa_model.promotion import Comparison, Registry
 from tsa_model.promotion.comparison import Condition, ModelIdentity
 from tsa_model.scoring.model import ScoringModel
@@ -35,22 +34,20 @@ def comparison(challenger: Path, champion: Path | None, passed: bool = True) -> 
     )
 
 
+def change_last_bias(model: onnx.ModelProto) -> None:
+    loop = next(node for node in model.graph.node if node.op_type == "Loop")
+    body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
+    bias = next(each for each in body.initializer if each.name.endswith("clf.3.bias"))
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(1), bias.name))
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """Two models: one of a scored run, and the same with another last bias. A registry does not score."""
     good = scored_run(tmp_path_factory).scores / "model"
     bad = tmp_path_factory.mktemp("bad") / "model"
     shutil.copytree(good, bad)
-    description = read_onnx_folder(bad)
-    path = bad / description.model_file
-    model = onnx.load(path)
-    loop = next(node for node in model.graph.node if node.op_type == "Loop")
-    body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
-    bias = next(each for each in body.initializer if each.name.endswith("clf.3.bias"))
-    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(1), bias.name))
-    path.write_bytes(model.SerializeToString(deterministic=True))
-    digest = sha256(path)
-    write_description(description.changed(onnx_sha256=digest, weights_sha256=digest), bad)
+    change_model(bad, change_last_bias, weights_sha256="1" * 64)
     return SimpleNamespace(good=SimpleNamespace(model=good), bad=SimpleNamespace(model=bad))
 
 

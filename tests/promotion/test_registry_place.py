@@ -11,6 +11,7 @@ import pytest
 
 from tsa_model.promotion import Comparison, Registry, check_champion
 from tsa_model.promotion.comparison import Condition, ModelIdentity, PairedDifference
+from tsa_model.sealed import with_seal
 
 ID = "a" * 16
 ENTRY = {
@@ -115,7 +116,7 @@ def test_a_model_folder_that_is_a_link_out_of_the_registry_is_refused(tmp_path: 
     (registry / "models").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     (registry / "models" / ID).symlink_to(tmp_path / "elsewhere")
-    (registry / "champion.json").write_text(json.dumps({"current": ENTRY, "history": [ENTRY]}))
+    (registry / "champion.json").write_text(json.dumps(with_seal({"current": ENTRY, "history": [ENTRY]})))
     with pytest.raises(ValueError, match="link that leads out of the registry"):
         Registry(registry).champion_dir()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.exported import change_model
 from support.scored_run import Scored
 
 from data_contracts.scores import validate_scores
-from tsa_model.export.description import read_onnx_folder, write_description
 from tsa_model.scoring import generate_scores
 from tsa_model.sequences import SequenceStore
 
@@ -21,8 +21,7 @@ def exported_for(store: SequenceStore, scored: Scored, folder: Path) -> Path:
     fitted = "preprocessing.json"
     assert (store.directory / fitted).read_bytes() == (scored.onnx / fitted).read_bytes()
     shutil.copytree(scored.onnx, folder)
-    description = read_onnx_folder(folder)
-    write_description(description.changed(store_sha256=store.digest), folder)
+    change_model(folder, lambda model: None, store_sha256=store.digest)
     return folder
 
 
@@ -43,8 +42,8 @@ def test_a_period_of_one_class_is_scored(scored: Scored, tmp_path: Path, period:
     events.loc[events["order_time"].between(start, end, inclusive="left"), "label"] = label
     store = SequenceStore.build(events, run.dataset, folder / "store")
     assert set(store.labels(period)) == {label}
-    onnx = exported_for(store, scored, folder / "onnx")
-    metrics = generate_scores(folder / "store", onnx, run, folder / "scores", folder / "report.html")
+    exported = exported_for(store, scored, folder / "onnx")
+    metrics = generate_scores(folder / "store", exported, run, folder / "scores", folder / "report.html")
     validate_scores(folder / "scores", folder / "store", run, folder / "page.html", folder / "result.json")
     assert json.loads((folder / "result.json").read_text())["passed"] is True
     report = (folder / "report.html").read_text()

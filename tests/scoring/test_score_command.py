@@ -118,7 +118,7 @@ def test_a_model_server_gets_what_it_needs(scored) -> None:
     folder = scored.scores / "model"
     service = yaml.safe_load((folder / "inference_service.yaml").read_text())
     assert service["spec"]["predictor"]["model"]["protocolVersion"] == "v2"
-    assert service["metadata"]["annotations"]["tsa-pipeline/verdict-id"] == "v1"
+    assert service["metadata"]["annotations"]["tsa-pipeline/verdict-id"] == scored.verdict.verdict_id
     config = (folder / "repository" / "tsa" / "config.pbtxt").read_text()
     session = ScoringSession(folder / "repository" / "tsa" / "1" / "model.onnx", SessionSettings())
     for name in session.input_names + session.output_names:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import torch
 from support import golden
 
 from tsa_model import ModelConfig, Network, build_network, load_legacy_state_dict
+from tsa_model.export.description import read_onnx_folder, write_description
 from tsa_model.export.graph import write_onnx
 from tsa_model.export.session import ScoringSession, SessionSettings
+from tsa_model.files import sha256, write_json
+from tsa_model.scoring.model import CALIBRATOR_FILE, FITTED_FOR, PERCENTILE_FILE
 
 
 def golden_network(meta: dict, dtype: torch.dtype) -> Network:
@@ -31,3 +37,25 @@ def session_of(path: Path) -> ScoringSession:
 def onnx_session(network: Network, path: Path) -> ScoringSession:
     export(network, path)
     return session_of(path)
+
+
+def change_model(folder: Path, change: Callable[[onnx.ModelProto], None], **stated: str) -> None:
+    """Change the ONNX file of a model folder, and all that states its digest.
+
+    Args:
+        folder: of an exported model.
+        change: what to do to the model.
+        stated: entries of `onnx.json` and of the model's own metadata with other values.
+    """
+    description = read_onnx_folder(folder)
+    path = folder / description.model_file
+    model = onnx.load(path)
+    change(model)
+    for entry in model.metadata_props:
+        entry.value = stated.get(entry.key, entry.value)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    digest = sha256(path)
+    for calibrator in (folder / PERCENTILE_FILE, folder / CALIBRATOR_FILE):
+        if calibrator.is_file():
+            write_json(calibrator, json.loads(calibrator.read_text()) | {FITTED_FOR: digest})
+    write_description(description.changed(onnx_sha256=digest, **stated), folder)

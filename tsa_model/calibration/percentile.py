@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,10 +54,13 @@ class PercentileMap:
         mapped = np.append(self.percentiles, 1.0)[np.searchsorted(self.scores, scores, side="left")]
         return np.where(scores <= 0.0, 0.0, np.where(scores >= 1.0, 1.0, mapped))
 
+    def document(self) -> dict[str, Any]:
+        """What `save` writes: a list of [score, percentile] pairs under `table`."""
+        return {"table": np.stack([self.scores, self.percentiles], axis=1).tolist()}
+
     def save(self, path: str | Path) -> None:
-        """Write JSON: a list of [score, percentile] pairs under `table`."""
-        pairs = np.stack([self.scores, self.percentiles], axis=1).tolist()
-        write_json(path, {"table": pairs})
+        """Write the document as JSON."""
+        write_json(path, self.document())
 
     def save_csv(self, path: str | Path) -> None:
         """Write the same table as CSV with the header `score,percentile`."""

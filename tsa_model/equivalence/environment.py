@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("tsa-pipeline", "torch", "numpy", "safetensors", "pydantic")
+PACKAGES = ("torch", "numpy", "safetensors", "pydantic")
 
 
 def environment() -> dict[str, Any]:

@@ -26,10 +26,14 @@ from tsa_model.equivalence.evidence.networks import Networks
 from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.evidence.sample import Sample
 from tsa_model.equivalence.results import CheckResult, Verdict
+from tsa_model.network.description import DESCRIPTION_FILE, ModelDescription, config_digest
 from tsa_model.network.networks import Network
-from tsa_model.sealed import digest_of
+from tsa_model.sealed import check_together, sealed, write_sealed
 from tsa_model.settings.gate import GateConfig
+from tsa_model.settings.model import ModelConfig
 from tsa_model.settings.training import TrainConfig
+from tsa_model.signing import require_key
+from tsa_model.version import this_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +53,7 @@ CHECKS = (
 )
 """In the order in which they are carried out."""
 PROBE_SEED = 20
+NOT_YET = "0" * 64
 LAST_WITH_BLOCKS = (DIVERGENCE, CONTROLS)
 """After these checks the recorded block inputs are dropped, to save memory."""
 
@@ -101,7 +106,8 @@ def judge(
             for each in subject.evidences.values():
                 each.release()
     progress.report(len(CHECKS), len(CHECKS), "check")
-    return make_verdict(results, identity, sample.summary(), shipped.config.model_dump(mode="json"), started)
+    config = shipped.config.model_dump(mode="json")
+    return make_verdict(results, identity, sample.summary(), config, started, gate)
 
 
 def make_verdict(
@@ -110,32 +116,31 @@ def make_verdict(
     sample: dict[str, Any],
     config: dict[str, Any],
     started: float,
+    gate: GateConfig | None = None,
 ) -> Verdict:
-    """Put results together."""
+    """Put results together, as a sealed document."""
     failed = [result for result in results if not result.passed]
     if failed:
         reason = f"check {failed[0].number} ({failed[0].name}) failed: {failed[0].reason}"
         reason += "".join(f"; {check.reason}" for check in failed[1:] if check.reason.startswith(FIRST))
     else:
         reason = f"{len(results)} checks passed on {sample.get('rows', 0)} rows"
-    content = {
-        "passed": bool(results) and not failed,
-        "reason": reason,
-        "weights_sha256": identity.weights_sha256,
-        "store_digest": identity.store_digest,
-        "sample": sample,
-        "config": config,
-    }
-    checked = [result.model_dump(mode="json", exclude={"seconds"}) for result in results]
-    return Verdict.model_validate(
-        {
-            **content,
-            "verdict_id": digest_of({**content, "checks": checked}),
-            "checks": results,
-            "environment": environment(),
-            "seconds": round(time.perf_counter() - started, 3),
-        }
+    verdict = Verdict(
+        passed=bool(results) and not failed,
+        verdict_id=NOT_YET,
+        reason=reason,
+        program=this_program(),
+        weights_sha256=identity.weights_sha256,
+        config_sha256=config_digest(ModelConfig.model_validate(config)) if config else "",
+        store_digest=identity.store_digest,
+        sample=sample,
+        config=config,
+        settings=gate or GateConfig(),
+        checks=results,
+        environment=environment(),
+        seconds=round(time.perf_counter() - started, 3),
     )
+    return sealed(verdict.changed(verdict_id=verdict.content_id()))
 
 
 def check_equivalence(
@@ -161,11 +166,12 @@ def check_equivalence(
         EquivalenceError: a check failed; the message names the first one and why.
     """
     from tsa_model.equivalence.page.verdict_page import render
-    from tsa_model.files import atomic_file, write_json
+    from tsa_model.files import atomic_file
     from tsa_model.legacy.errors import EquivalenceError
 
+    require_key(run.signing)
     verdict = judge_model(store_dir, model_dir, run)
-    write_json(verdict_path, verdict.model_dump(mode="json"))
+    write_sealed(verdict_path, verdict)
     with atomic_file(report_path) as temporary:
         temporary.write_text(render(verdict), encoding="utf-8")
     if not verdict.passed:
@@ -190,6 +196,7 @@ def judge_model(store_dir: str | Path, model_dir: str | Path, run: RunConfig) ->
         stored = load_file(f"{model_dir}/{WEIGHTS_FILE}")
         store = SequenceStore.open(store_dir)
         identity = Identity(description.weights_sha256, store.digest)
+        _check_trained_on(model_dir, description, store_dir, store.digest)
         effort, gate = effort_for(shipped.config), run.equivalence
         sample = sample_store(store, shipped.config, gate.real_rows or effort.real_rows)
         rows = candidate_rows(store, gate.decision_rows or effort.decision_rows)
@@ -197,6 +204,23 @@ def judge_model(store_dir: str | Path, model_dir: str | Path, run: RunConfig) ->
     except ValueError as error:
         return make_verdict([CONTRACT.broken(error)], identity, {}, {}, started)
     return judge(shipped, sample, identity, stored, run.training, gate, population)
+
+
+def _check_trained_on(
+    model_dir: str | Path, description: ModelDescription, store_dir: str | Path, store_sha256: str
+) -> None:
+    """Refuse a store the model was not trained on; weights from elsewhere belong to the store they are given.
+
+    Raises:
+        ValueError: they do not belong together.
+    """
+    if description.store_sha256 is not None:
+        check_together(
+            "the sequence store is",
+            (f"{model_dir}/{DESCRIPTION_FILE}", description.store_sha256),
+            (f"{store_dir}/manifest.json", store_sha256),
+            "take model and store of the same run",
+        )
 
 
 def metrics(verdict: Verdict) -> dict[str, Any]:

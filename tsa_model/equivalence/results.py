@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict
-
+from tsa_model.network.description import config_digest
+from tsa_model.sealed import Digest, Signed, digest_of, read_sealed
 from tsa_model.settings import Settings
+from tsa_model.settings.gate import GateConfig
+from tsa_model.settings.model import ModelConfig
+from tsa_model.version import Program
 
 
 class Measurement(Settings):
@@ -23,6 +27,15 @@ class Measurement(Settings):
     passed: bool
     where: str = ""
     """Where the worst value lies: tensor, order id."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the value keeps the bound."""
+        if self.bound is None:
+            return True
+        if self.value is None:
+            return False
+        return self.value <= self.bound if self.relation == "<=" else self.value >= self.bound
 
     @property
     def margin(self) -> float | None:
@@ -62,34 +75,73 @@ class CheckResult(Settings):
     seconds: float = 0.0
 
 
-class VerdictHead(Settings):
-    """What the next stages ask of a verdict file; the rest of it is for people."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    passed: bool
-    verdict_id: str
-    weights_sha256: str
-
-
-class Verdict(Settings):
+class Verdict(Signed):
     """The gate's verdict on one model: the content of the verdict file."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     passed: bool
-    verdict_id: str
-    """Hex SHA-256 of everything else in this file but `seconds` and `environment`."""
+    verdict_id: Digest
+    """Hex SHA-256 of what was judged and what was found: of everything else in this file but times, the
+    environment and the seal."""
     reason: str
     """One sentence: what was proven, or the first check that failed and why."""
+    program: Program
+    """The code that was judged, and that judged it."""
     weights_sha256: str
+    """Of the weights file; empty where it could not be read."""
+    config_sha256: str
+    """Of the configuration below, but for `moe_eval`; empty where there is none."""
     store_digest: str
+    """Of the manifest of the sequence store, vocabulary and scaler included; empty where it was not read."""
     sample: dict[str, Any]
     """The compared rows: how many, their digest, what they cover."""
     config: dict[str, Any]
     """The shipped network's configuration."""
+    settings: GateConfig
+    """Of the run description: baselines, rows, and the thresholds of the decisions."""
     checks: list[CheckResult]
     environment: dict[str, Any]
     seconds: float
+
+    def content_id(self) -> str:
+        """What `verdict_id` must be."""
+        not_counted = {"verdict_id": True, "environment": True, "seconds": True}
+        seal = {"signature": True, "sha256": True}
+        times = {"checks": {"__all__": {"seconds"}}}
+        return digest_of(self.model_dump(mode="json", exclude={**not_counted, **seal, **times}))
+
+
+def read_verdict(path: str | Path) -> Verdict:
+    """The verdict in a file, whether the model passed or not.
+
+    Raises:
+        ValueError: it is missing, of another format, was edited, or contradicts itself.
+    """
+    missing = "only a model that passed the gate is exported; run it first"
+    verdict = read_sealed(Path(path), Verdict, "a verdict", missing)
+    if verdict.verdict_id != verdict.content_id():
+        raise ValueError(f"{path} was edited: its content has not the verdict_id {verdict.verdict_id[:12]}")
+    problem = _contradiction(verdict)
+    if problem:
+        raise ValueError(f"{path} was edited: {problem}")
+    return verdict
+
+
+def _contradiction(verdict: Verdict) -> str:
+    """How a verdict contradicts itself, in words; empty where it does not."""
+    for check in verdict.checks:
+        for measurement in check.measurements:
+            if measurement.passed != measurement.holds or (check.passed and not measurement.passed):
+                return f"check {check.number} says passed: {check.passed}, with {describe(measurement)}"
+    failed = [check.name for check in verdict.checks if not check.passed]
+    if verdict.passed != (bool(verdict.checks) and not failed):
+        found = f"failed are {', '.join(failed[:3])}" if failed else "none failed"
+        return f"it says passed: {verdict.passed} of {len(verdict.checks)} checks, {found}"
+    if verdict.config:
+        config = config_digest(ModelConfig.model_validate(verdict.config))
+        if config != verdict.config_sha256:
+            return f"its configuration is {config[:12]}, not the {verdict.config_sha256[:12]} it states"
+    return ""
 
 
 def at_most(name: str, value: float, bound: float, where: str = "") -> Measurement:
@@ -124,7 +176,8 @@ def _measurement(
 
 def describe(measurement: Measurement) -> str:
     """A failed measurement in words."""
-    assert measurement.bound is not None
+    if measurement.bound is None:
+        return measurement.name
     value = "not a finite number" if measurement.value is None else f"{measurement.value:.3g}"
     wanted = "at most" if measurement.relation == "<=" else "at least"
     where = f" at {measurement.where}" if measurement.where else ""

@@ -1,6 +1,8 @@
 """Names of the files in the folder of an exported model."""
 
 MODEL_FILE = "model.onnx"
+REPOSITORY_MODEL = "repository/tsa/1/model.onnx"
+"""Where the ONNX file lies in a folder that servers read."""
 DESCRIPTION_FILE = "onnx.json"
 PREPROCESSING_FILE = "preprocessing.json"
 DATASET_FILE = "dataset.json"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsa_model.batch import ORDER_ID
-from tsa_model.equivalence.results import VerdictHead
+from tsa_model.equivalence.results import Verdict
 from tsa_model.evaluation.stability import TrainingOrders
 from tsa_model.export.description import OnnxDescription, ParitySummary, write_description
 from tsa_model.export.file_names import (
@@ -25,15 +24,17 @@ from tsa_model.export.file_names import (
 from tsa_model.export.graph import dimension_names, write_onnx
 from tsa_model.export.network import input_names, output_names
 from tsa_model.export.parity import Parity, check_parity
+from tsa_model.export.proof import check_verdict, passed_verdict
 from tsa_model.export.session import ScoringSession, SessionSettings
 from tsa_model.files import atomic_folder, sha256, write_json
-from tsa_model.network.checkpoint import copy_model, load_model, read_description
+from tsa_model.network.checkpoint import copy_model, load_model
+from tsa_model.network.description import ModelDescription, check_model_folder, read_description
 from tsa_model.outputs import check_replaceable
-from tsa_model.sealed import read_document
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.dataset import REPORT_ROLES
 from tsa_model.settings.model import ModelConfig
 from tsa_model.settings.run import RunConfig
+from tsa_model.signing import require_key
 
 PARITY_ROWS = 256
 
@@ -50,7 +51,7 @@ def export_onnx(
     Args:
         store_dir: the sequence store the model was trained on; gives the real rows of the parity check.
         model_dir: the model folder.
-        verdict_path: the gate's verdict on these weights.
+        verdict_path: the gate's verdict on this model and this store.
         run: the run description.
         onnx_dir: folder to create: `model.onnx`, `onnx.json` (signature, session options, parity, digests),
             the preprocessing and column roles the model expects, histograms of the training orders, and the
@@ -60,25 +61,19 @@ def export_onnx(
         Metrics of the stage.
 
     Raises:
-        ValueError: the verdict is missing, negative, or about other weights.
+        ValueError: the verdict is missing, negative, of another program, or about another model or store.
         ParityError: the ONNX model disagrees with the network.
     """
+    require_key(run.signing)
     description = read_description(model_dir)
-    verdict = read_verdict(verdict_path, description.weights_sha256)
-    network = load_model(model_dir, "reference")
+    check_model_folder(model_dir, description)
+    verdict = passed_verdict(verdict_path, run.equivalence)
     store = SequenceStore.open(store_dir)
+    check_verdict(verdict, verdict_path, model_dir, description, store_dir, store.digest)
+    network = load_model(model_dir, "reference")
     _check_sizes(network.config, store)
     settings = SessionSettings()
-    metadata = {
-        "project_version": _project_version(),
-        "run_config_sha256": _digest(run.model_dump_json(exclude={"dataset": REPORT_ROLES})),
-        "model_config": network.config.model_dump_json(),
-        "weights_sha256": description.weights_sha256,
-        "verdict_id": verdict.verdict_id,
-        "store_sha256": store.digest,
-        "preprocessing_sha256": sha256(store.directory / PREPROCESSING_FILE),
-        "moe_eval": "deterministic",
-    }
+    metadata = _metadata(description, verdict, store, run)
     check_replaceable(Path(onnx_dir), str(onnx_dir))
     with atomic_folder(onnx_dir) as folder:
         write_onnx(network, folder / MODEL_FILE, metadata)
@@ -100,6 +95,26 @@ def export_onnx(
         "onnx_sha256": content.onnx_sha256,
         "bytes": size,
         "parity": parity.summary(),
+    }
+
+
+def _metadata(
+    description: ModelDescription, verdict: Verdict, store: SequenceStore, run: RunConfig
+) -> dict[str, str]:
+    """What the ONNX file states of itself, and `onnx.json` too."""
+    events = store.manifest.events_sha256
+    return {
+        "project_version": verdict.program.version,
+        "code_sha256": verdict.program.code_sha256,
+        "run_config_sha256": _digest(run.model_dump_json(exclude={"dataset": REPORT_ROLES})),
+        "model_config": description.config.model_dump_json(),
+        "weights_sha256": description.weights_sha256,
+        "config_sha256": verdict.config_sha256,
+        "verdict_id": verdict.verdict_id,
+        "store_sha256": store.digest,
+        **({} if events is None else {"events_sha256": events}),
+        "preprocessing_sha256": sha256(store.directory / PREPROCESSING_FILE),
+        "moe_eval": "deterministic",
     }
 
 
@@ -131,24 +146,6 @@ def mean_history(store: SequenceStore, rows: NDArray[Any]) -> dict[str, float]:
     return {key: float(length.mean()) for key, length in lengths.items() if length.size}
 
 
-def read_verdict(path: str | Path, weights_sha256: str) -> VerdictHead:
-    """The gate's verdict, if it passed and is about these weights.
-
-    Raises:
-        ValueError: it is missing, unreadable, negative, or about other weights.
-    """
-    missing = "only a model that passed the gate is exported; run it first"
-    verdict = read_document(Path(path), VerdictHead, "a verdict", missing)
-    if not verdict.passed:
-        raise ValueError(f"{path}: the model did not pass the gate (verdict {verdict.verdict_id})")
-    if verdict.weights_sha256 != weights_sha256:
-        raise ValueError(
-            f"{path} is about the weights {verdict.weights_sha256}, the model folder holds "
-            f"{weights_sha256}: run the gate on this model"
-        )
-    return verdict
-
-
 def _check_sizes(config: ModelConfig, store: SequenceStore) -> None:
     pairs = {
         "n_embedding": store.n_embedding,
@@ -175,10 +172,3 @@ def parity_rows(store: SequenceStore, n_rows: int) -> np.ndarray:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _project_version() -> str:
-    try:
-        return version("tsa-pipeline")
-    except PackageNotFoundError:
-        return "0+unknown"

@@ -17,16 +17,28 @@ import torch
 from torch import Tensor
 
 from tsa_model.batch import Batch
+from tsa_model.files import sha256
 from tsa_model.legacy.errors import EquivalenceError
 from tsa_model.network.implementation import ImplementationName
 from tsa_model.network.legacy_weights import load_legacy_state_dict
 from tsa_model.network.networks import Network, build_network
-from tsa_model.sealed import Digest, check_files, read_document
+from tsa_model.sealed import (
+    Digest,
+    Sealed,
+    check_files,
+    check_together,
+    read_document,
+    read_sealed,
+)
 from tsa_model.settings import Settings
 from tsa_model.settings.model import ModelConfig
 
 MANIFEST = "baseline.json"
 KINDS = ("single", "dual", "losses")
+NETWORKS = ("single", "dual")
+"""Kinds of files with a network's outputs: a baseline without one says nothing of any network."""
+DEFAULT_SHA256 = "68395a97e10662b773ee0cd0bb9a57b6de7b33cb42da9327b0af80a993545fee"
+"""Of the default baseline's manifest, which holds the digest of each of its files."""
 
 
 class BaselineFile(Settings):
@@ -37,8 +49,8 @@ class BaselineFile(Settings):
     sha256: Digest
 
 
-class BaselineManifest(Settings):
-    """What a baseline holds: the content of `baseline.json`."""
+class BaselineManifest(Sealed):
+    """What a baseline holds: the content of `baseline.json`; `capture` seals it."""
 
     format: Literal[1] = 1
     name: str | None = None
@@ -134,11 +146,20 @@ def default_baseline() -> Path:
     """Where the golden tensors of the legacy lie.
 
     Raises:
-        EquivalenceError: this installation lacks them.
+        EquivalenceError: this installation lacks them, or has others.
     """
     folder = Path(__file__).resolve().parent / "recorded"
     if not (folder / MANIFEST).is_file():
         raise EquivalenceError(f"the default baseline is not installed: no {MANIFEST} in {folder}")
+    try:
+        check_together(
+            "the default baseline is",
+            (folder / MANIFEST, sha256(folder / MANIFEST)),
+            ("this program", DEFAULT_SHA256),
+            "install the program again",
+        )
+    except ValueError as error:
+        raise EquivalenceError(str(error)) from error
     return folder
 
 
@@ -146,21 +167,40 @@ def read_baseline(folder: str | Path) -> list[Recording]:
     """Read every file of a baseline after comparing its digest with the manifest.
 
     Raises:
-        EquivalenceError: the manifest or a file is missing, altered or not of this format.
+        EquivalenceError: the manifest or a file is missing, altered or not of this format, or no file holds a
+            network's outputs.
     """
     folder = Path(folder)
-    path, missing = folder / MANIFEST, f"{folder} is not a baseline (see docs/BASELINE.md)"
+    path = folder / MANIFEST
     try:
+        missing = f"{folder} is not a baseline (see docs/BASELINE.md)"
         manifest = read_document(path, BaselineManifest, "a baseline manifest", missing)
         if not manifest.files:
             raise ValueError(f"{path} lists no file: a baseline of nothing proves nothing")
         digests = {item.file: item.sha256 for item in manifest.files}
         if len(digests) < len(manifest.files):
             raise ValueError(f"{path} lists a file twice")
-        check_files(folder, digests, remedy="the baseline was altered")
+        check_files(folder, digests, (MANIFEST,), "the baseline was altered")
     except ValueError as error:
         raise EquivalenceError(str(error)) from error
-    return [_read(folder / name, manifest.name or folder.name) for name in digests]
+    recordings = [_read(folder / name, manifest.name or folder.name) for name in digests]
+    _check_whole(path, manifest, recordings)
+    return recordings
+
+
+def _check_whole(path: Path, manifest: BaselineManifest, recordings: list[Recording]) -> None:
+    """Refuse a baseline without a network's outputs, or with another manifest than was sealed."""
+    if not any(recording.meta["kind"] in NETWORKS for recording in recordings):
+        kinds = ", ".join(sorted({str(recording.meta["kind"]) for recording in recordings}))
+        raise EquivalenceError(
+            f"{path} lists no recording of a network, only {kinds}: a baseline needs one of kind"
+            f" {' or '.join(NETWORKS)}; take the whole baseline"
+        )
+    try:
+        if manifest.sha256 is not None:
+            read_sealed(path, BaselineManifest, "a baseline manifest")
+    except ValueError as error:
+        raise EquivalenceError(str(error)) from error
 
 
 def _read(path: Path, baseline: str) -> Recording:

@@ -19,7 +19,7 @@ from tsa_model.files import atomic_folder, write_json
 from tsa_model.legacy.baseline import MANIFEST, BaselineFile, BaselineManifest
 from tsa_model.legacy.errors import EquivalenceError
 from tsa_model.outputs import check_replaceable
-from tsa_model.sealed import list_files
+from tsa_model.sealed import list_files, with_seal
 from tsa_model.settings.model import ModelConfig
 
 Outputs = Tensor | tuple[Tensor, ...] | list[Tensor] | Mapping[str, Tensor]
@@ -79,7 +79,8 @@ def capture(
         np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
         files = [BaselineFile(file=key, sha256=each.sha256) for key, each in list_files(temporary).items()]
         manifest = BaselineManifest(name=name, files=tuple(files))
-        write_json(temporary / MANIFEST, manifest.model_dump(mode="json", exclude={"description"}))
+        content = manifest.model_dump(mode="json", exclude={"description"})
+        write_json(temporary / MANIFEST, with_seal(content))
     return [key.replace(f"/{policy}/", "/") for key in outputs]
 
 

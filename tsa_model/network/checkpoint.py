@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tsa_model.files import atomic_folder, sha256, write_json
+from tsa_model.files import atomic_folder, sha256
+from tsa_model.network.description import (
+    DESCRIPTION_FILE,
+    WEIGHTS_FILE,
+    CheckpointError,
+    ModelDescription,
+    read_description,
+)
 from tsa_model.network.implementation import ImplementationName
 from tsa_model.network.networks import Network, build_network
 from tsa_model.outputs import check_replaceable
-from tsa_model.sealed import Digest, read_sealed, with_seal
-from tsa_model.settings import Settings
-from tsa_model.settings.model import ModelConfig
+from tsa_model.sealed import write_sealed
 
-WEIGHTS_FILE = "model.safetensors"
-DESCRIPTION_FILE = "model.json"
-
-
-class CheckpointError(ValueError):
-    """A model folder that is incomplete, altered or does not fit its own configuration."""
-
-
-class ModelDescription(Settings):
-    """What a model folder holds: the content of `model.json`, which also states its own digest."""
-
-    format: Literal[1] = 1
-    config: ModelConfig
-    weights_sha256: Digest
-    """Of the weights file."""
-    metadata: dict[str, Any] = {}
-    """How the weights came about."""
+__all__ = [
+    "DESCRIPTION_FILE",
+    "WEIGHTS_FILE",
+    "CheckpointError",
+    "ModelDescription",
+    "load_model",
+    "read_description",
+    "save_model",
+    "unshared",
+]
 
 
 def save_model(network: Network, directory: str | Path, metadata: dict[str, Any] | None = None) -> str:
@@ -59,7 +57,7 @@ def save_model(network: Network, directory: str | Path, metadata: dict[str, Any]
         save_file(tensors, folder / WEIGHTS_FILE)
         digest = sha256(folder / WEIGHTS_FILE)
         description = ModelDescription(config=network.config, weights_sha256=digest, metadata=metadata or {})
-        write_json(folder / DESCRIPTION_FILE, with_seal(description.model_dump(mode="json")))
+        write_sealed(folder / DESCRIPTION_FILE, description)
     return digest
 
 
@@ -105,19 +103,6 @@ def copy_model(directory: str | Path, target: Path) -> None:
     target.mkdir()
     for name in (WEIGHTS_FILE, DESCRIPTION_FILE):
         shutil.copyfile(Path(directory) / name, target / name)
-
-
-def read_description(directory: str | Path) -> ModelDescription:
-    """The content of `model.json`.
-
-    Raises:
-        CheckpointError: the file is missing, no JSON, of an unknown format, or was edited.
-    """
-    path, missing = Path(directory) / DESCRIPTION_FILE, f"{directory} is not a model folder"
-    try:
-        return read_sealed(path, ModelDescription, "a model description", missing)
-    except ValueError as error:
-        raise CheckpointError(str(error)) from error
 
 
 def unshared(module: nn.Module) -> dict[str, Tensor]:

@@ -15,9 +15,10 @@ from tsa_model import progress
 from tsa_model.evaluation.metrics import Ranking, missing_class
 from tsa_model.promotion.bootstrap import FIGURES, TOO_FEW, paired_differences
 from tsa_model.promotion.comparison import Comparison, Condition, ModelIdentity, PairedDifference
-from tsa_model.promotion.proofs import check_evidence
+from tsa_model.promotion.proofs import read_evidence
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.rows import score_rows
+from tsa_model.sealed import sealed
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.promotion import PromotionConfig
@@ -45,6 +46,7 @@ def compare_models(
     config: PromotionConfig,
     scratch_dir: str | Path | None = None,
     test_labels: NDArray[Any] | None = None,
+    scores_sha256: str | None = None,
 ) -> Comparison:
     """Compare a new model with the one in use, on the labelled orders of the new one's test period.
 
@@ -62,6 +64,8 @@ def compare_models(
         scratch_dir: where the sequences of the orders are built meanwhile; None = the system's place.
         test_labels: labels of the challenger's test period, where they were read already; without a champion
             they are all that is needed of the orders. None = read from `events`.
+        scores_sha256: the seal of the challenger's score manifest, which the contract of the scores must be
+            about; None = the scores are not given.
 
     Raises:
         ValueError: a model folder is not whole, the events do not fit a model, or the champion was trained on
@@ -69,7 +73,8 @@ def compare_models(
     """
     challenger = ScoringModel.load(challenger_dir)
     champion = None if champion_dir is None else ScoringModel.load(champion_dir)
-    checks = check_evidence(challenger, verdict_path, contract_paths)
+    evidence = read_evidence(challenger, verdict_path, contract_paths, scores_sha256)
+    checks = evidence.checks
     period = challenger.dataset.split.window("test")
     figures: dict[str, PairedDifference] = {}
     if champion is not None:
@@ -93,14 +98,17 @@ def compare_models(
             raise ValueError("challenger and champion read different labels from the same orders")
         figures = judge(labels, new.score, old.score, config)
         checks += [_check(name, one, labels, config) for name, one in figures.items()]
-    return Comparison(
-        challenger=ModelIdentity.of(challenger),
-        champion=None if champion is None else ModelIdentity.of(champion),
-        period=period,
-        rows=labels.size,
-        frauds=int(labels.sum()),
-        figures=figures,
-        checks=tuple(checks),
+    return sealed(
+        Comparison(
+            challenger=ModelIdentity.of(challenger),
+            champion=None if champion is None else ModelIdentity.of(champion),
+            evidence=evidence.digests,
+            period=period,
+            rows=labels.size,
+            frauds=int(labels.sum()),
+            figures=figures,
+            checks=tuple(checks),
+        )
     )
 
 

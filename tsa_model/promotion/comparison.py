@@ -6,8 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tsa_model.files import sha256, write_json
-from tsa_model.sealed import read_json, typed
+from pydantic import computed_field
+
+from tsa_model.files import sha256
+from tsa_model.sealed import Signed, read_sealed, write_sealed
 from tsa_model.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,10 +66,12 @@ class Condition(Settings):
     reason: str
 
 
-class Comparison(Settings):
+class Comparison(Signed):
     """Challenger against champion."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
+    evidence: dict[str, str] = {}
+    """What the challenger's proofs were read from → its digest: verdict, results of the contracts, scores."""
     challenger: ModelIdentity
     champion: ModelIdentity | None
     """None: there was none, and the challenger needs only its own proofs."""
@@ -78,6 +82,7 @@ class Comparison(Settings):
     figures: dict[str, PairedDifference] = {}
     checks: tuple[Condition, ...]
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def passed(self) -> bool:
         """Whether the challenger may be promoted: there were checks, and everything passed."""
@@ -97,16 +102,15 @@ class Comparison(Settings):
 
     def save(self, path: str | Path) -> None:
         """Write the comparison as JSON, `passed` included for readers without this code."""
-        write_json(path, {"passed": self.passed, **self.model_dump(mode="json")})
+        write_sealed(path, self)
 
     @classmethod
     def load(cls, path: str | Path) -> Comparison:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: it is missing or no comparison.
+            ValueError: it is missing, no comparison, or was edited.
         """
-        path, what = Path(path), "a comparison"
-        content = read_json(path, what, "compare challenger and champion first")
-        content.pop("passed", None)  # it is worked out from the checks
-        return typed(content, cls, path, what)
+        missing = "compare challenger and champion first"
+        # Whether it passed is worked out from the checks.
+        return read_sealed(Path(path), cls, "a comparison", missing, besides=("passed",))

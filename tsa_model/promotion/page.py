@@ -7,6 +7,7 @@ from pathlib import Path
 from tsa_model.pages import charts
 from tsa_model.pages.render import render_page
 from tsa_model.promotion.comparison import Comparison, ModelIdentity
+from tsa_model.signing import shown_signature
 
 TEMPLATE = Path(__file__).with_name("comparison.html.j2")
 FIGURE_NAMES = {"auc": "ROC AUC", "average_precision": "average precision"}
@@ -41,6 +42,7 @@ def render_comparison(comparison: Comparison, outcome: str, key_figure: str) -> 
         columns=FIGURE_COLUMNS,
         figures=_figures(comparison),
         chart=_chart(comparison),
+        signature=shown_signature(comparison.signature),
         challenger=_identity(comparison.challenger),
         champion=None if champion is None else _identity(champion),
     )

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ConfigDict
 
-from tsa_model.export.stage import read_verdict
+from tsa_model.equivalence.results import read_verdict
+from tsa_model.export.description import OnnxDescription
+from tsa_model.export.file_names import DESCRIPTION_FILE
+from tsa_model.export.proof import check_exported
 from tsa_model.promotion.comparison import Condition
 from tsa_model.scoring.model import ScoringModel
-from tsa_model.sealed import read_document
-from tsa_model.settings import Settings
+from tsa_model.sealed import Digest, Signed, check_together, read_sealed
 
 CONTRACTS = ("raw events", "sequences", "scores")
 """What must have been kept, as the contracts call themselves."""
 RESULT = "the result of a contract"
-WITHOUT_STORE = "raw events"
-"""This contract comes before there is a sequence store, so its result names the data set only."""
+SAME_RUN = "take the files of one run"
 
 
-class ContractHead(Settings):
+class ContractHead(Signed):
     """What a promotion asks of the result of a data contract; the rest of it is for people."""
 
     model_config = ConfigDict(extra="ignore")
@@ -29,35 +31,73 @@ class ContractHead(Settings):
     """One of `CONTRACTS`."""
     dataset: str
     passed: bool
-    store_sha256: str | None = None
+    events_sha256: Digest | None = None
+    """Of the validated events; of "raw events" and "sequences"."""
+    store_sha256: Digest | None = None
+    """Of the sequence store; of "sequences" and "scores"."""
+    model_digest: Digest | None = None
+    """Of the ONNX file; of "scores"."""
+    scores_sha256: Digest | None = None
+    """The seal of the scores' manifest; of "scores"."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was proven about a model before it was exported.
+
+    Attributes:
+        checks: "gate", "parity" and "contracts".
+        digests: what was read → its digest.
+    """
+
+    checks: list[Condition]
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 def check_evidence(
-    model: ScoringModel, verdict_path: str | Path, contract_paths: Sequence[str | Path]
+    model: ScoringModel,
+    verdict_path: str | Path,
+    contract_paths: Sequence[str | Path],
+    scores_sha256: str | None = None,
 ) -> list[Condition]:
+    """The checks of `read_evidence`."""
+    return read_evidence(model, verdict_path, contract_paths, scores_sha256).checks
+
+
+def read_evidence(
+    model: ScoringModel,
+    verdict_path: str | Path,
+    contract_paths: Sequence[str | Path],
+    scores_sha256: str | None = None,
+) -> Evidence:
     """Look at what was proven about a model before it was exported.
 
     Args:
         model: the challenger.
         verdict_path: the gate's verdict.
         contract_paths: results of the data contracts, as JSON; one of each of `CONTRACTS`.
-
-    Returns:
-        The checks "gate", "parity" and "contracts".
+        scores_sha256: the seal of the manifest of its scores; None = they are not given.
     """
-    return [_gate(model, verdict_path), _parity(model), _contracts(model, contract_paths)]
+    digests: dict[str, str] = {}
+    about, path = model.description, model.directory / DESCRIPTION_FILE
+    checks = [
+        _gate(about, path, Path(verdict_path), digests),
+        _parity(model),
+        _contracts(model, contract_paths, scores_sha256, digests),
+    ]
+    if scores_sha256 is not None:
+        digests["scores"] = scores_sha256
+    return Evidence(checks, digests)
 
 
-def _gate(model: ScoringModel, path: str | Path) -> Condition:
+def _gate(about: OnnxDescription, model: Path, path: Path, digests: dict[str, str]) -> Condition:
     try:
-        verdict = read_verdict(path, model.description.weights_sha256)
+        verdict = read_verdict(path)
+        check_exported(verdict, path, about, model)
     except ValueError as error:
         return Condition(name="gate", passed=False, reason=str(error))
-    verdict_id, expected = verdict.verdict_id, model.description.verdict_id
-    if verdict_id != expected:
-        reason = f"the model was exported on verdict {expected}, {path} is {verdict_id}"
-        return Condition(name="gate", passed=False, reason=reason)
-    return Condition(name="gate", passed=True, reason=f"verdict {verdict_id} on these weights")
+    digests["verdict"] = verdict.sha256 or ""
+    return Condition(name="gate", passed=True, reason=f"verdict {verdict.verdict_id} on these weights")
 
 
 def _parity(model: ScoringModel) -> Condition:
@@ -67,23 +107,63 @@ def _parity(model: ScoringModel) -> Condition:
     return Condition(name="parity", passed=rows > 0 and 0 <= share <= 1, reason=reason)
 
 
-def _contracts(model: ScoringModel, paths: Sequence[str | Path]) -> Condition:
+def _contracts(
+    model: ScoringModel,
+    paths: Sequence[str | Path],
+    scores_sha256: str | None,
+    digests: dict[str, str],
+) -> Condition:
     found, reasons, failures = set(), [], []
     for path in map(Path, paths):
         try:
-            result = read_document(path, ContractHead, RESULT)
+            result = read_contract(path)
         except (OSError, ValueError) as error:
             failures.append(f"a contract's result is broken: {error}")
             continue
-        subject, dataset = result.contract, result.dataset
-        found.add(subject)
-        reasons.append(f"{subject} of {dataset}")
+        found.add(result.contract)
+        reasons.append(f"{result.contract} of {result.dataset}")
+        digests[f"contract of {result.contract}"] = result.sha256 or ""
         if not result.passed:
-            failures.append(f"the contract of {subject} is broken, see {path}")
-        if dataset != model.dataset.name:
-            failures.append(f"{path} is about {dataset!r}, the model was made from {model.dataset.name!r}")
-        store, expected = result.store_sha256, model.description.store_sha256
-        if subject != WITHOUT_STORE and store != expected:
-            failures.append(f"{path} is about the sequence store {store}, the model was made from {expected}")
+            failures.append(f"the contract of {result.contract} is broken, see {path}")
+        if result.dataset != model.dataset.name:
+            failures.append(
+                f"{path} is about {result.dataset!r}, the model was made from {model.dataset.name!r}"
+            )
+        try:
+            check_contract_of(result, path, model.description, model.directory / DESCRIPTION_FILE)
+            if result.contract == "scores" and scores_sha256 is not None:
+                stated = (path, result.scores_sha256)
+                check_together("the scores are", stated, ("the scores", scores_sha256), SAME_RUN)
+        except ValueError as error:
+            failures.append(str(error))
     failures += [f"the contract's result of {name} is missing" for name in CONTRACTS if name not in found]
     return Condition(name="contracts", passed=not failures, reason="; ".join(failures or reasons))
+
+
+def read_contract(path: Path) -> ContractHead:
+    """What the result of a data contract is about, and whether it was kept.
+
+    Raises:
+        ValueError: it is missing, no result of a contract, or was edited.
+    """
+    return read_sealed(path, ContractHead, RESULT, f"no file is not {RESULT}")
+
+
+def check_contract_of(result: ContractHead, path: Path, about: OnnxDescription, model: Path) -> None:
+    """Hold the result of a contract against the exported model whose data it is about.
+
+    Args:
+        result: of a data contract.
+        path: where it lies.
+        about: the content of the model's `onnx.json`.
+        model: where that lies.
+
+    Raises:
+        ValueError: they are about other events, another store or another model.
+    """
+    events = ("the validated events are", result.events_sha256, about.events_sha256)
+    store = ("the sequence store is", result.store_sha256, about.store_sha256)
+    onnx = ("the ONNX file is", result.model_digest, about.onnx_sha256)
+    stated = {"raw events": (events,), "sequences": (events, store), "scores": (store, onnx)}
+    for what, found, expected in stated.get(result.contract, ()):
+        check_together(what, (path, found), (model, expected), SAME_RUN)

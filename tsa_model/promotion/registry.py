@@ -16,9 +16,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tsa_model.files import atomic_folder, write_json
+from tsa_model.files import atomic_folder
 from tsa_model.promotion.comparison import Comparison, ModelIdentity
-from tsa_model.sealed import Digest, read_json, typed
+from tsa_model.sealed import Digest, Signed, check_together, read_json, read_sealed, write_sealed
 from tsa_model.settings import Settings
 
 POINTER = "champion.json"
@@ -52,7 +52,7 @@ class Entry(Settings):
         return self
 
 
-class Pointer(Settings):
+class Pointer(Signed):
     """What is in use, and how it came about."""
 
     format: Literal[1] = 1
@@ -67,7 +67,7 @@ class Pointer(Settings):
         return self
 
 
-class EmptyPointer(Settings):
+class EmptyPointer(Signed):
     """The pointer file of a registry that was made, and no model was promoted in it yet."""
 
     format: Literal[1] = 1
@@ -105,7 +105,7 @@ class Registry:
                 f"{self.directory} holds {', '.join(sorted(others - IN_A_NEW_VOLUME)[:3])}: make the registry"
                 " in a new or empty folder"
             )
-        write_json(path, EmptyPointer(current=None).model_dump(mode="json"))
+        write_sealed(path, EmptyPointer(current=None))
 
     def pointer(self) -> Pointer | None:
         """What is in use; None before the first promotion.
@@ -117,11 +117,10 @@ class Registry:
         if not path.is_file():
             raise ValueError(self._no_registry())
         what = "a pointer to the model in use"
-        content = read_json(path, what)
-        if content.get("current", "") is None:
-            typed(content, EmptyPointer, path, what)
+        if read_json(path, what).get("current", "") is None:
+            read_sealed(path, EmptyPointer, what)
             return None
-        return typed(content, Pointer, path, what)
+        return read_sealed(path, Pointer, what)
 
     def champion_dir(self) -> Path | None:
         """The folder of the model in use, found whole; None before the first promotion.
@@ -139,12 +138,12 @@ class Registry:
         for path in (folder, *folder.rglob("*")):
             if not path.resolve().is_relative_to(inside):
                 raise ValueError(f"{path} is a link that leads out of the registry {self.directory}")
-        digest = _identity(folder).digest
-        if digest != entry.digest:
-            raise ValueError(
-                f"{folder} is another model than was promoted: SHA-256 {digest}, {POINTER} says"
-                f" {entry.digest}"
-            )
+        check_together(
+            "the model folder is",
+            (folder, _identity(folder).digest),
+            (self.directory / POINTER, entry.digest),
+            "it is another model than was promoted",
+        )
         return folder
 
     def _no_registry(self) -> str:
@@ -247,8 +246,7 @@ class Registry:
 
     def _swap(self, pointer: Pointer | None, entry: Entry) -> Entry:
         history = () if pointer is None else pointer.history
-        new = Pointer(current=entry, history=(*history, entry))
-        write_json(self.directory / POINTER, new.model_dump(mode="json"))
+        write_sealed(self.directory / POINTER, Pointer(current=entry, history=(*history, entry)))
         return entry
 
     @contextmanager

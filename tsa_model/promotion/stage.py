@@ -8,15 +8,20 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from tsa_model.export.file_names import DESCRIPTION_FILE
 from tsa_model.files import atomic_file
 from tsa_model.promotion.champion import check_champion
 from tsa_model.promotion.compare import CANNOT_COMPARE, compare_models
 from tsa_model.promotion.comparison import Comparison
 from tsa_model.promotion.page import render_comparison
 from tsa_model.promotion.registry import Registry
-from tsa_model.scoring.files import PARQUET_FILE
+from tsa_model.scoring.files import PARQUET_FILE, check_scored_with, read_score_folder
+from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.stage import MODEL_FOLDER
+from tsa_model.sealed import check_together
+from tsa_model.sequences.store.storage import events_digest
 from tsa_model.settings.run import RunConfig
+from tsa_model.signing import require_key
 
 
 def compare_champion(
@@ -50,12 +55,22 @@ def compare_champion(
         Metrics of the stage.
 
     Raises:
-        ValueError: `champion` is no registry, the two models do not fit the orders, or `promote` is asked for
-            without a registry.
+        ValueError: `champion` is no registry, the two models do not fit the orders, events and scores are not
+            of one run, or `promote` is asked for without a registry.
     """
+    require_key(run.signing)
     check_champion(champion, promote)
     registry = Registry(champion) if champion else None
     challenger_dir = Path(scores_dir) / MODEL_FOLDER
+    manifest = read_score_folder(Path(scores_dir))
+    about = ScoringModel.load(challenger_dir).description
+    check_scored_with(Path(scores_dir), manifest, challenger_dir, about)
+    check_together(
+        "the validated events are",
+        (challenger_dir / DESCRIPTION_FILE, about.events_sha256),
+        (events, events_digest(events)),
+        "take the events and the scores of the same run",
+    )
     comparison = compare_models(
         challenger_dir,
         None if registry is None else registry.champion_dir(),
@@ -64,6 +79,7 @@ def compare_champion(
         contract_paths,
         run.promotion,
         test_labels=_test_labels(Path(scores_dir)),
+        scores_sha256=manifest.sha256,
     )
     comparison.save(comparison_path)
     promoted = False

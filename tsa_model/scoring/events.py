@@ -91,7 +91,8 @@ def score_events(
             provenance = provenance_of(model.description, model.directory)
             counts = {"test": write_scores(table, provenance, folder)}
             given.keep_aside(store, folder)
-            write_manifest(folder, provenance, counts, {"test": scored.pairs}, notes.said)
+            store_sha256, pairs = model.description.store_sha256, {"test": scored.pairs}
+            write_manifest(folder, provenance, counts, store_sha256, pairs, notes.said)
             if is_proven:
                 selection = {"test": _selection(store, orders, since)}
                 raw = RawOrders(given.events.sources, model.dataset, given.history and given.history.sources)

@@ -6,16 +6,26 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
 from tsa_model.calibration import Calibrator, PercentileMap
+from tsa_model.export.file_names import DESCRIPTION_FILE
 from tsa_model.files import sha256, write_json
 from tsa_model.scoring.model import CALIBRATOR_FILE
-from tsa_model.sealed import ListedFile, list_files
+from tsa_model.sealed import (
+    Digest,
+    ListedFile,
+    Signed,
+    check_files,
+    check_together,
+    list_files,
+    read_sealed,
+    with_seal,
+)
 from tsa_model.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,9 +62,12 @@ class ListedScores(ListedFile):
     """Of a score file."""
 
 
-class ScoreManifest(Provenance):
+class ScoreManifest(Provenance, Signed):
     """What a score folder holds: the content of `manifest.json`."""
 
+    format: Literal[2] = 2
+    store_sha256: Digest
+    """Of the manifest of the sequence store the model was trained on."""
     notes: tuple[str, ...] = ()
     """What was said of the orders while they were scored."""
     pairs: dict[str, str] = {}
@@ -136,6 +149,7 @@ def write_manifest(
     folder: Path,
     provenance: Provenance,
     counts: dict[str, dict[str, int]],
+    store_sha256: str,
     pairs: dict[str, str],
     notes: Sequence[str] = (),
 ) -> None:
@@ -145,6 +159,7 @@ def write_manifest(
         folder: with every other file in place.
         provenance: of the scores.
         counts: period → file → rows; the files of "test" lie at the top, the others' in folders.
+        store_sha256: the store the model was trained on.
         pairs: period → digest of its pairs, taken while they were computed.
         notes: what was said of the orders.
     """
@@ -157,9 +172,50 @@ def write_manifest(
         name: ListedScores(**dict(file), rows=rows.get(name))
         for name, file in list_files(folder, (MANIFEST_FILE,)).items()
     }
-    manifest = ScoreManifest(**dict(provenance), pairs=pairs, notes=tuple(notes), files=files)
-    without_rows = {name: {"rows"} for name, file in files.items() if file.rows is None}
-    write_json(folder / MANIFEST_FILE, manifest.model_dump(mode="json", exclude={"files": without_rows}))
+    manifest = ScoreManifest(
+        **dict(provenance), store_sha256=store_sha256, pairs=pairs, notes=tuple(notes), files=files
+    )
+    without = {"files": {name: {"rows"} for name, file in files.items() if file.rows is None}}
+    write_json(folder / MANIFEST_FILE, with_seal(manifest.model_dump(mode="json", exclude=without)))
+
+
+def read_score_folder(folder: Path) -> ScoreManifest:
+    """What a folder of scores holds, after checking every file of it.
+
+    Raises:
+        ValueError: a file is missing, was changed or is not listed; the message names it.
+    """
+    path, missing = folder / MANIFEST_FILE, f"{folder} is not the folder of scores"
+    manifest = read_sealed(path, ScoreManifest, "the manifest of scores", missing)
+    check_files(folder, manifest.files, (MANIFEST_FILE,), "score again")
+    return manifest
+
+
+def check_scored_with(
+    folder: Path, manifest: ScoreManifest, model: Path, description: OnnxDescription
+) -> None:
+    """Hold the manifest of scores against the model folder they were made with.
+
+    Args:
+        folder: of the scores.
+        manifest: its content.
+        model: the model folder.
+        description: the content of its `onnx.json`.
+
+    Raises:
+        ValueError: they do not belong together.
+    """
+    made, remedy = provenance_of(description, model), "take scores and model of the same run"
+    path, about = folder / MANIFEST_FILE, model / DESCRIPTION_FILE
+    pairs = {
+        "the ONNX file is": (manifest.model_digest, made.model_digest),
+        "the gate's verdict is": (manifest.gate_id, made.gate_id),
+        "the calibrator is": (manifest.calibrator_digest or "", made.calibrator_digest or ""),
+        "the run is": (manifest.run_id, made.run_id),
+        "the sequence store is": (manifest.store_sha256, description.store_sha256),
+    }
+    for what, (found, expected) in pairs.items():
+        check_together(what, (path, found), (about, expected), remedy)
 
 
 def write_scores(table: ScoreTable, provenance: Provenance, folder: Path) -> dict[str, int]:

@@ -22,23 +22,29 @@ from pathlib import Path
 
 from tsa_model.calibration import Calibrator, PercentileMap, load_calibrator
 from tsa_model.evaluation.stability import TrainingOrders
-from tsa_model.export.description import OnnxDescription, read_onnx_folder, write_description
+from tsa_model.export.description import (
+    OnnxDescription,
+    check_metadata,
+    read_onnx_folder,
+    write_description,
+)
 from tsa_model.export.file_names import (
     DATASET_FILE,
     NETWORK_FOLDER,
     PREPROCESSING_FILE,
+    REPOSITORY_MODEL,
     TRAINING_ORDERS_FILE,
 )
-from tsa_model.export.serving import MODEL_NAME, example_exchange, inference_service, triton_config
 from tsa_model.export.session import ScoringSession
 from tsa_model.files import write_json
-from tsa_model.sealed import read_document
+from tsa_model.sealed import check_together, read_document, read_json
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.model import ModelConfig
 
 CALIBRATOR_FILE = "calibration.json"
 PERCENTILE_FILE = "percentile_map.json"
-REPOSITORY_MODEL = f"repository/{MODEL_NAME}/1/model.onnx"
+FITTED_FOR = "onnx_sha256"
+"""Entry of percentile map and calibrator: the ONNX file whose scores they were fitted on."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,14 @@ class ScoringModel:
         """Open what `export_onnx` or `generate_scores` wrote.
 
         Raises:
-            ValueError: a file is missing or was changed.
+            ValueError: a file is missing, was changed or is not listed, or the files do not belong together.
         """
         directory = Path(directory)
         description = read_onnx_folder(directory)
-        return cls(
-            directory, description, ScoringSession(directory / description.model_file, description.session)
-        )
+        check_calibration(directory, description)
+        session = ScoringSession(directory / description.model_file, description.session)
+        check_metadata(directory, description, session.metadata)
+        return cls(directory, description, session)
 
     @property
     def config(self) -> ModelConfig:
@@ -100,6 +107,20 @@ class ScoringModel:
         return load_calibrator(path) if path.is_file() else None
 
 
+def check_calibration(folder: Path, description: OnnxDescription) -> None:
+    """Hold the percentile map and the calibrator of a folder, where there are some, to its ONNX file.
+
+    Raises:
+        ValueError: one was fitted on the scores of another model.
+    """
+    model = (folder / description.model_file, description.onnx_sha256)
+    for path in (folder / PERCENTILE_FILE, folder / CALIBRATOR_FILE):
+        if path.is_file():
+            fitted_for = read_json(path, "a calibrator").get(FITTED_FOR)
+            found = fitted_for if isinstance(fitted_for, str) else None
+            check_together("the ONNX file is", (path, found), model, "take the files of the same run")
+
+
 def write_model_folder(
     model: ScoringModel, percentiles: PercentileMap, calibrator: Calibrator | None, folder: Path
 ) -> None:
@@ -111,6 +132,8 @@ def write_model_folder(
         calibrator: None leaves the probability out.
         folder: to create.
     """
+    from tsa_model.export.serving import example_exchange, inference_service, triton_config  # torch
+
     repository_model = folder / REPOSITORY_MODEL
     repository_model.parent.mkdir(parents=True)
     shutil.copyfile(model.directory / model.description.model_file, repository_model)
@@ -120,9 +143,10 @@ def write_model_folder(
             shutil.copyfile(model.directory / name, folder / name)
     if model.weights_dir is not None:
         shutil.copytree(model.weights_dir, folder / NETWORK_FOLDER)
-    percentiles.save(folder / PERCENTILE_FILE)
+    fitted_for = {FITTED_FOR: model.description.onnx_sha256}
+    write_json(folder / PERCENTILE_FILE, {**percentiles.document(), **fitted_for})
     if calibrator is not None:
-        calibrator.save(folder / CALIBRATOR_FILE)
+        write_json(folder / CALIBRATOR_FILE, {**calibrator.document(), **fitted_for})
     request, response = example_exchange(model.config, model.session)
     write_json(folder / "example_request.json", request)
     write_json(folder / "example_response.json", response)

@@ -28,6 +28,7 @@ from tsa_model.evaluation import (
     threshold_for_rate,
 )
 from tsa_model.export.description import OnnxDescription
+from tsa_model.export.file_names import DESCRIPTION_FILE
 from tsa_model.export.session import ScoringSession
 from tsa_model.files import atomic_file, atomic_folder, write_json
 from tsa_model.outputs import check_replaceable
@@ -45,8 +46,11 @@ from tsa_model.scoring.model import ScoringModel, write_model_folder
 from tsa_model.scoring.pictures import ScoredPeriod, draw_pictures
 from tsa_model.scoring.report import render_report
 from tsa_model.scoring.rows import score_rows
+from tsa_model.sealed import check_together
 from tsa_model.sequences import SequenceStore
+from tsa_model.sequences.store.storage import MANIFEST
 from tsa_model.settings.run import RunConfig
+from tsa_model.signing import require_key, shown_signature
 
 SCORED_PERIODS = ("vali", "cali", "test")
 PERCENTILE_CSV = "percentile_map.csv"
@@ -76,13 +80,15 @@ def generate_scores(
     Raises:
         ValueError: the folders do not belong together, or a score breaks the contract.
     """
+    require_key(run.signing)
     model = ScoringModel.load(onnx_dir)
     store = SequenceStore.open(store_dir)
-    if model.description.store_sha256 != store.digest:
-        raise ValueError(
-            f"{onnx_dir} was exported for the store {model.description.store_sha256}, "
-            f"{store_dir} is {store.digest}: score with the store of the same run"
-        )
+    check_together(
+        "the sequence store is",
+        (Path(onnx_dir) / DESCRIPTION_FILE, model.description.store_sha256),
+        (Path(store_dir) / MANIFEST, store.digest),
+        "score with the store of the same run",
+    )
     periods = _score_periods(store, model.session)
     percentiles = PercentileMap.fit(periods["cali"].rows.score)
     calibrator, refusal = _calibrate(periods["cali"], store, run.scoring.calibration)
@@ -104,7 +110,7 @@ def generate_scores(
         for picture in pictures:
             (folder / PLOTS_FOLDER / picture.file).write_bytes(picture.png)
         pairs = {name: period.rows.pairs for name, period in periods.items()}
-        write_manifest(folder, provenance, counts, pairs)
+        write_manifest(folder, provenance, counts, store.digest, pairs)
     page = render_report(run.dataset.name, metrics, pictures, _facts(model.description, provenance))
     with atomic_file(report_path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -219,8 +225,10 @@ def _facts(description: OnnxDescription, provenance: Provenance) -> dict[str, st
     session = description.session
     return {
         "run": provenance.run_id,
+        "validated events, SHA-256": description.events_sha256 or "built outside a run",
         "ONNX file, SHA-256": provenance.model_digest,
         "weights, SHA-256": description.weights_sha256,
+        "configuration, SHA-256": description.config_sha256,
         "equivalence verdict": provenance.gate_id,
         "sequence store, SHA-256": description.store_sha256,
         "calibrator, SHA-256": provenance.calibrator_digest or "none",
@@ -231,6 +239,7 @@ def _facts(description: OnnxDescription, provenance: Provenance) -> dict[str, st
         "session": f"{', '.join(session.providers)}, {session.graph_optimization_level}, "
         f"{session.intra_op_num_threads} thread per operator, {session.rows_per_call} rows per call",
         "project version": description.project_version,
+        "signature of onnx.json": shown_signature(description.signature),
     }
 
 

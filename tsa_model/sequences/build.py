@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tsa_model.sequences.store.building import build_store
 from tsa_model.sequences.store.sequence_store import SequenceStore
+from tsa_model.sequences.store.storage import events_digest
 from tsa_model.settings.dataset import PERIODS
 from tsa_model.settings.run import RunConfig
 
@@ -22,7 +24,8 @@ def build_sequences(events_path: str | Path, run: RunConfig, store_dir: str | Pa
         Counts for the stage table, `key_figure` among them.
     """
     run = RunConfig.load(run)
-    store = SequenceStore.build(events_path, run.dataset, store_dir, engine=run.engine)
+    build_store(events_path, run.dataset, Path(store_dir), None, run.engine, events_digest(events_path))
+    store = SequenceStore.open(store_dir)
     n_targets = {f"{period}_targets": len(store.targets(period)) for period in PERIODS}
     return {
         "key_figure": f"{len(store):,} orders, {sum(n_targets.values()):,} targets",

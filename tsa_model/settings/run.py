@@ -33,6 +33,8 @@ class RunConfig(Settings):
     equivalence: GateConfig = GateConfig()
     scoring: ScoringConfig = ScoringConfig()
     promotion: PromotionConfig = PromotionConfig()
+    signing: Literal["optional", "required"] = "optional"
+    """Documents are signed where a stage has a key (TSA_SIGNING_KEY); required = without one it stops."""
     simulation: SimulationConfig | None = None
     """Where no events are given, these make them."""
 

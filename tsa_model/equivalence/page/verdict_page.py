@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tsa_model.equivalence.results import CheckResult, Measurement, Plot, Verdict
 from tsa_model.pages import charts
 from tsa_model.pages.render import render_page
+from tsa_model.signing import shown_signature
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -66,7 +67,9 @@ def render(verdict: Verdict) -> str:
     facts = {
         "Weights": verdict.weights_sha256[:16] or "unknown",
         "Data": verdict.store_digest[:16] or "unknown",
+        "Program": f"{verdict.program.version}, code {verdict.program.code_sha256[:12]}",
         "Verdict": verdict.verdict_id[:16],
+        "Signature": shown_signature(verdict.signature),
         "Rows compared": str(sample.get("rows", 0)),
         "Judged": str(verdict.environment.get("time", "")),
         "Took": f"{verdict.seconds:.0f} s",

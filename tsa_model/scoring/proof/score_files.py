@@ -17,10 +17,10 @@ from tsa_model.scoring.files import (
     TAG_FILE,
     Provenance,
     ScoreManifest,
+    read_score_folder,
 )
 from tsa_model.scoring.pairs import PairDigest
 from tsa_model.scoring.proof.statement import Statement, about_files, about_orders
-from tsa_model.sealed import check_files, read_document
 
 FOLDERS = {"vali": "vali", "cali": "cali", "test": "."}
 """Scored period → folder inside the score folder."""
@@ -111,9 +111,7 @@ def read_score_files(scores_dir: Path, periods: Collection[str]) -> tuple[ScoreM
     Raises:
         ValueError: a file is missing, was changed or is not listed, or holds other columns or periods.
     """
-    path = scores_dir / MANIFEST_FILE
-    manifest = read_document(path, ScoreManifest, "the manifest of score files")
-    check_files(scores_dir, manifest.files, (MANIFEST_FILE,), "these are not the files that were written")
+    path, manifest = scores_dir / MANIFEST_FILE, read_score_folder(scores_dir)
     if set(manifest.pairs) != set(periods):
         found, wanted = ", ".join(manifest.pairs) or "none", ", ".join(periods)
         raise ValueError(f"{path} has digests of the pairs of {found}, expected {wanted}: score again")

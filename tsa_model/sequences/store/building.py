@@ -25,8 +25,13 @@ def build_store(
     directory: Path,
     preprocessing: Preprocessing | Mapping | str | Path | None,
     engine: EngineName,
+    events_sha256: str | None = None,
 ) -> None:
-    """Write the store of `events` to `directory`; see `SequenceStore.build`."""
+    """Write the store of `events` to `directory`; see `SequenceStore.build`.
+
+    Outside a run the manifest has no `events_sha256`, so that the same orders make the same store whatever
+    files they came in.
+    """
     check_replaceable(directory, str(directory))
     with (
         atomic_folder(directory) as folder,
@@ -44,4 +49,4 @@ def build_store(
         else:
             fitted = Preprocessing.load(preprocessing)
         fitted.check_covers(description)
-        write_store(folder, prepared, description, fitted, files)
+        write_store(folder, prepared, description, fitted, files, events_sha256)

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import NonNegativeInt
 
-from tsa_model.files import write_json
-from tsa_model.sealed import ListedFile, check_files, list_files, read_document
+from tsa_model.events.files import find_files
+from tsa_model.files import sha256, write_json
+from tsa_model.sealed import Digest, ListedFile, check_files, digest_of, list_files, read_document
 from tsa_model.settings import Settings
 from tsa_model.settings.dataset import DatasetDescription
 
@@ -40,8 +41,18 @@ class StoreManifest(Settings):
     """Share of frauds among the training targets before sampling; None = there are none."""
     sampled_prior: float | None
     """The same after sampling."""
+    events_sha256: Digest | None = None
+    """Of the validated events it was built from (`events_digest`); null where it was built outside a run."""
     files: dict[str, ListedFile] = {}
     """Every other file of the store but `manifest.sha256`."""
+
+
+def events_digest(path: str | Path) -> str:
+    """Hex SHA-256 of the files of some events: of a single one its own, of several that of all of theirs."""
+    files = find_files(path)
+    if len(files) == 1:
+        return sha256(files[0])
+    return digest_of([[file.name, sha256(file)] for file in files])
 
 
 def write_npy(path: Path, blocks: Iterable[np.ndarray], shape: tuple[int, ...], dtype: Any) -> None:

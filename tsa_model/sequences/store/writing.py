@@ -28,6 +28,7 @@ def write_store(
     description: DatasetDescription,
     fitted: Preprocessing,
     files: ColumnFiles,
+    events_sha256: str | None = None,
 ) -> None:
     """Write all files of a store.
 
@@ -37,6 +38,7 @@ def write_store(
         description: what it was prepared by; it goes into the manifest.
         fitted: vocabulary, scaler and defaults.
         files: where columns are written on their way.
+        events_sha256: of the validated events, for the manifest.
     """
     orders = prepared.orders
     targets = select_targets(orders.time_us, orders.label, description)
@@ -57,6 +59,7 @@ def write_store(
             targets={period: len(rows) for period, rows in targets.rows.items()},
             prior=targets.prior,
             sampled_prior=targets.sampled_prior,
+            events_sha256=events_sha256,
         ),
     )
 
