@@ -12,12 +12,15 @@ ATTENTION = "network/fast/attention.py"
 LAYERS = "network/fast/layers.py"
 EXPERTS = "network/fast/experts.py"
 AGGREGATION = "network/fast/aggregation.py"
+AUTOCAST = "network/fast/autocast.py"
 PIECES = "network/fast/pieces.py"
 BLOCKS = "network/blocks.py"
 PARAMETERS = "network/parameters.py"
 NETWORKS = "network/networks.py"
 FUNCTIONAL = "losses/functional.py"
 LOSSES = "losses/modules.py"
+OBJECTIVE = "training/objective.py"
+SCHEDULES = "training/schedules.py"
 
 
 @dataclass(frozen=True)

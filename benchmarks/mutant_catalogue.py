@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from mutant import Mutant
 from mutants_of_layers import LAYER_MUTANTS
 from mutants_of_networks import NETWORK_MUTANTS
+from mutants_of_runs import RUN_MUTANTS
+from mutants_of_sizes import SIZE_MUTANTS
 from mutants_of_training import TRAINING_MUTANTS
 
-MUTANTS = [*LAYER_MUTANTS, *NETWORK_MUTANTS, *TRAINING_MUTANTS]
+GROUPS: dict[str, list[Mutant]] = {
+    "layers": LAYER_MUTANTS,
+    "networks": NETWORK_MUTANTS,
+    "training": TRAINING_MUTANTS,
+    "runs": RUN_MUTANTS,
+    "sizes": SIZE_MUTANTS,
+}
+MUTANTS = [mutant for mutants in GROUPS.values() for mutant in mutants]

@@ -2,6 +2,7 @@
 
     python benchmarks/mutants.py                # all mutants, prints the kill matrix
     python benchmarks/mutants.py --only mask    # those whose name contains a word
+    python benchmarks/mutants.py --group runs   # one part of the catalogue
     python benchmarks/mutants.py --markdown docs/KILL_MATRIX.md
     python benchmarks/mutants.py --catalogue export    # faults of exported models, tried on the parity check
     python benchmarks/mutants.py --catalogue scores    # faults in scoring, held to the score contract
@@ -28,11 +29,33 @@ import numpy as np
 import torch
 import torch._dynamo  # a loss needs it; loaded once here instead of in every fork
 from mutant import Mutant
-from mutant_catalogue import MUTANTS
+from mutant_catalogue import GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKS = range(9)
-SUBJECTS = ("dual", "single", "one_head")
+SUBJECTS: dict[str, dict[str, Any]] = {
+    "dual": {},
+    "single": {"sequences": "single", "use_mlp": True},
+    "one_head": {"num_heads": 1},
+    "plain": {"use_moe": False},
+    "dropping": {"use_moe": False, "dropout": 0.2},
+    "dense": {
+        "sequences": "single",
+        "time_encoder": "cosine",
+        "feature_aggregation": "linear",
+        "moe_form": "dense_softmax",
+    },
+    "noisy": {
+        "sequences": "single",
+        "time_encoder": "periodic",
+        "feature_aggregation": "relu_halving",
+        "moe_form": "noisy_top2",
+    },
+    "asymmetric": {"sequences": "single"},
+    "cyclical": {"sequences": "single"},
+}
+"""The small networks, by what is different about them."""
+LOSSES = {"asymmetric": "AsymmetricLoss", "cyclical": "CyclicalFocalLoss"}
 TRAINING_STEPS = 10
 OTHER_CATALOGUES = {"export": "export_catalogue", "scores": "catalogue_of_scores"}
 """Catalogue → the module whose `main(only, markdown)` tries it; "network" is tried here."""
@@ -42,25 +65,25 @@ def configuration(subject: str) -> Any:
     """The small network a mutant is tried on."""
     from tsa_model import ModelConfig
 
-    return ModelConfig(
-        sequences="single" if subject == "single" else "dual",
-        n_cat_features=5,
-        n_num_features=4,
-        n_embedding=40,
-        n_engineered_num_features=3,
-        seq_len=9,
-        dim_embedding_table=8,
-        dim_attn_feedforward=12,
-        num_heads=1 if subject == "one_head" else 2,
-        n_layers_order=2,
-        n_layers_feature=2,
-        num_experts=3,
-        gate_embedding_dim=4,
-        gate_hidden_dim=16,
-        gate_feedforward_dim=8,
-        use_mlp=subject == "single",
-        moe_eval="deterministic",
-    )
+    sizes = {
+        "sequences": "dual",
+        "n_cat_features": 5,
+        "n_num_features": 4,
+        "n_embedding": 40,
+        "n_engineered_num_features": 3,
+        "seq_len": 9,
+        "dim_embedding_table": 8,
+        "dim_attn_feedforward": 12,
+        "num_heads": 2,
+        "n_layers_order": 2,
+        "n_layers_feature": 2,
+        "num_experts": 3,
+        "gate_embedding_dim": 4,
+        "gate_hidden_dim": 16,
+        "gate_feedforward_dim": 8,
+        "moe_eval": "deterministic",
+    }
+    return ModelConfig.model_validate({**sizes, **SUBJECTS[subject]})
 
 
 def train(subject: str, weights: Path) -> None:
@@ -81,12 +104,13 @@ def train(subject: str, weights: Path) -> None:
     np.savez(weights, **{name: x.detach().numpy() for name, x in network.state_dict().items()})
 
 
-def judge_here(subject: str, weights: Path) -> dict[str, Any]:
+def judge_here(subject: str, weights: Path, until_killed: bool) -> dict[str, Any]:
     """Verdict of the imported package's gate on its own network: failed checks, and why."""
     from tsa_model import build_network, progress
     from tsa_model.equivalence.evidence.generated import ragged_rows
     from tsa_model.equivalence.evidence.sample import make_sample
     from tsa_model.equivalence.gate import Identity, judge
+    from tsa_model.settings.training import TrainConfig
 
     progress.report = lambda *_: None  # type: ignore[assignment]
     config = configuration(subject)
@@ -95,11 +119,29 @@ def judge_here(subject: str, weights: Path) -> dict[str, Any]:
         network.load_state_dict({name: torch.from_numpy(stored[name]) for name in stored.files})
     rows = ragged_rows(config, 96, 0)
     sample = make_sample(rows, [f"order-{i}" for i in range(96)], config, n_real=60)
-    verdict = judge(network, sample, Identity("", ""))
+    training = TrainConfig(loss=LOSSES.get(subject, "CrossEntropyLoss"))
+    if until_killed:
+        return _first_failure(network, sample, training)
+    verdict = judge(network, sample, Identity("", ""), training=training)
     return {"failed": [c.number for c in verdict.checks if not c.passed], "reason": verdict.reason}
 
 
-def run(weights: Path, subject: str, mutant: Mutant | None = None) -> dict[str, Any]:
+def _first_failure(network: Any, sample: Any, training: Any) -> dict[str, Any]:
+    """The first check that fails, carried out in the gate's order on what the gate would be given."""
+    from tsa_model.equivalence.checks.check import Subject
+    from tsa_model.equivalence.gate import CHECKS, PROBE_SEED
+
+    subject = Subject.of(network, sample, training, PROBE_SEED)
+    for check in CHECKS:
+        result = check.carry_out(subject)
+        if not result.passed:
+            return {"failed": [check.number], "reason": f"check {check.number}: {result.reason}"}
+    return {"failed": [], "reason": "no check failed"}
+
+
+def run(
+    weights: Path, subject: str, mutant: Mutant | None = None, until_killed: bool = False
+) -> dict[str, Any]:
     """The verdict on a mutant (None = the code as it is), from a forked process with a changed copy."""
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "tsa_model"
@@ -110,7 +152,7 @@ def run(weights: Path, subject: str, mutant: Mutant | None = None) -> dict[str, 
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            _child(folder, writer, subject, weights)
+            _child(folder, writer, subject, weights, until_killed)
         os.close(writer)
         with os.fdopen(reader) as stream:
             answer = stream.read()
@@ -118,7 +160,7 @@ def run(weights: Path, subject: str, mutant: Mutant | None = None) -> dict[str, 
     return json.loads(answer) if answer else {"failed": [], "reason": "the process died"}
 
 
-def _child(folder: str, writer: int, subject: str, weights: Path) -> None:
+def _child(folder: str, writer: int, subject: str, weights: Path, until_killed: bool) -> None:
     """Import the copy, judge, answer, and leave without running anything of the parent's."""
     try:
         torch.set_num_threads(1)
@@ -129,7 +171,7 @@ def _child(folder: str, writer: int, subject: str, weights: Path) -> None:
         try:
             if not weights.exists():
                 train(subject, weights)
-            answer = judge_here(subject, weights)
+            answer = judge_here(subject, weights, until_killed)
         except Exception as error:
             answer = {"failed": list(CHECKS), "reason": f"{type(error).__name__}: {error}"}
         os.write(writer, json.dumps(answer).encode())
@@ -139,10 +181,12 @@ def _child(folder: str, writer: int, subject: str, weights: Path) -> None:
 
 def matrix(results: dict[str, dict[str, Any]]) -> str:
     """Markdown: a row per mutant, a column per check, ✗ where the check rejects the mutant."""
-    lines = ["| mutant | " + " | ".join(str(n) for n in CHECKS) + " |", "|---|" + ":-:|" * len(CHECKS)]
+    heads = [*(str(n) for n in CHECKS), "first", "seconds"]
+    lines = ["| mutant | " + " | ".join(heads) + " |", "|---|" + ":-:|" * len(heads)]
     for name, result in results.items():
         marks = ["✗" if n in result["failed"] else "" for n in CHECKS]
-        lines.append(f"| {name} | " + " | ".join(marks) + " |")
+        first = str(min(result["failed"], default=""))
+        lines.append(f"| {name} | " + " | ".join([*marks, first, str(result["seconds"])]) + " |")
     return "\n".join(lines)
 
 
@@ -151,8 +195,8 @@ def page(table: str, n: int, survivors: list[str]) -> str:
     return f"""# Kill matrix of the equivalence gate
 
 Written by `python benchmarks/mutants.py --markdown docs/KILL_MATRIX.md`. Each mutant is the shipped code with
-one fault; ✗ marks the checks that reject it. "In both" means that the reference shares the faulty code, so
-that only the legacy baseline or a relation can see it.
+one fault; ✗ marks the checks that reject it, `first` is the first of them. "In both" means that the reference
+shares the faulty code, so that only the legacy baseline or a relation can see it.
 
 {n - len(survivors)} of {n} mutants are killed. Checks: 0 contract, 1 algebra in float64, 2 rounding in
 float32, 3 first divergence, 4 training, 5 metamorphic relations, 6 legacy baseline, 7 negative control,
@@ -167,27 +211,39 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", default="", help="mutants whose name contains this")
+    parser.add_argument("--group", choices=sorted(GROUPS), help="one part of the catalogue; default: all")
+    parser.add_argument("--until-killed", action="store_true", help="stop at the first check that rejects")
     parser.add_argument("--markdown", type=Path, help="write the kill matrix to this file")
     parser.add_argument("--catalogue", choices=("network", *OTHER_CATALOGUES), default="network")
     options = parser.parse_args()
     if options.catalogue in OTHER_CATALOGUES:
         module = importlib.import_module(OTHER_CATALOGUES[options.catalogue])
         return module.main(options.only, options.markdown)
-    chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
+    chosen = [
+        mutant
+        for group, mutants in GROUPS.items()
+        for mutant in mutants
+        if options.only in mutant.name and options.group in (None, group)
+    ]
     with tempfile.TemporaryDirectory() as folder:
         weights = {subject: Path(folder) / f"{subject}.npz" for subject in SUBJECTS}
-        for subject in SUBJECTS:
+        for subject in sorted({mutant.subject for mutant in chosen}):
             started = time.perf_counter()
-            clean = run(weights[subject], subject)
+            clean = run(weights[subject], subject, None, options.until_killed)
             print(f"unchanged code, {subject}: {clean['reason']} ({time.perf_counter() - started:.0f} s)")
             if clean["failed"]:
                 print("the gate rejects correct code", file=sys.stderr)
                 return 1
         results: dict[str, dict[str, Any]] = {}
         for mutant in chosen:
-            result = results[mutant.name] = run(weights[mutant.subject], mutant.subject, mutant)
+            started = time.perf_counter()
+            result = results[mutant.name] = run(
+                weights[mutant.subject], mutant.subject, mutant, options.until_killed
+            )
+            result["seconds"] = round(time.perf_counter() - started)
             word = "killed" if result["failed"] else "SURVIVED"
-            print(f"{word} by {result['failed']}: {mutant.name}: {result['reason'][:200]}", flush=True)
+            seconds, reason = result["seconds"], result["reason"][:200]
+            print(f"{word} by {result['failed']} ({seconds} s): {mutant.name}: {reason}", flush=True)
     survivors = [name for name, result in results.items() if not result["failed"]]
     table = matrix(results)
     print(f"\n{table}\n\n{len(results) - len(survivors)} of {len(results)} mutants killed")

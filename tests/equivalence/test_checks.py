@@ -8,23 +8,24 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from support.batches import tiny_config, tiny_evidence
+from support.batches import tiny_config, tiny_evidence, tiny_network, tiny_sample
 
 from tsa_model.equivalence.checks.algebra import check_algebra
 from tsa_model.equivalence.checks.contract import check_contract
 from tsa_model.equivalence.checks.controls import check_controls
 from tsa_model.equivalence.checks.decisions import check_decisions, rank_correlation
 from tsa_model.equivalence.checks.divergence import check_divergence
-from tsa_model.equivalence.checks.dropout import distance, measure_dropout
 from tsa_model.equivalence.checks.metamorphic import check_metamorphic
 from tsa_model.equivalence.checks.rounding import N_RUNS, check_rounding, compare_rounding
-from tsa_model.equivalence.checks.training import check_training, compare_gradients
+from tsa_model.equivalence.checks.training import check_training, compare_training, training_batch
+from tsa_model.equivalence.evidence.effort import SMALL_NETWORK
 from tsa_model.equivalence.evidence.networks import Networks
 from tsa_model.equivalence.evidence.observations import Evidence
-from tsa_model.network.fast import layers
+from tsa_model.equivalence.evidence.training_step import Conditions
 from tsa_model.network.networks import DualSequenceNetwork
 from tsa_model.settings.gate import GateConfig
 from tsa_model.settings.training import TrainConfig
+from tsa_model.training.objective import Objective
 
 
 @pytest.fixture(scope="module", params=["single", "dual"])
@@ -154,7 +155,8 @@ def test_divergence_names_the_first_block_and_the_orders(evidence):
 
 
 def test_training_passes(evidence):
-    result = check_training({"trained weights": evidence, "probe weights": evidence}, TrainConfig())
+    config = TrainConfig(batch_size=16)
+    result = check_training({"trained weights": evidence, "probe weights": evidence}, config)
     assert result.passed, result.reason
 
 
@@ -162,33 +164,10 @@ def test_a_gradient_that_stops_is_noticed(evidence):
     def cut(network):
         network.clf[0].register_forward_hook(lambda _, args, output: output.detach())
 
-    failed = [m for m in compare_gradients("x", spoiled(evidence, cut), TrainConfig()) if not m.passed]
+    bad = spoiled(evidence, cut)
+    conditions = Conditions(Objective(TrainConfig()))
+    failed = [m for m in compare_training("x", bad, training_batch(bad), conditions) if not m.passed]
     assert any("gradient in one network only" in m.name for m in failed)
-
-
-def test_dropout_that_is_left_out_is_noticed(monkeypatch):
-    config = tiny_config("single")
-    assert all(m.passed for m in measure_dropout(config))
-    original = layers.attend_last
-
-    def without_dropout(block, x, scaling):
-        was, block.training = block.training, False
-        try:
-            return original(block, x, scaling)
-        finally:
-            block.training = was
-
-    monkeypatch.setattr(layers, "attend_last", without_dropout)
-    failed = [m.name for m in measure_dropout(config) if not m.passed]
-    assert any("multi_attn" in name for name in failed)
-
-
-def test_a_certain_value_with_another_rounding_is_the_same_value():
-    certain = torch.full((100,), 1.5e-4)  # rounding it to four places would fall to either side
-    assert distance(certain, certain - 1e-6) == 0
-    assert distance(certain, certain - 1e-3) == 1
-    draws = torch.arange(100.0)
-    assert distance(draws, torch.cat([draws[:50], draws[:50]])) == pytest.approx(0.5)
 
 
 def test_metamorphic_relations_hold_and_a_batch_mean_breaks_them(evidence):
@@ -231,3 +210,15 @@ def test_decisions_report_the_change_of_routing(evidence):
 def test_rank_correlation_of_a_reversed_ranking():
     assert rank_correlation(np.arange(5.0), -np.arange(5.0)) == pytest.approx(-1)
     assert rank_correlation(np.zeros(5), np.zeros(5)) == 1
+
+
+@pytest.mark.parametrize(("scale", "immaterial"), [(10.0, "off by 1e-5"), (0.01, "through float16")])
+def test_a_control_that_is_immaterial_gives_way_to_a_stronger_one(scale, immaterial):
+    network = tiny_network(tiny_config("single"))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(scale)
+    evidence = Evidence(Networks.of(network), tiny_sample(tiny_config("single")), SMALL_NETWORK)
+    result = check_controls(evidence)
+    assert result.passed, result.reason
+    assert any("Immaterial for these weights" in note and immaterial in note for note in result.notes)

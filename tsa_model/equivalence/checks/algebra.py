@@ -10,9 +10,11 @@ from torch import Tensor
 from tsa_model.batch import rows_of
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.checks.check import PROBE, TRAINED, Check
+from tsa_model.equivalence.checks.evaluation_sizes import compare_evaluation
 from tsa_model.equivalence.differences import difference
 from tsa_model.equivalence.evidence.networks import POLICIES, align, has_capacity, outputs
 from tsa_model.equivalence.evidence.observations import Evidence
+from tsa_model.equivalence.evidence.stand_in import threads
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
 
 N_QUEUEING = 32
@@ -20,12 +22,15 @@ N_QUEUEING = 32
 with their square."""
 
 
-def check_algebra(evidences: dict[str, Evidence], seed: int = 0) -> CheckResult:
+def check_algebra(
+    evidences: dict[str, Evidence], seed: int = 0, batch_size: int | None = None
+) -> CheckResult:
     """Check 1: outputs on every row, and every tensor both computations name, for each set of weights.
 
     Args:
         evidences: name of the set of weights → evidence.
         seed: of the random second-expert policy's draws.
+        batch_size: of the run, for batches of its size on a stand-in; None = without a stand-in.
     """
     alarms: list[str] = []
     measurements: list[Measurement] = []
@@ -47,6 +52,10 @@ def check_algebra(evidences: dict[str, Evidence], seed: int = 0) -> CheckResult:
         policies = {TRAINED: (configured,), PROBE: POLICIES}.get(label, ())
         cut = evidence.in_small_pieces(N_QUEUEING) if label == PROBE else evidence
         measurements += _legacy_evaluation(label, cut, policies, alarms, seed)
+    if batch_size is not None:
+        trained, n_threads = next(iter(evidences.items())), max(2, torch.get_num_threads())
+        measurements += _threaded(*trained, n_threads, alarms)
+        measurements += compare_evaluation(trained[1].networks.shipped.config, batch_size, n_threads, seed)
     worst = max(m.value or 0.0 for m in measurements)
     measurements.append(at_least("intermediate tensors compared", n_layers, 1))
     return ALGEBRA.conclude(
@@ -61,8 +70,20 @@ ALGEBRA = Check(
     1,
     "Algebra in float64",
     "Do both networks compute the same numbers where rounding cannot hide a difference?",
-    lambda subject: check_algebra(subject.evidences),
+    lambda subject: check_algebra(subject.evidences, batch_size=subject.training.batch_size),
 )
+
+
+def _threaded(label: str, evidence: Evidence, n_threads: int, alarms: list[str]) -> list[Measurement]:
+    """The traced rows again, with one thread and with as many as scoring may use."""
+    rows, measurements = evidence.traced_rows, []
+    names = [evidence.sample.names[int(row)] for row in rows]
+    for n in sorted({1, n_threads} - {torch.get_num_threads()}):
+        with threads(n):
+            found = outputs(evidence.networks.shipped64, evidence.traced_batch)["logits"]
+        title = f"{label}, logits, threads {n}"
+        measurements.append(_measure(title, found, evidence.truth["logits"][rows], names, alarms))
+    return measurements
 
 
 def _legacy_evaluation(

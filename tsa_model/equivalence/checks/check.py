@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tsa_model.batch import Batch
+from tsa_model.equivalence.evidence.effort import effort_for
+from tsa_model.equivalence.evidence.networks import Networks
 from tsa_model.equivalence.evidence.observations import Evidence
+from tsa_model.equivalence.evidence.sample import Sample
 from tsa_model.equivalence.results import CheckResult, Measurement, Plot, describe
+from tsa_model.network.networks import Network
 from tsa_model.settings.gate import GateConfig
 from tsa_model.settings.training import TrainConfig
 
@@ -31,6 +35,20 @@ class Subject:
     gate: GateConfig
     population: Batch
     """Real rows with labels on which decisions are compared."""
+
+    @classmethod
+    def of(cls, shipped: Network, sample: Sample, training: TrainConfig, probe_seed: int) -> Subject:
+        """A network that lies in no file, with the sample as its population.
+
+        Args:
+            shipped: float32, in evaluation mode.
+            sample: the rows to compare on.
+            training: how the weights are trained.
+            probe_seed: of the probe weights.
+        """
+        evidence = Evidence(Networks.of(shipped), sample, effort_for(shipped.config))
+        evidences = {TRAINED: evidence, PROBE: evidence.with_probe_weights(probe_seed)}
+        return cls(evidences, None, training, GateConfig(), sample.batch)
 
     @property
     def trained(self) -> Evidence:

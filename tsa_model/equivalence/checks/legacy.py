@@ -19,10 +19,11 @@ from tsa_model.batch import LABEL, as_dtype, n_rows
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.checks.rounding import compare_rounding
-from tsa_model.equivalence.checks.training import for_training
 from tsa_model.equivalence.differences import difference
+from tsa_model.equivalence.evidence.draws import set_apart
 from tsa_model.equivalence.evidence.networks import Networks, outputs
 from tsa_model.equivalence.evidence.ties import decision_margins, observe
+from tsa_model.equivalence.evidence.training_step import for_training
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
 from tsa_model.legacy.baseline import Recording, default_baseline, read_baseline
 from tsa_model.losses import create_loss_function
@@ -163,7 +164,9 @@ def _float32_alone(entry: Recording, network: Network, run: str) -> list[Measure
 def _training_network(entry: Recording, network: Network) -> Network:
     policy = "random" if entry.meta.get("random_seed") is not None else "all"
     # Deterministic evaluation must not reach into training: the captured training knows no such thing.
-    return for_training(network.twin(network.compute, moe_eval="deterministic"), policy)
+    training = for_training(network.twin(network.compute, moe_eval="deterministic"), policy)
+    set_apart(training, 0.0)  # the legacy's draws are not recorded: nothing is dropped
+    return training
 
 
 def _gradients(entry: Recording, network: Network) -> list[Measurement]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from tsa_model.batch import Batch, as_dtype, histories, history_names, rows_of
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.checks.check import Check
+from tsa_model.equivalence.checks.rounding import nudged
 from tsa_model.equivalence.differences import difference
 from tsa_model.equivalence.evidence.effort import effort_for
 from tsa_model.equivalence.evidence.generated import fill_masked
@@ -24,6 +25,8 @@ from tsa_model.network.trace import Trace
 N_ALONE = 12
 N_THRESHOLD = 8
 N_PADDING = 7
+N_SENSITIVITY = 4
+"""Networks with nudged weights that show how sensitive the logits are."""
 
 
 class Case(NamedTuple):
@@ -42,15 +45,18 @@ def check_metamorphic(evidences: dict[str, Evidence]) -> CheckResult:
         batch = as_dtype(evidence.traced_batch, torch.float64)
         names = [evidence.sample.names[int(row)] for row in evidence.traced_rows]
         base = outputs(network, batch)["logits"]
+        sensitive = 0.0
         for relation, case in RELATIONS.items():
             found = case(network, batch, base, names)
             if found is not None:
                 gap = difference(found.found, found.expected)
                 where = f"order {found.rows[gap.row]}"
+                bound = tolerance.UNCHANGED
+                if not gap.relative <= bound:
+                    sensitive = sensitive or _sensitivity(network, batch, base)
+                    bound = max(bound, tolerance.DIVERGENCE_FACTOR * sensitive)
                 measurements.append(
-                    at_most(
-                        f"{label}, {relation}: change of the logits", gap.relative, tolerance.UNCHANGED, where
-                    )
+                    at_most(f"{label}, {relation}: change of the logits", gap.relative, bound, where)
                 )
         measurements += _exact(label, network, batch, base)
     measurements.append(at_least("relations tried", len(measurements), 1))
@@ -66,6 +72,18 @@ METAMORPHIC = Check(
     "Does a row's score stay the same when only what must not matter is changed?",
     lambda subject: check_metamorphic(subject.evidences),
 )
+
+
+def _sensitivity(network: Network, batch: Batch, base: Tensor) -> float:
+    """How far weights moved by a float64 rounding move a logit, relative to the largest one.
+
+    A network with steep weights turns the rounding of another order of sums into a visible change: it is no
+    fault of the computation that the network does so.
+    """
+    return max(
+        difference(outputs(nudged(network, seed), batch)["logits"], base).relative
+        for seed in range(N_SENSITIVITY)
+    )
 
 
 Relation = Callable[[Network, Batch, Tensor, list[str]], Case | None]
@@ -153,7 +171,8 @@ def _without_card_history(network: Network, batch: Batch, base: Tensor, names: l
 
 def _times_without_time(network: Network, batch: Batch, base: Tensor, names: list[str]) -> Case | None:
     """A network that is not temporal must not read the times."""
-    if network.config.use_time_seq or network.config.gate_use_time_seq:
+    config = network.config
+    if config.use_time_seq or config.gate_use_time_seq or config.time_encoder != "none":
         return None
     times = {each.time: 3 * batch[each.time] + 5 for each in history_names(network.config.sequences)}
     return Case(_logits(network, {**batch, **times}), base, names)

@@ -106,14 +106,21 @@ class _Again:
 
 
 @torch.no_grad()
-def nudged(network: Network, seed: int) -> Network:
-    """A copy whose float32 weights moved to a neighbouring number or stayed: as good a rounding as any."""
+def nudged(network: Network, seed: int, units: int = 1) -> Network:
+    """A copy whose weights moved to a neighbouring number or stayed: as good a rounding as any.
+
+    Args:
+        network: float32 or float64.
+        seed: of the moves.
+        units: how many numbers of the network's own precision a move skips; 1 = to the next one.
+    """
     network = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(seed)
     for parameter in network.parameters():
         # Neighbouring numbers of one sign are neighbouring integers in their bits; 0 stays 0.
-        step = torch.randint(-1, 2, parameter.shape, generator=generator, dtype=torch.int8)
-        parameter.data.view(torch.int32).add_(step * (parameter != 0))
+        step = torch.randint(-1, 2, parameter.shape, generator=generator, dtype=torch.int32)
+        bits = torch.int32 if parameter.dtype == torch.float32 else torch.int64
+        parameter.data.view(bits).add_(units * step * (parameter != 0))
     return network
 
 

@@ -1,0 +1,129 @@
+"""Check 1, on a stand-in: evaluation batches of a validation, of a scoring call, and larger ones.
+
+See `evidence/stand_in.py` for what a stand-in is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tsa_model.batch import Batch, n_rows, rows_of
+from tsa_model.equivalence import tolerance
+from tsa_model.equivalence.checks.run_sizes import masked_batches
+from tsa_model.equivalence.differences import difference
+from tsa_model.equivalence.evidence.networks import Networks, has_capacity, outputs
+from tsa_model.equivalence.evidence.stand_in import (
+    DISTINCT_ROWS,
+    EVALUATED_ROWS,
+    FEW_ROWS,
+    stand_in,
+    stand_in_config,
+    stand_in_rows,
+    threads,
+    training_rows,
+    uneven_pieces,
+)
+from tsa_model.equivalence.evidence.ties import decision_margins, observe
+from tsa_model.equivalence.results import Measurement, at_most
+from tsa_model.network.fast.form import fast_in_pieces
+from tsa_model.network.networks import Network
+from tsa_model.settings.model import ModelConfig
+
+SCORING_CALLS = (1, 64, 256)
+"""Rows of a call when orders are scored one by one, by the scoring stage, and by a server."""
+
+MOST_ORDERS = 4
+"""Orders of a history in the largest batches."""
+
+
+def compare_evaluation(
+    config: ModelConfig, batch_size: int, n_threads: int, seed: int = 0
+) -> list[Measurement]:
+    """The stand-in of a configuration, evaluated in batches of every size a run evaluates.
+
+    Args:
+        config: of the network that is judged.
+        batch_size: rows of a validation batch.
+        n_threads: threads that scoring may use.
+        seed: of weights and rows.
+    """
+    small = stand_in_config(config, DISTINCT_ROWS)
+    small = small.changed(seq_len=min(small.seq_len, MOST_ORDERS))
+    networks, distinct = stand_in(small, seed), stand_in_rows(small, DISTINCT_ROWS, seed)
+    (truth, decisions), (rounded, in_float32) = (
+        observe(network, distinct) for network in (networks.reference64, networks.reference)
+    )
+    held = decision_margins(decisions, in_float32, small, DISTINCT_ROWS) > 1
+    expected = truth["logits"]
+    measurements = []
+    for n in sorted({*SCORING_CALLS, batch_size, EVALUATED_ROWS}):
+        rows = torch.arange(n) % DISTINCT_ROWS
+        rows = rows[torch.randperm(n, generator=torch.Generator().manual_seed(n))]
+        batch, title = rows_of(distinct, rows), f"stand-in, evaluation of {n} rows"
+        for count in {1, n_threads} if n == EVALUATED_ROWS else {torch.get_num_threads()}:
+            with threads(count):
+                found = outputs(networks.shipped64, batch)["logits"]
+            measurements.append(_promise(f"{title}, {count} threads", found, expected[rows]))
+        if n == EVALUATED_ROWS:
+            found = outputs(networks.shipped, batch)["logits"]
+            measurements.append(_rounding(title, found, rounded["logits"], expected, rows, held))
+    measurements += _cut(networks, small, seed)
+    if has_capacity(config):
+        measurements += _queueing(config, batch_size, seed)
+    return measurements
+
+
+def _promise(title: str, found: Tensor, expected: Tensor) -> Measurement:
+    gap = difference(found, expected)
+    return at_most(f"{title}: share of the allowed difference", gap.used, 1.0, f"row {gap.row}")
+
+
+def _rounding(
+    title: str, found: Tensor, own: Tensor, truth: Tensor, rows: Tensor, held: Tensor
+) -> Measurement:
+    """float32 in a large batch against the reference's own error on the distinct rows that have no tie."""
+    own_error = (own.double() - truth)[held].abs()
+    floor = tolerance.ROUNDING_FLOOR_ULP * tolerance.unit(torch.float32) * truth[held].abs().max()
+    allowed = torch.stack(
+        [own_error.max(), tolerance.ROUNDING_TAIL * own_error.square().mean().sqrt(), floor]
+    ).max()
+    error = (found.double() - truth[rows])[held[rows]].abs().nan_to_num(torch.inf).max()
+    ratio = (error / allowed).item()
+    return at_most(f"{title} in float32: error / the reference's", ratio, tolerance.ROUNDING_FACTOR)
+
+
+def _cut(networks: Networks, config: ModelConfig, seed: int) -> list[Measurement]:
+    """A small batch in pieces of several sizes, and under attention masks."""
+    batch = stand_in_rows(config, FEW_ROWS, seed + 1)
+    expected = outputs(networks.reference64, batch)["logits"]
+    measurements = []
+    for name, sizes in uneven_pieces(config, FEW_ROWS).items():
+        found = outputs(networks.shipped64.twin(fast_in_pieces(sizes)), batch)["logits"]
+        measurements.append(_promise(f"stand-in, {name}", found, expected))
+    for name, masked in masked_batches(config, batch, seed).items():
+        found, expected = (
+            outputs(network, masked)["logits"] for network in (networks.shipped64, networks.reference64)
+        )
+        measurements.append(_promise(f"stand-in, {name}", found, expected))
+    return measurements
+
+
+def _queueing(config: ModelConfig, batch_size: int, seed: int) -> list[Measurement]:
+    """A validation batch in the legacy's evaluation, whole and in pieces, with the same random draws."""
+    n = training_rows(config, batch_size)
+    small = stand_in_config(config, n).changed(moe_eval="legacy")
+    networks, batch = stand_in(small, seed), stand_in_rows(small, n, seed)
+    few = rows_of(batch, slice(0, FEW_ROWS))
+    expected, cut = (_drawn(networks.reference64, rows, seed) for rows in (batch, few))
+    title = f"stand-in, legacy evaluation of {n} rows"
+    measurements = [_promise(title, _drawn(networks.shipped64, batch, seed), expected)]
+    for name, sizes in uneven_pieces(small, n_rows(few)).items():
+        found = _drawn(networks.shipped64.twin(fast_in_pieces(sizes)), few, seed)
+        measurements.append(_promise(f"stand-in, legacy evaluation, {name}", found, cut))
+    return measurements
+
+
+def _drawn(network: Network, batch: Batch, seed: int) -> Tensor:
+    torch.manual_seed(seed)
+    return outputs(network, batch)["logits"]
