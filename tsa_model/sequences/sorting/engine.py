@@ -126,8 +126,14 @@ def chronological(events: ir.Table, keys: list[str]) -> ir.Table:
         keys: columns to number; null stays null.
     """
     for key in keys:
-        distinct = events.filter(events[key].notnull()).select(value=key).distinct()
+        distinct = distinct_keys(events, key)
         numbered = distinct.mutate(number=ibis.row_number().over(order_by=distinct.value))
         joined = events.left_join(numbered, events[key] == numbered.value)
         events = joined.mutate(**{key: joined.number.cast("int32")}).drop("value", "number")
     return events.order_by("time_us", "order_id")
+
+
+def distinct_keys(events: ir.Table, key: str) -> ir.Table:
+    """The values of a key column, each once, in their own order."""
+    distinct = events.filter(events[key].notnull()).select(value=key).distinct()
+    return distinct.order_by("value")

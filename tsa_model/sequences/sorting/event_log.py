@@ -10,7 +10,7 @@ from tsa_model.sequences.columns.event_columns import KeyedEvents, Prepared
 from tsa_model.sequences.features.derived import add_calendar_columns, add_window_columns
 from tsa_model.sequences.features.orderings import order_by_key
 from tsa_model.sequences.sorting.engine import EngineName
-from tsa_model.sequences.sorting.ingest import ingest
+from tsa_model.sequences.sorting.ingest import Ingested, ingest
 from tsa_model.settings.dataset import DatasetDescription
 
 MOST_ORDERS = 2**31 - 1
@@ -38,7 +38,17 @@ def prepare_event_log(
     Raises:
         BadEvents: the events cannot be used.
     """
-    ingested = ingest(events, description, files, work, bad_path, engine)
+    return derive(ingest(events, description, files, work, bad_path, engine), description, files)
+
+
+def derive(ingested: Ingested, description: DatasetDescription, files: ColumnFiles) -> Prepared:
+    """Sort clean orders by each key and compute the derived columns.
+
+    Args:
+        ingested: the orders; derived columns are added to them.
+        description: names the derived columns.
+        files: where the columns are written; the result maps them.
+    """
     orders = ingested.orders
     if len(orders) >= MOST_ORDERS:
         raise ValueError(f"{len(orders):,} orders are more than a store can number ({MOST_ORDERS:,})")

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tsa_model.events.arrays import one_array
 from tsa_model.events.cleaning import wanted_columns
 from tsa_model.events.errors import BadEvents
 from tsa_model.events.quarantine import REPEATED, BadRows
@@ -25,6 +26,7 @@ from tsa_model.sequences.sorting.engine import (
     EngineName,
     chronological,
     conflicting_rows,
+    distinct_keys,
     open_engine,
     repeated_rows,
     without_repeated,
@@ -45,6 +47,8 @@ class Ingested:
     keys: dict[str, np.ndarray]
     """Ordering name → [N] int32 number of the key; -1 = the order has none."""
     n_quarantined: int
+    key_values: dict[str, pa.Array]
+    """Ordering name → the key of each number, in numbers' order; empty unless it was asked for."""
 
 
 def ingest(
@@ -54,6 +58,7 @@ def ingest(
     work: Path,
     bad_path: Path,
     engine_name: EngineName = "duckdb",
+    with_key_values: bool = False,
 ) -> Ingested:
     """Read, check and sort events.
 
@@ -64,6 +69,7 @@ def ingest(
         work: a folder to make, for temporary files.
         bad_path: where the quarantine file is written, if there is anything to write.
         engine_name: duckdb or pyspark, which does the relational work.
+        with_key_values: return the keys themselves too, not only their numbers.
 
     Raises:
         BadEvents: the events cannot be used.
@@ -93,9 +99,15 @@ def _ingest(
             bad.check(n_rows)
         keys = [name for name in ORDERING_NAMES if name in table.columns]
         orders = _spill(engine, chronological(table, keys), keys, description, files)
+        key_values = (
+            {ORDERING_NAMES[key]: one_array(engine.fetch(distinct_keys(table, key))["value"]) for key in keys}
+            if with_key_values
+            else {}
+        )
     finally:
         engine.close()
-    return Ingested(orders, {ORDERING_NAMES[key]: files.read(key) for key in keys}, bad.n_rows)
+    numbers = {ORDERING_NAMES[key]: files.read(key) for key in keys}
+    return Ingested(orders, numbers, bad.n_rows, key_values)
 
 
 def _without_repeated(

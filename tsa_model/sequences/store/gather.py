@@ -114,7 +114,8 @@ class SequenceGather:
         flat = torch.from_numpy(index).view(-1)
         torch.index_select(events.numerical_rows, 0, flat, out=torch.from_numpy(x_num).view(-1, n_num))
 
-        narrow = torch.from_numpy(self._memory.empty((BLOCK, n_stored), events.categorical.dtype))
+        n_at_once = min(BLOCK, index.size)
+        narrow = torch.from_numpy(self._memory.empty((n_at_once, n_stored), events.categorical.dtype))
         wide = torch.from_numpy(x_cat).view(-1, self._n_cat)[:, :n_stored]
         for part, into in zip(flat.split(BLOCK), wide.split(BLOCK), strict=True):
             gathered = narrow[: len(part)]

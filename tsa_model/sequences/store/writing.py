@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tsa_model.events.codes import Codes
-from tsa_model.events.errors import BadEvents
 from tsa_model.events.units import UNKNOWN_LABEL
 from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.columns.event_columns import Columns, KeyedEvents, Orders, Prepared
+from tsa_model.sequences.features.encoding import Encoding, Role
 from tsa_model.sequences.features.preprocessing import Preprocessing
 from tsa_model.sequences.features.targets import Targets, select_targets
 from tsa_model.sequences.store.storage import StoreManifest, write_array, write_manifest, write_npy
@@ -109,56 +108,32 @@ class _Encoder:
     """Turns raw columns into model inputs, each only once, though both keys' matrices hold it."""
 
     def __init__(self, fitted: Preprocessing, files: ColumnFiles) -> None:
-        self._fitted, self._files = fitted, files
-        small = fitted.n_embedding <= np.iinfo(np.int16).max
-        self._index_dtype = np.dtype(np.int16 if small else np.int32)
+        self._encoding, self._files = Encoding(fitted), files
         self._done: dict[tuple[int, str], _EncodedColumns] = {}
 
     def categorical(self, columns: Columns) -> _EncodedColumns:
         """Vocabulary indices; without the known label, which depends on the target."""
-        names = [name for name in self._fitted.categorical if name in columns.categorical]
-        return self._encode("categorical", columns, names, self._index_dtype)
+        return self._encode("categorical", columns)
 
     def numerical(self, columns: Columns) -> _EncodedColumns:
         """Scaled sequence features."""
-        return self._encode("numerical", columns, list(self._fitted.numerical), np.dtype(np.float32))
+        return self._encode("numerical", columns)
 
     def engineered(self, orders: Orders) -> _EncodedColumns:
         """Scaled features of the orders themselves."""
-        return self._encode("engineered", orders, list(self._fitted.engineered), np.dtype(np.float32))
+        return self._encode("engineered", orders)
 
-    def _encode(self, role: str, columns: Columns, names: list[str], dtype: np.dtype) -> _EncodedColumns:
+    def _encode(self, role: Role, columns: Columns) -> _EncodedColumns:
         place = (id(columns), role)
         if place not in self._done:
+            names = self._encoding.names(role, columns)
             files = [f"encoded {role} {len(self._done)} {name}" for name in names]
             for file, name in zip(files, names, strict=True):
                 for first in range(0, len(columns), BLOCK_ROWS):
                     part = slice(first, first + BLOCK_ROWS)
-                    with np.errstate(over="ignore"):
-                        values = self._encoded(role, columns, name, part).astype(dtype)
-                    if role != "categorical" and not (is_finite := np.isfinite(values)).all():
-                        raise self._overflow(columns, name, first + int(np.argmin(is_finite)))
-                    self._files.append(file, values)
-            self._done[place] = _EncodedColumns(self._files, files, dtype)
+                    self._files.append(file, self._encoding.column(role, columns, name, part))
+            self._done[place] = _EncodedColumns(self._files, files, self._encoding.dtype(role))
         return self._done[place]
-
-    def _overflow(self, columns: Columns, name: str, row: int) -> BadEvents:
-        """A number that is infinite once it is scaled, named by its order, or its time inside a history."""
-        whose = f"an order of {np.datetime64(int(columns.time_us[row]), 'us')} UTC"
-        if isinstance(columns, Orders):
-            order = columns.order_id[row]
-            whose = f"order {order.decode() if isinstance(order, bytes) else order}"
-        value = float(columns.numerical[name][row])
-        return BadEvents(
-            f"column {name}: {value:g} ({whose}) is too large once it is scaled as the training period's "
-            "values are; correct the value or leave the order out"
-        )
-
-    def _encoded(self, role: str, columns: Columns, name: str, part: slice) -> np.ndarray:
-        if role == "categorical":
-            codes = columns.categorical[name]
-            return self._fitted.categorical[name].encode(Codes(codes.code[part], codes.values))
-        return getattr(self._fitted, role)[name].apply(columns.numerical[name][part])
 
 
 def _write_matrix(path: Path, columns: _EncodedColumns, rows: np.ndarray, padding: int = 1) -> None:
