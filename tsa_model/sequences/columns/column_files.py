@@ -78,6 +78,24 @@ class ColumnFiles:
         return written
 
 
+class MemoryColumns(ColumnFiles):
+    """The same for a few rows, in memory."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[np.ndarray]] = {}
+
+    def append(self, name: str, values: np.ndarray) -> None:
+        """Append values."""
+        self._parts.setdefault(name, []).append(values)
+
+    def read(self, name: str) -> np.ndarray:
+        """A column."""
+        parts = self._parts[name]
+        if len(parts) > 1:
+            self._parts[name] = parts = [np.concatenate(parts)]
+        return parts[0]
+
+
 class FileColumns(Mapping[str, T]):
     """Named columns that are mapped anew whenever they are asked for."""
 

@@ -1,0 +1,173 @@
+"""What a history store does, whatever keeps it."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from pydantic import NonNegativeInt
+
+from tsa_model.events.ids import IdForm
+from tsa_model.online.records import Records
+from tsa_model.settings import Settings
+from tsa_model.settings.dataset import Window
+
+KeyKind = Literal["cid", "ccid"]
+KINDS: tuple[KeyKind, ...] = ("cid", "ccid")
+"""The customer's and the card's history."""
+
+
+class HistoryError(ValueError):
+    """A history store cannot do what is asked; the message says why and what to do."""
+
+
+class TooOld(HistoryError):
+    """The histories of that time are no longer whole."""
+
+
+class StoreAway(RuntimeError):
+    """The store does not answer: nothing can be scored, for no score is given from half a history."""
+
+
+class Columns(Settings):
+    """What a store keeps of every order: a model can use it whose columns are the same."""
+
+    format: Literal[1] = 1
+    order_id: str
+    customer_id: str
+    card_id: str | None
+    categorical: tuple[str, ...]
+    """Raw categorical columns."""
+    numerical: tuple[str, ...]
+    """Raw numbers."""
+    derived: tuple[str, ...]
+    """Derived columns of earlier orders, which a sequence holds."""
+    windows: tuple[Window, ...]
+    """How derived columns are computed."""
+    label_delay_us: NonNegativeInt
+    latest: NonNegativeInt
+    """Orders of a key that are kept at least."""
+    reach_us: NonNegativeInt
+    """How far back derived columns look; that much is kept as well."""
+    late_us: NonNegativeInt
+    """An order may come so much later than a younger one of its key and find its whole history."""
+    is_whole: dict[str, bool] | None = None
+    """Column of ids → whether ids are whole numbers; None until the first order says so."""
+
+    @property
+    def forms(self) -> dict[str, IdForm] | None:
+        """How ids are read."""
+        return None if self.is_whole is None else {name: IdForm(each) for name, each in self.is_whole.items()}
+
+    @property
+    def n_numbers(self) -> int:
+        """Numbers kept of an order."""
+        return len(self.numerical) + len(self.derived)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one order by its id."""
+
+    time_us: int
+    keys: tuple[bytes, bytes]
+    """Customer and card; empty = no card."""
+    content: bytes
+    """Digest of what was sent, 16 bytes."""
+    kept: int = 3
+    """Bit 0: the customer's history holds it; bit 1: the card's does."""
+    answer: bytes = b""
+    """What was answered, as JSON; empty = it was not scored yet."""
+
+    _HEAD = struct.Struct("<q16sBHH")
+
+    def packed(self) -> bytes:
+        """As bytes."""
+        customer, card = self.keys
+        head = self._HEAD.pack(self.time_us, self.content, self.kept, len(customer), len(card))
+        return head + customer + card + self.answer
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Entry:
+        """From bytes."""
+        time_us, content, kept, n_customer, n_card = cls._HEAD.unpack_from(data)
+        at = cls._HEAD.size
+        keys = (data[at : at + n_customer], data[at + n_customer : at + n_customer + n_card])
+        return cls(time_us, keys, content, kept, data[at + n_customer + n_card :])
+
+    def answered(self, answer: bytes) -> Entry:
+        """The same with an answer."""
+        return replace(self, answer=answer)
+
+    def still_kept(self, kept: int) -> Entry:
+        """The same, held by fewer histories."""
+        return replace(self, kept=kept)
+
+
+class Transaction(Protocol):
+    """Reads of one state; and writes that are done together or not at all."""
+
+    def entry(self, order: bytes) -> Entry | None:
+        """What is known of an order; None = nothing."""
+
+    def put_entry(self, order: bytes, entry: Entry) -> None:
+        """Note it."""
+
+    def earlier(self, kind: KeyKind, key: bytes, before_us: int, latest: int, reach_us: int) -> Records:
+        """Orders of a key before a moment.
+
+        Args:
+            kind: of the key.
+            key: see `records.id_bytes`.
+            before_us: the moment; orders at it are left out.
+            latest: how many of the latest orders are needed.
+            reach_us: how far back all orders are needed.
+
+        Raises:
+            TooOld: some of them were dropped.
+        """
+
+    def later(self, kind: KeyKind, key: bytes, after_us: int, until_us: int) -> Records:
+        """Orders of a key after a moment, and not after another."""
+
+    def insert(self, kind: KeyKind, key: bytes, record: Records) -> None:
+        """Add one order where it belongs, and drop what is needed no more.
+
+        Raises:
+            TooOld: it belongs where orders were dropped.
+        """
+
+    def replace(self, kind: KeyKind, key: bytes, record: Records) -> None:
+        """Put one order in the place of that with its time and id; nothing where it was dropped."""
+
+
+class HistoryStore(Protocol):
+    """Keeps the earlier orders of customers and cards."""
+
+    @property
+    def columns(self) -> Columns:
+        """What is kept of an order."""
+
+    def set_forms(self, is_whole: dict[str, bool]) -> None:
+        """Say how ids are read, once."""
+
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """Read one state."""
+
+    def writing(self) -> AbstractContextManager[Transaction]:
+        """Write; whatever is raised inside undoes all of it.
+
+        Raises:
+            StoreAway: it could not be kept.
+        """
+
+    def flush(self) -> None:
+        """Make what was written safe from a failure of the machine."""
+
+    def counts(self) -> dict[str, int]:
+        """Orders and blocks."""
+
+    def close(self) -> None:
+        """Flush and close."""

@@ -1,0 +1,207 @@
+"""Kept orders → the batch that a sequence store would make of them, with the store's own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tsa_model.batch import ENGINEERED, history_names
+from tsa_model.batch import Sequences as SequencesKind
+from tsa_model.events.codes import Codes
+from tsa_model.events.units import UNKNOWN_LABEL
+from tsa_model.online.history import KINDS, KeyKind
+from tsa_model.online.records import NO_CATEGORY, Records, hash_text
+from tsa_model.sequences import Preprocessing
+from tsa_model.sequences.columns.column_files import MemoryColumns
+from tsa_model.sequences.columns.event_columns import Orders
+from tsa_model.sequences.features.derived import KEY_ORDERING, add_calendar_columns, add_window_columns
+from tsa_model.sequences.features.encoding import Encoding, Role
+from tsa_model.sequences.features.orderings import order_by_key
+from tsa_model.sequences.store.gather import SequenceGather, SortedEvents
+from tsa_model.settings.dataset import DatasetDescription
+
+DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Target:
+    """An order and the earlier ones that its score depends on."""
+
+    record: Records
+    """One row, the kept derived columns filled in."""
+    histories: Mapping[KeyKind, Records]
+    """The latest earlier orders of each key, at most L − 1."""
+    derived: Mapping[str, float]
+    """Every column that is derived from its keys' earlier orders."""
+
+
+@dataclass(frozen=True)
+class DerivedColumns:
+    """The columns that a description derives from a key's earlier orders."""
+
+    by_key: Mapping[KeyKind, tuple[str, ...]]
+    kept: tuple[str, ...]
+    """Those that a sequence holds of every order: they are kept with it."""
+    reach_us: Mapping[KeyKind, int]
+    """How far back they look."""
+
+    @classmethod
+    def of(cls, description: DatasetDescription) -> DerivedColumns:
+        """The columns that have a role."""
+        roles = {*description.numerical, *description.engineered}
+        by_key: dict[KeyKind, list[str]] = {kind: [] for kind in KINDS}
+        reach_us: dict[KeyKind, int] = dict.fromkeys(KINDS, 0)
+        for window in description.windows:
+            kind: KeyKind = KEY_ORDERING[window.key]  # type: ignore[assignment]
+            about_labels = window.statistic in ("label_rate", "label_count")
+            delay = description.label_delay_days if about_labels else 0.0
+            for name, days in window.columns().items():
+                if name in roles:
+                    by_key[kind].append(name)
+                    reach_us[kind] = max(reach_us[kind], round(days * DAY_US) + round(delay * DAY_US))
+        names = [name for each in by_key.values() for name in each]
+        kept = tuple(name for name in names if name in description.numerical)
+        return cls({kind: tuple(each) for kind, each in by_key.items()}, kept, reach_us)
+
+
+class InputBuilder:
+    """Makes batches from kept orders.
+
+    Args:
+        description: the columns' roles.
+        fitted: vocabulary, scaler and defaults.
+        sequences: the histories that the network reads.
+    """
+
+    def __init__(
+        self, description: DatasetDescription, fitted: Preprocessing, sequences: SequencesKind
+    ) -> None:
+        self._d = description
+        self.derived = DerivedColumns.of(description)
+        self.kinds: tuple[KeyKind, ...] = KINDS if description.card_id is not None else KINDS[:1]
+        self._names = history_names(sequences)
+        self._encoding = Encoding(fitted)
+        self._n_engineered = len(fitted.engineered)
+        self._gather = SequenceGather(description, fitted)
+        self._texts = [
+            {hash_text(text): text for text in fitted.categorical[name].values}
+            if name in fitted.categorical
+            else {}
+            for name in description.raw_categorical
+        ]
+
+    def derive(self, kind: KeyKind, earlier: Records, target: Records) -> dict[str, float]:
+        """The target's columns that are derived from one key's earlier orders.
+
+        Args:
+            kind: of the key.
+            earlier: the key's orders before it, as far back as the columns look.
+            target: one row.
+        """
+        names = self.derived.by_key[kind]
+        if not names:
+            return {}
+        table = Records.joined([earlier, target])
+        orders = self._orders(table, _known_labels(table, target.time_us[0]))
+        ordering = order_by_key(np.zeros(len(table), np.int32), table.time_us)
+        add_window_columns(orders, kind, ordering, self._d, MemoryColumns())
+        return {name: float(orders.numerical[name][-1]) for name in names}
+
+    def derive_without_key(self, kind: KeyKind, target: Records) -> dict[str, float]:
+        """The same for an order without that key."""
+        none = Records.none(target.categories.shape[1], target.numbers.shape[1])
+        return self.derive(kind, none, target)
+
+    def with_kept(self, record: Records, derived: Mapping[str, float]) -> Records:
+        """A record with the kept ones of its derived columns."""
+        if not self.derived.kept:
+            return record
+        numbers = record.numbers.copy()
+        for place, name in enumerate(self.derived.kept, len(self._d.raw_numerical)):
+            if name in derived:
+                numbers[0, place] = derived[name]
+        return replace(record, numbers=numbers)
+
+    def batch(self, targets: Sequence[Target]) -> dict[str, np.ndarray]:
+        """The batch of some orders, the tensors that `SequenceStore.batch` would make of them.
+
+        Args:
+            targets: [B] orders with their histories.
+        """
+        parts: list[Records] = []
+        labels: list[np.ndarray] = []
+        places = {kind: np.empty((3, len(targets)), np.int64) for kind in self.kinds}
+        n_rows = 0
+        for column, target in enumerate(targets):
+            for kind in self.kinds:
+                history = target.histories[kind]
+                parts.append(history)
+                labels.append(_known_labels(history, target.record.time_us[0]))
+                places[kind][1:, column] = n_rows, n_rows + len(history)
+                n_rows += len(history)
+            parts.append(target.record)
+            labels.append(target.record.label)
+            for kind in self.kinds:
+                places[kind][0, column] = n_rows
+            n_rows += 1
+        # Even an empty history has a dtype for ids, which must not decide that of the others.
+        orders = self._orders(Records.joined(parts), np.concatenate(labels))
+        add_calendar_columns(orders, self._d, MemoryColumns())
+        categorical, numerical = self._matrix("categorical", orders), self._matrix("numerical", orders)
+        time_us, label = np.append(orders.time_us, 0), np.append(orders.label, np.int8(UNKNOWN_LABEL))
+        now_us = np.concatenate([target.record.time_us for target in targets])
+        rows = np.arange(len(targets))
+        batch: dict[str, np.ndarray] = {}
+        for kind, names in zip(self.kinds, self._names, strict=False):
+            events = SortedEvents(categorical, numerical, time_us, label, *places[kind])
+            batch |= zip(names, self._gather(events, rows, now_us), strict=True)
+        if self._n_engineered:
+            batch[ENGINEERED] = self._engineered(targets)
+        return batch
+
+    def _engineered(self, targets: Sequence[Target]) -> np.ndarray:
+        table = Records.joined([target.record for target in targets])
+        orders = self._orders(table, table.label)
+        for name in {name for names in self.derived.by_key.values() for name in names}:
+            values = np.array([target.derived[name] for target in targets])
+            orders.numerical.add(name, partial(_itself, values))
+        add_calendar_columns(orders, self._d, MemoryColumns())
+        return self._matrix("engineered", orders)[:-1]
+
+    def _matrix(self, role: Role, orders: Orders) -> np.ndarray:
+        """Encoded columns side by side, and a row of zeros."""
+        names = self._encoding.names(role, orders)
+        matrix = np.zeros((len(orders) + 1, len(names)), self._encoding.dtype(role))
+        for place, name in enumerate(names):
+            matrix[:-1, place] = self._encoding.column(role, orders, name)
+        return matrix
+
+    def _orders(self, records: Records, label: np.ndarray) -> Orders:
+        """Records as the columns that a log would be."""
+        orders = Orders(order_id=records.order_id, time_us=records.time_us, label=label)
+        for place, name in enumerate(self._d.raw_categorical):
+            orders.categorical.add(name, partial(self._codes, place, records.categories[:, place]))
+        for place, name in enumerate((*self._d.raw_numerical, *self.derived.kept)):
+            orders.numerical.add(name, partial(_itself, records.numbers[:, place]))
+        return orders
+
+    def _codes(self, column: int, hashes: np.ndarray) -> Codes:
+        found, code = np.unique(hashes, return_inverse=True)
+        texts = self._texts[column]
+        # A text that the vocabulary lacks is unknown to the model, whatever it says.
+        values = [texts.get(one, f"\x00{one}") for one in found.tolist() if one != NO_CATEGORY]
+        is_missing_first = len(found) > len(values)
+        return Codes((code - is_missing_first).astype(np.int32), values)
+
+
+def _itself(values: Any) -> Any:
+    return values
+
+
+def _known_labels(records: Records, now_us: int) -> np.ndarray:
+    """Labels as far as they count at a moment."""
+    return np.where(records.known_us <= now_us, records.label, np.int8(UNKNOWN_LABEL))

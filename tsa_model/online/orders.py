@@ -1,0 +1,264 @@
+"""Raw orders of a request → clean ones, by the casts that read a log.
+
+Values of one role and one JSON type are cast together, which takes a few calls for an order of any width;
+what a value means is decided by `tsa_model.events` alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tsa_model.events.arrays import SHOWN_CHARACTERS
+from tsa_model.events.cast import Cast
+from tsa_model.events.casting import cast_label, cast_moment, cast_number
+from tsa_model.events.cleaning import as_category
+from tsa_model.events.ids import IdForm, cast_id, id_columns, read_id_forms
+from tsa_model.events.numbers import EXACT_WHOLE
+from tsa_model.events.units import UNKNOWN_LABEL
+from tsa_model.online.records import NO_CATEGORY, Records, hash_text, id_bytes
+from tsa_model.settings.dataset import DatasetDescription
+
+Caster = Callable[[pa.Array], Cast]
+_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+_REMEDIES = {
+    "id": "send the order's own id, in the form that all ids of the column have",
+    "time": "send ISO 8601 text such as 2025-04-11T09:30:00Z, or seconds since 1970 as a number",
+    "label": "send 0, 1, or null while it is not known",
+    "known label": "send 0 or 1",
+    "number": "send a JSON number",
+    "category": "send a text of at most 256 bytes, or null",
+}
+
+
+class WrongOrder(ValueError):
+    """An order breaks the contract of its data set."""
+
+    def __init__(self, row: int, column: str, value: Any, problem: str, remedy: str) -> None:
+        self.row, self.column, self.problem, self.remedy = row, column, problem, remedy
+        self.value = _shown(value)
+        super().__init__(f"order {row}, column {column}: {self.value} is {problem}; {remedy}")
+
+
+@dataclass(frozen=True)
+class CleanOrder:
+    """One order, cast."""
+
+    order_id: int | str
+    keys: tuple[bytes, bytes]
+    """Of customer and card; see `id_bytes`. Empty = no card."""
+    record: Records
+    """One row; derived columns are not filled in yet."""
+
+    @property
+    def name(self) -> bytes:
+        """The order's id in a store."""
+        return id_bytes(self.order_id)
+
+    @property
+    def time_us(self) -> int:
+        """When it was placed."""
+        return int(self.record.time_us[0])
+
+    def content(self, n_raw: int) -> bytes:
+        """Digest of what was sent, but for the label, which may come later."""
+        record = self.record
+        return content_digest(
+            self.time_us, self.keys, record.categories[0].tobytes(), record.numbers[0, :n_raw].tobytes()
+        )
+
+
+def content_digest(time_us: int, keys: tuple[bytes, bytes], categories: bytes, numbers: bytes) -> bytes:
+    """16 bytes that say whether two orders of one id are the same."""
+    customer, card = keys
+    parts = (time_us.to_bytes(8, "big"), bytes([len(customer)]), customer, card, categories, numbers)
+    return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+
+
+class OrderReader:
+    """Casts raw orders of one data set.
+
+    Args:
+        description: the columns' roles.
+        forms: how ids are read.
+        n_derived: derived columns that a record has room for.
+    """
+
+    def __init__(self, description: DatasetDescription, forms: Mapping[str, IdForm], n_derived: int) -> None:
+        self._d, self._forms, self._n_derived = description, forms, n_derived
+        d = description
+        self._ids = tuple(id_columns(d))
+        self._numbers = d.raw_numerical
+        self._categories = d.raw_categorical
+        self._may_be_missing = {*d.may_be_missing, *self._categories, *([d.card_id] if d.card_id else [])}
+        # A column of two roles has one meaning: the category is the id or the number in words.
+        self._own_categories = [c for c in self._categories if c not in {*self._ids, *self._numbers}]
+        self._label_delay_us = round(d.label_delay_days * 86_400_000_000)
+
+    def read(self, rows: Sequence[Mapping[str, Any]]) -> list[CleanOrder]:
+        """Cast orders.
+
+        Args:
+            rows: raw columns by name; columns without a role are left aside.
+
+        Raises:
+            WrongOrder: a column is missing, or a value is not what its role asks for.
+        """
+        cast = _Cells(rows)
+        d = self._d
+        for column in self._ids:
+            form = self._forms[column]
+            cast.add("id", column, ("id", form), lambda raw, form=form: cast_id(raw, form, d.missing_words))
+        cast.add("time", d.order_time, "time", cast_moment)
+        cast.add("label", d.label, "label", lambda raw: cast_label(raw, d.csv.decimal), optional=True)
+        for column in self._numbers:
+            cast.add("number", column, "number", lambda raw: cast_number(raw, d.csv.decimal))
+        for column in self._own_categories:
+            spelling = (column in d.numeric_categorical, column in d.float_categorical)
+            cast.add("category", column, ("category", spelling), lambda raw, c=column: as_category(raw, c, d))
+        values = cast.values()
+        for column in (*self._ids, d.order_time, *self._numbers):
+            if column not in self._may_be_missing:
+                for row, value in enumerate(values[column]):
+                    if value is None:
+                        remedy = _REMEDIES[cast.kinds[column]]
+                        raise WrongOrder(row, column, rows[row][column], "missing", remedy)
+        for column in self._categories:
+            if column not in self._own_categories:
+                values[f"category {column}"] = self._in_words(values[column], column, rows)
+        return [self._order(values, row) for row in range(len(rows))]
+
+    def read_label(self, row: int, order_id: Any, label: Any, at: Any) -> tuple[int | str, bytes, int, int]:
+        """Cast a label: the order's id, what stands for it, 0 or 1, and from when on it is known.
+
+        Raises:
+            WrongOrder: a value is not what it should be.
+        """
+        d = self._d
+        names = {"order_id": order_id, "label": label, "known_at": at}
+        cells = _Cells([names])
+        form = self._forms[d.order_id]
+        cells.add("id", "order_id", "id", lambda raw: cast_id(raw, form, d.missing_words))
+        cells.add("known label", "label", "label", lambda raw: cast_label(raw, d.csv.decimal))
+        cells.add("time", "known_at", "time", cast_moment)
+        values = {name: found[0] for name, found in cells.values().items()}
+        for name, value in values.items():
+            if value is None or (name == "label" and value == UNKNOWN_LABEL):
+                raise WrongOrder(row, name, names[name], "missing", _REMEDIES[cells.kinds[name]])
+        return values["order_id"], id_bytes(values["order_id"]), values["label"], values["known_at"]
+
+    def _in_words(self, known: list, column: str, rows: Sequence[Mapping[str, Any]]) -> list[str | None]:
+        type_ = pa.float64() if column in self._numbers else None
+        words = as_category(pa.array(known, type_), column, self._d)
+        for row in np.flatnonzero(words.bad):
+            raise WrongOrder(int(row), column, rows[row][column], words.reason, _REMEDIES["category"])
+        return words.values.to_pylist()
+
+    def _order(self, values: dict[str, list], row: int) -> CleanOrder:
+        d = self._d
+        order_id, customer = values[d.order_id][row], values[d.customer_id][row]
+        card = values[d.card_id][row] if d.card_id is not None else None
+        texts = [values.get(f"category {name}", values[name])[row] for name in self._categories]
+        hashes = [NO_CATEGORY if text is None else hash_text(text) for text in texts]
+        numbers = np.full((1, len(self._numbers) + self._n_derived), np.nan)
+        for place, name in enumerate(self._numbers):
+            value = values[name][row]
+            if value is not None:
+                numbers[0, place] = value
+        time_us, label = values[d.order_time][row], values[d.label][row]
+        ids = [order_id] if isinstance(order_id, int) else np.array([order_id.encode()])
+        return CleanOrder(
+            order_id,
+            (id_bytes(customer), b"" if card is None else id_bytes(card)),
+            Records(
+                time_us=np.array([time_us], np.int64),
+                known_us=np.array([time_us + self._label_delay_us], np.int64),
+                label=np.array([UNKNOWN_LABEL if label is None else label], np.int8),
+                categories=np.array([hashes], np.uint64).reshape(1, len(hashes)),
+                numbers=numbers,
+                order_id=np.asarray(ids, np.int64) if isinstance(order_id, int) else np.asarray(ids),
+            ),
+        )
+
+
+def id_forms_of(row: Mapping[str, Any], description: DatasetDescription) -> dict[str, bool]:
+    """Whether the ids of a first order are whole numbers, by column; for a store that holds none yet."""
+    columns = {
+        name: pa.array([None if (value := row.get(name)) is None else str(value)], pa.string())
+        for name in id_columns(description)
+    }
+    return {name: form.is_whole for name, form in read_id_forms(pa.table(columns), description).items()}
+
+
+class _Cells:
+    """Values to cast, gathered by what they are to become and by their JSON type."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._rows = rows
+        self._values: dict[str, list] = {}
+        self.kinds: dict[str, str] = {}
+        self._groups: dict[tuple[Any, type], tuple[Caster, list[Any], list[tuple[str, int]]]] = {}
+
+    def add(self, kind: str, column: str, group: Any, caster: Caster, optional: bool = False) -> None:
+        """Gather a column."""
+        found: list = [None] * len(self._rows)
+        self._values[column] = found
+        self.kinds[column] = kind
+        for row, cells in enumerate(self._rows):
+            if column not in cells:
+                if optional:
+                    continue
+                remedy = "send the column, as null where the order has no value"
+                raise WrongOrder(row, column, None, "not there", remedy)
+            value = cells[column]
+            if value is None:
+                continue
+            value = self._plain(kind, column, row, value)
+            place = (group, type(value))
+            if place not in self._groups:
+                self._groups[place] = (caster, [], [])
+            _, values, cells_of = self._groups[place]
+            values.append(value)
+            cells_of.append((column, row))
+
+    def _plain(self, kind: str, column: str, row: int, value: Any) -> Any:
+        if type(value) is int:
+            if kind == "number" and abs(value) < EXACT_WHOLE:
+                return float(value)
+            return value if -(2**63) <= value < 2**63 else str(value)
+        if type(value) is str:
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise WrongOrder(row, column, None, "a text with half a character", _REMEDIES[kind]) from None
+            return value
+        if type(value) not in _TYPES:
+            problem = f"a {type(value).__name__}, not a single value"
+            raise WrongOrder(row, column, None, problem, _REMEDIES[kind])
+        return value
+
+    def values(self) -> dict[str, list]:
+        """Column → the cast value of each order; None = missing.
+
+        Raises:
+            WrongOrder: a value is not what its role asks for.
+        """
+        for (_, type_), (caster, values, cells) in self._groups.items():
+            cast = caster(pa.array(values, _TYPES[type_]))
+            if cast.bad.any():
+                column, row = cells[int(np.argmax(cast.bad))]
+                value = self._rows[row][column]
+                raise WrongOrder(row, column, value, cast.reason, _REMEDIES[self.kinds[column]])
+            for (column, row), value in zip(cells, cast.values.to_pylist(), strict=True):
+                self._values[column][row] = value
+        return self._values
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if not isinstance(value, (dict, list)) else type(value).__name__
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
