@@ -82,6 +82,9 @@ class InputBuilder:
     ) -> None:
         self._d = description
         self.derived = DerivedColumns.of(description)
+        self._categories = description.raw_categorical
+        self._numbers = (*description.raw_numerical, *self.derived.kept)
+        self._of_target = sorted({name for names in self.derived.by_key.values() for name in names})
         self.kinds: tuple[KeyKind, ...] = KINDS if description.card_id is not None else KINDS[:1]
         self._names = history_names(sequences)
         self._encoding = Encoding(fitted)
@@ -91,7 +94,7 @@ class InputBuilder:
             {hash_text(text): text for text in fitted.categorical[name].values}
             if name in fitted.categorical
             else {}
-            for name in description.raw_categorical
+            for name in self._categories
         ]
 
     def derive(self, kind: KeyKind, earlier: Records, target: Records) -> dict[str, float]:
@@ -121,7 +124,7 @@ class InputBuilder:
         if not self.derived.kept:
             return record
         numbers = record.numbers.copy()
-        for place, name in enumerate(self.derived.kept, len(self._d.raw_numerical)):
+        for place, name in enumerate(self.derived.kept, len(self._numbers) - len(self.derived.kept)):
             if name in derived:
                 numbers[0, place] = derived[name]
         return replace(record, numbers=numbers)
@@ -166,7 +169,7 @@ class InputBuilder:
     def _engineered(self, targets: Sequence[Target]) -> np.ndarray:
         table = Records.joined([target.record for target in targets])
         orders = self._orders(table, table.label)
-        for name in {name for names in self.derived.by_key.values() for name in names}:
+        for name in self._of_target:
             values = np.array([target.derived[name] for target in targets])
             orders.numerical.add(name, partial(_itself, values))
         add_calendar_columns(orders, self._d, MemoryColumns())
@@ -183,19 +186,20 @@ class InputBuilder:
     def _orders(self, records: Records, label: np.ndarray) -> Orders:
         """Records as the columns that a log would be."""
         orders = Orders(order_id=records.order_id, time_us=records.time_us, label=label)
-        for place, name in enumerate(self._d.raw_categorical):
+        for place, name in enumerate(self._categories):
             orders.categorical.add(name, partial(self._codes, place, records.categories[:, place]))
-        for place, name in enumerate((*self._d.raw_numerical, *self.derived.kept)):
+        for place, name in enumerate(self._numbers):
             orders.numerical.add(name, partial(_itself, records.numbers[:, place]))
         return orders
 
     def _codes(self, column: int, hashes: np.ndarray) -> Codes:
-        found, code = np.unique(hashes, return_inverse=True)
+        number: dict[int, int] = {}
+        code = [
+            -1 if each == NO_CATEGORY else number.setdefault(each, len(number)) for each in hashes.tolist()
+        ]
         texts = self._texts[column]
         # A text that the vocabulary lacks is unknown to the model, whatever it says.
-        values = [texts.get(one, f"\x00{one}") for one in found.tolist() if one != NO_CATEGORY]
-        is_missing_first = len(found) > len(values)
-        return Codes((code - is_missing_first).astype(np.int32), values)
+        return Codes(np.array(code, np.int32), [texts.get(each, f"\x00{each}") for each in number])
 
 
 def _itself(values: Any) -> Any:

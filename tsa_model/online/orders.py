@@ -26,6 +26,9 @@ from tsa_model.settings.dataset import DatasetDescription
 
 Caster = Callable[[pa.Array], Cast]
 _TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+FEW_VALUES = ("category", "label")
+"""Roles whose values come again and again, so that what they were cast to is remembered."""
+MOST_SEEN = 2**16
 _REMEDIES = {
     "id": "send the order's own id, in the form that all ids of the column have",
     "time": "send ISO 8601 text such as 2025-04-11T09:30:00Z, or seconds since 1970 as a number",
@@ -98,6 +101,8 @@ class OrderReader:
         self._may_be_missing = {*d.may_be_missing, *self._categories, *([d.card_id] if d.card_id else [])}
         # A column of two roles has one meaning: the category is the id or the number in words.
         self._own_categories = [c for c in self._categories if c not in {*self._ids, *self._numbers}]
+        self._seen: dict[Any, Any] = {}
+        """Role, type and value → what it was cast to."""
         self._label_delay_us = round(d.label_delay_days * 86_400_000_000)
 
     def read(self, rows: Sequence[Mapping[str, Any]]) -> list[CleanOrder]:
@@ -109,7 +114,7 @@ class OrderReader:
         Raises:
             WrongOrder: a column is missing, or a value is not what its role asks for.
         """
-        cast = _Cells(rows)
+        cast = _Cells(rows, self._seen)
         d = self._d
         for column in self._ids:
             form = self._forms[column]
@@ -141,7 +146,7 @@ class OrderReader:
         """
         d = self._d
         names = {"order_id": order_id, "label": label, "known_at": at}
-        cells = _Cells([names])
+        cells = _Cells([names], {})
         form = self._forms[d.order_id]
         cells.add("id", "order_id", "id", lambda raw: cast_id(raw, form, d.missing_words))
         cells.add("known label", "label", "label", lambda raw: cast_label(raw, d.csv.decimal))
@@ -198,8 +203,8 @@ def id_forms_of(row: Mapping[str, Any], description: DatasetDescription) -> dict
 class _Cells:
     """Values to cast, gathered by what they are to become and by their JSON type."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._rows = rows
+    def __init__(self, rows: Sequence[Mapping[str, Any]], seen: dict[Any, Any]) -> None:
+        self._rows, self._seen = rows, seen
         self._values: dict[str, list] = {}
         self.kinds: dict[str, str] = {}
         self._groups: dict[tuple[Any, type], tuple[Caster, list[Any], list[tuple[str, int]]]] = {}
@@ -220,6 +225,9 @@ class _Cells:
                 continue
             value = self._plain(kind, column, row, value)
             place = (group, type(value))
+            if kind in FEW_VALUES and (place, value) in self._seen:
+                found[row] = self._seen[place, value]
+                continue
             if place not in self._groups:
                 self._groups[place] = (caster, [], [])
             _, values, cells_of = self._groups[place]
@@ -248,14 +256,16 @@ class _Cells:
         Raises:
             WrongOrder: a value is not what its role asks for.
         """
-        for (_, type_), (caster, values, cells) in self._groups.items():
+        for (group, type_), (caster, values, cells) in self._groups.items():
             cast = caster(pa.array(values, _TYPES[type_]))
             if cast.bad.any():
                 column, row = cells[int(np.argmax(cast.bad))]
                 value = self._rows[row][column]
                 raise WrongOrder(row, column, value, cast.reason, _REMEDIES[self.kinds[column]])
-            for (column, row), value in zip(cells, cast.values.to_pylist(), strict=True):
+            for place, ((column, row), value) in enumerate(zip(cells, cast.values.to_pylist(), strict=True)):
                 self._values[column][row] = value
+                if self.kinds[column] in FEW_VALUES and len(self._seen) < MOST_SEEN:
+                    self._seen[(group, type_), values[place]] = value
         return self._values
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,7 +40,14 @@ class Records:
 
     def take(self, rows: slice | np.ndarray) -> Records:
         """Some of them."""
-        return Records(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return Records(
+            self.time_us[rows],
+            self.known_us[rows],
+            self.label[rows],
+            self.categories[rows],
+            self.numbers[rows],
+            self.order_id[rows],
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Records]) -> Records:
@@ -48,8 +55,8 @@ class Records:
         parts = [part for part in parts if len(part)] or parts[:1]
         if len(parts) == 1:
             return parts[0]
-        columns = ([getattr(part, field.name) for part in parts] for field in fields(cls))
-        return cls(*(np.concatenate(arrays) for arrays in columns))
+        columns = zip(*map(_arrays, parts), strict=True)
+        return cls(*map(np.concatenate, columns))
 
     @classmethod
     def none(cls, n_categories: int, n_numbers: int) -> Records:
@@ -106,6 +113,11 @@ class Records:
     def count(block: bytes) -> int:
         """Number of orders in a block."""
         return _HEADER.unpack_from(block)[0]
+
+
+def _arrays(records: Records) -> tuple[np.ndarray, ...]:
+    r = records
+    return r.time_us, r.known_us, r.label, r.categories, r.numbers, r.order_id
 
 
 def id_bytes(value: int | str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,7 @@ class OnlineScorer:
         _check_fits(store.columns, columns_of(self.description))
         fitted = Preprocessing.load(model.preprocessing_path)
         self.inputs = InputBuilder(self.description, fitted, sequences_of(model.session.input_names))
+        self._n_raw = len(self.description.raw_numerical)
         self._percentiles, self._calibrator = model.percentiles(), model.calibrator()
         self._reader: OrderReader | None = None
         self._writing = threading.Lock()
@@ -158,7 +159,14 @@ class OnlineScorer:
         """
         clean = self.read([orders] if isinstance(orders, Mapping) else orders)
         with self._writing, self.store.writing() as transaction:
-            return sum(self._recorded_one(transaction, order)[1] for order in _by_time(clean))
+            n_new = 0
+            for order in _by_time(clean):
+                if (entry := transaction.entry(order.name)) is not None:
+                    self._compare(transaction, entry, order)
+                    continue
+                self._record(transaction, order, self._target(transaction, order).record)
+                n_new += 1
+        return n_new
 
     def add_label(self, order_id: Any, label: Any, at: Any) -> None:
         """Record the label of an order; see `add_labels`."""
@@ -222,35 +230,35 @@ class OnlineScorer:
         """Record orders; return the answers that were given before, and what the others are scored by."""
         answers, targets = {}, {}
         with self._writing, self.store.writing() as transaction:
-            entries = {order.name: self._recorded_one(transaction, order)[0] for order in _by_time(orders)}
-            for order in orders:
-                if answer := entries[order.name].answer:
-                    answers[order.name] = replace(Scored(**json.loads(answer)), repeated=True)
-                else:
-                    targets[order.name] = self._target(transaction, order)
+            # Of orders in the sequence of their times, none changes the history of one before it.
+            for order in _by_time(orders):
+                entry = transaction.entry(order.name)
+                if entry is not None:
+                    self._compare(transaction, entry, order)
+                if entry is not None and entry.answer:
+                    answers[order.name] = replace(Scored(**json.loads(entry.answer)), repeated=True)
+                    continue
+                targets[order.name] = self._target(transaction, order)
+                if entry is None:
+                    self._record(transaction, order, targets[order.name].record)
         return answers, targets
 
-    def _recorded_one(self, transaction: Transaction, order: CleanOrder) -> tuple[Entry, bool]:
-        """Record an order; return its entry, and whether it is new."""
-        content = order.content(len(self.description.raw_numerical))
-        entry = transaction.entry(order.name)
-        if entry is not None:
-            self._compare(transaction, entry, order, content)
-            return entry, False
+    def _record(self, transaction: Transaction, order: CleanOrder, record: Records) -> None:
+        """Keep an order that is new."""
         kept = sum(1 << place for place, key in enumerate(order.keys) if key)
-        entry = Entry(order.time_us, order.keys, content, kept)
-        record = self._target(transaction, order).record
         for kind, key in zip(self.inputs.kinds, order.keys, strict=False):
             if key:
                 transaction.insert(kind, key, record)
-        transaction.put_entry(order.name, entry)
+        transaction.put_entry(
+            order.name, Entry(order.time_us, order.keys, order.content(self._n_raw), kept)
+        )
         self._refresh(transaction, order.keys, order.time_us, order.time_us)
-        return entry, True
 
-    def _compare(self, transaction: Transaction, entry: Entry, order: CleanOrder, content: bytes) -> None:
+    def _compare(self, transaction: Transaction, entry: Entry, order: CleanOrder) -> None:
         """Refuse another order of the same id; a label that is new is taken."""
         record, label = self._kept(transaction, entry, order), int(order.record.label[0])
         known = UNKNOWN_LABEL if record is None else int(record.label[0])
+        content = order.content(self._n_raw)
         if entry.content != content or (label != UNKNOWN_LABEL and known not in (UNKNOWN_LABEL, label)):
             raise Contradiction(
                 f"order {order.order_id!r} was sent before with other values, and which are right is unknown: "
@@ -339,7 +347,7 @@ class OnlineScorer:
                     answers[name] = replace(Scored(**json.loads(entry.answer)), repeated=True)
                     continue
                 if entry is not None:
-                    text = json.dumps(asdict(scored), separators=(",", ":"))
+                    text = json.dumps(vars(scored), separators=(",", ":"))
                     transaction.put_entry(name, entry.answered(text.encode()))
                 answers[name] = scored
         return answers

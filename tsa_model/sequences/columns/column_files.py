@@ -109,6 +109,9 @@ class FileColumns(Mapping[str, T]):
     def __getitem__(self, name: str) -> T:
         return self._load[name]()
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._load  # a mapping's own way would map the column
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._load)
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MAX_TIME_S = 1e7
 BLOCK = 2**13
 """Events gathered at a time before they are widened, so that they are still in the cache."""
+FEW = 2**9
+"""Events of a batch that is gathered without torch."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +108,19 @@ class SequenceGather:
 
     def _features(self, events: SortedEvents, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gather both matrices, with all cores that torch has; a known label is left to be filled in."""
-        import torch
-
         x_cat = self._memory.empty((*index.shape, self._n_cat), np.int64)
         n_stored, n_num = events.categorical.shape[1], events.numerical.shape[1]
         x_num = self._memory.empty((*index.shape, n_num), np.float32)
+        if index.size < FEW:  # calling torch takes longer than the work
+            x_cat[..., :n_stored] = events.categorical[index]
+            x_num[...] = events.numerical[index]
+            return x_cat, x_num
+        import torch
+
         flat = torch.from_numpy(index).view(-1)
         torch.index_select(events.numerical_rows, 0, flat, out=torch.from_numpy(x_num).view(-1, n_num))
 
-        n_at_once = min(BLOCK, index.size)
-        narrow = torch.from_numpy(self._memory.empty((n_at_once, n_stored), events.categorical.dtype))
+        narrow = torch.from_numpy(self._memory.empty((BLOCK, n_stored), events.categorical.dtype))
         wide = torch.from_numpy(x_cat).view(-1, self._n_cat)[:, :n_stored]
         for part, into in zip(flat.split(BLOCK), wide.split(BLOCK), strict=True):
             gathered = narrow[: len(part)]
