@@ -39,7 +39,7 @@ def earlier(
     """
     parts: list[Records] = []
     n_found, whole_since_us = 0, 0
-    for whole_since_us, block in blocks:  # noqa: B007, the last one counts
+    for whole_since_us, block in blocks:
         part = unpack(block, columns)
         if part.time_us[-1] >= before_us:
             part = part.take(slice(0, int(np.searchsorted(part.time_us, before_us))))
@@ -53,7 +53,9 @@ def earlier(
         return Records.none(len(columns.categorical), columns.n_numbers)
     found = Records.joined(parts[::-1])
     # Windows look at orders that are younger than their length, not as old.
-    in_reach = int(np.searchsorted(found.time_us, before_us - reach_us, side="right")) if reach_us else n_found
+    in_reach = (
+        int(np.searchsorted(found.time_us, before_us - reach_us, side="right")) if reach_us else n_found
+    )
     first = max(0, min(n_found - latest, in_reach))
     return found.take(slice(first, n_found)) if first else found
 
@@ -62,8 +64,8 @@ def too_old(moment_us: int, whole_since_us: int) -> TooOld:
     """An order whose histories are no longer whole."""
     moment, since = np.datetime64(moment_us, "us"), np.datetime64(whole_since_us, "us")
     return TooOld(
-        f"an order of {moment} UTC comes too late: of its customer or card, orders are kept only from {since} "
-        "UTC on; load the store again with a larger late_days"
+        f"an order of {moment} UTC comes too late: of its customer or card, orders are kept only from "
+        f"{since} UTC on; load the store again with a larger late_days"
     )
 
 

@@ -9,7 +9,6 @@ from typing import Literal, Protocol
 
 from pydantic import NonNegativeInt
 
-from tsa_model.events.ids import IdForm
 from tsa_model.online.records import Records
 from tsa_model.settings import Settings
 from tsa_model.settings.dataset import Window
@@ -55,11 +54,6 @@ class Columns(Settings):
     """An order may come so much later than a younger one of its key and find its whole history."""
     is_whole: dict[str, bool] | None = None
     """Column of ids → whether ids are whole numbers; None until the first order says so."""
-
-    @property
-    def forms(self) -> dict[str, IdForm] | None:
-        """How ids are read."""
-        return None if self.is_whole is None else {name: IdForm(each) for name, each in self.is_whole.items()}
 
     @property
     def n_numbers(self) -> int:

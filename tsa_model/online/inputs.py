@@ -34,7 +34,7 @@ class Target:
     record: Records
     """One row, the kept derived columns filled in."""
     histories: Mapping[KeyKind, Records]
-    """The latest earlier orders of each key, at most L − 1."""
+    """The latest earlier orders of each key, at most L - 1."""
     derived: Mapping[str, float]
     """Every column that is derived from its keys' earlier orders."""
 

@@ -15,7 +15,6 @@ import numpy as np
 from tsa_model.online.blocks import earlier, inserted, split, too_old, unpack
 from tsa_model.online.history import KINDS, Columns, Entry, HistoryError, KeyKind, StoreAway
 from tsa_model.online.records import Records
-from tsa_model.settings import Settings
 
 MAP_BYTES = 2**38
 """Address space; the file grows as it is filled."""
@@ -43,7 +42,9 @@ class LmdbStore:
         with self._env.begin(db=self._meta) as reading:
             text = reading.get(META)
         if text is None:
-            raise HistoryError(f"{path} holds no history store, or one that was never finished: load it again")
+            raise HistoryError(
+                f"{path} holds no history store, or one that was never finished: load it again"
+            )
         self._columns = Columns.model_validate_json(text)
 
     @classmethod
@@ -202,9 +203,7 @@ class LmdbTransaction:
             raise too_old(moment_us, _moment(cursor.key()))
         return False
 
-    def _backwards(
-        self, prefix: bytes, moment_us: int, or_first: bool = True
-    ) -> Iterator[tuple[int, bytes]]:
+    def _backwards(self, prefix: bytes, moment_us: int, or_first: bool = True) -> Iterator[tuple[int, bytes]]:
         cursor = self._txn.cursor(db=self._blocks)
         is_there = self._to_block(cursor, prefix, moment_us, or_first)
         while is_there and (key := cursor.key()).startswith(prefix):

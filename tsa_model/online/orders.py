@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -118,14 +119,15 @@ class OrderReader:
         d = self._d
         for column in self._ids:
             form = self._forms[column]
-            cast.add("id", column, ("id", form), lambda raw, form=form: cast_id(raw, form, d.missing_words))
+            cast.add("id", column, ("id", form), partial(cast_id, form=form, missing_words=d.missing_words))
         cast.add("time", d.order_time, "time", cast_moment)
         cast.add("label", d.label, "label", lambda raw: cast_label(raw, d.csv.decimal), optional=True)
         for column in self._numbers:
             cast.add("number", column, "number", lambda raw: cast_number(raw, d.csv.decimal))
         for column in self._own_categories:
             spelling = (column in d.numeric_categorical, column in d.float_categorical)
-            cast.add("category", column, ("category", spelling), lambda raw, c=column: as_category(raw, c, d))
+            caster = partial(as_category, column=column, description=d)
+            cast.add("category", column, ("category", spelling), caster)
         values = cast.values()
         for column in (*self._ids, d.order_time, *self._numbers):
             if column not in self._may_be_missing:
@@ -160,8 +162,8 @@ class OrderReader:
     def _in_words(self, known: list, column: str, rows: Sequence[Mapping[str, Any]]) -> list[str | None]:
         type_ = pa.float64() if column in self._numbers else None
         words = as_category(pa.array(known, type_), column, self._d)
-        for row in np.flatnonzero(words.bad):
-            raise WrongOrder(int(row), column, rows[row][column], words.reason, _REMEDIES["category"])
+        for row in np.flatnonzero(words.bad).tolist():
+            raise WrongOrder(row, column, rows[row][column], words.reason, _REMEDIES["category"])
         return words.values.to_pylist()
 
     def _order(self, values: dict[str, list], row: int) -> CleanOrder:
@@ -194,7 +196,7 @@ class OrderReader:
 def id_forms_of(row: Mapping[str, Any], description: DatasetDescription) -> dict[str, bool]:
     """Whether the ids of a first order are whole numbers, by column; for a store that holds none yet."""
     columns = {
-        name: pa.array([None if (value := row.get(name)) is None else str(value)], pa.string())
+        name: pa.array([None if row.get(name) is None else _text(row[name])], pa.string())
         for name in id_columns(description)
     }
     return {name: form.is_whole for name, form in read_id_forms(pa.table(columns), description).items()}
@@ -267,6 +269,10 @@ class _Cells:
                 if self.kinds[column] in FEW_VALUES and len(self._seen) < MOST_SEEN:
                     self._seen[(group, type_), values[place]] = value
         return self._values
+
+
+def _text(value: Any) -> str:
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _shown(value: Any) -> str:

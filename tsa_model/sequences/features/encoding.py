@@ -1,4 +1,4 @@
-"""Raw columns → the numbers a network takes, whether they come from a whole log or are one order's history."""
+"""Raw columns → the numbers a network takes, of a whole log or of one order's history."""
 
 from __future__ import annotations
 

@@ -1,0 +1,146 @@
+"""What an order is scored by online is, byte for byte, what the batch makes of the same orders."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.online import DAY_S, as_table, assert_same, description, histories, iso, orders
+
+from tsa_model.online.histories import Contradiction, Histories, UnknownOrder, columns_of
+from tsa_model.online.history import HistoryError, TooOld
+from tsa_model.online.lmdb_store import LmdbStore
+from tsa_model.online.loading import load_history
+from tsa_model.sequences import SequenceStore
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict]:
+    return orders()
+
+
+@pytest.fixture(scope="module")
+def built(rows, tmp_path_factory) -> SequenceStore:
+    return SequenceStore.build(as_table(rows), description(), tmp_path_factory.mktemp("built") / "store")
+
+
+def histories_of(folder, built) -> Histories:
+    return Histories(built.description, built.preprocessing, "dual", LmdbStore(folder))
+
+
+def without_label(row: dict) -> dict:
+    return {name: value for name, value in row.items() if name != "fraud"}
+
+
+def test_a_stream_in_time_order_with_labels_as_they_become_known(rows, built, tmp_path) -> None:
+    online = histories(tmp_path / "h", built)
+    delay_s = 1.5 * DAY_S
+    due = sorted((row["when"] + delay_s, row["id"], row["fraud"]) for row in rows if row["fraud"] is not None)
+    n_alone = 0
+    for row in rows:
+        while due and due[0][0] <= row["when"]:
+            moment, name, label = due.pop(0)
+            online.add_labels([(name, label, iso(moment))])
+        batch = online.tensors([without_label(row)])
+        assert_same(batch, built.batch([row["id"]]), row["id"])
+        n_alone += int(batch["key_padding_mask_ccid"].sum() == 5)
+        online.add(without_label(row))
+    assert n_alone > 50, "orders without a card's history are among them"
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_orders_and_labels_that_come_late_land_where_they_belong(built, tmp_path, seed) -> None:
+    online = histories(tmp_path / "h", built, late_days=20)
+    random = np.random.default_rng(seed)
+    rows = orders(80, seed, customers=2)
+    fitted = built.preprocessing
+    wanted = SequenceStore.build(as_table(rows), built.description, tmp_path / "s", fitted)
+    shuffled = [rows[place] for place in random.permutation(len(rows))]
+    for row in shuffled:
+        online.add(without_label(row))
+    for row in (shuffled[place] for place in random.permutation(len(shuffled))):
+        if row["fraud"] is not None:
+            online.add_labels([(row["id"], row["fraud"], row["when"])])
+    asked = [row["id"] for row in rows]
+    assert_same(online.tensors([without_label(row) for row in rows]), wanted.batch(asked))
+
+
+def test_a_loaded_log_and_then_a_stream(rows, built, tmp_path) -> None:
+    for n in (150, 300):
+        folder = tmp_path / str(n)
+        counts = load_history(as_table(rows[:n]), built.description, folder)
+        assert counts["orders"] == n
+        online = histories_of(folder, built)
+        for row in rows[n:]:
+            assert_same(online.tensors([row]), built.batch([row["id"]]), row["id"])
+            online.add(row)
+
+
+def test_a_label_counts_neither_before_its_delay_nor_before_it_is_known(rows, built, tmp_path) -> None:
+    online = histories(tmp_path / "h", built)
+    first = dict(without_label(rows[0]), id="early", when=iso(rows[0]["when"]))
+    online.add(first)
+    online.add_labels([("early", 1, first["when"])])  # known at once, but the batch waits for the delay
+    fraud = built.preprocessing.categorical["known_label"].values["fraud"]
+
+    def known(after_days: float) -> bool:
+        later = dict(first, id="later", when=iso(rows[0]["when"] + after_days * DAY_S))
+        return bool((online.tensors([later])["x_seq_cat_cid"][0, -2, -1]) == fraud)
+
+    assert [known(1.49), known(1.5)] == [False, True]
+    online.add_labels([("early", 1, iso(rows[0]["when"] + 3 * DAY_S))])
+    assert [known(1.5), known(2.99), known(3.0)] == [False, False, True]
+
+
+def test_what_no_order_to_come_needs_is_dropped(built, tmp_path) -> None:
+    online = histories(tmp_path / "h", built, late_days=0.5)
+    template = without_label(orders(1)[0])
+    start = template["when"]
+    many = [dict(template, id=f"n{i:05d}", when=start + 5400 * i) for i in range(400)]
+    for first in range(0, len(many), 100):
+        online.add(many[first : first + 100])
+    kept = online.store.counts()
+    needed = (0.5 + 4 + 1.5) * DAY_S / 5400
+    assert needed < kept["orders"] < needed + 2 * 64 + 5
+    late = dict(many[-1], id="late", when=many[-1]["when"] - 0.4 * DAY_S)
+    newest = dict(many[-1], id="newest", when=many[-1]["when"] + 60)
+    for row in (late, newest):
+        wanted = SequenceStore.build(
+            as_table([{**each, "fraud": None} for each in [*many, row]]),
+            built.description,
+            tmp_path / row["id"],
+            built.preprocessing,
+        )
+        assert_same(online.tensors([row]), wanted.batch([row["id"]]))
+    with pytest.raises(TooOld, match="comes too late"):
+        online.add(dict(many[0], id="far too late", when=many[150]["when"]))
+    with pytest.raises(UnknownOrder, match="no history needs it any more"):
+        online.add_labels([(many[0]["id"], 1, many[-1]["when"])])
+
+
+def test_an_order_is_what_it_was_when_it_was_sent_first(rows, built, tmp_path) -> None:
+    online = histories(tmp_path / "h", built)
+    row = next(row for row in rows if row["fraud"] == 1)
+    assert online.add(without_label(row)) == 1
+    assert online.add([row, row]) == 0
+    with pytest.raises(Contradiction, match="sent before with other values"):
+        online.add(dict(row, amount=row["amount"] + 1))
+    with pytest.raises(Contradiction):
+        online.add(dict(row, fraud=0))
+    assert online.store.counts()["orders"] == 1
+
+
+def test_all_or_none(rows, built, tmp_path) -> None:
+    online = histories(tmp_path / "h", built)
+    with pytest.raises(Contradiction):
+        online.add([rows[0], rows[1], dict(rows[1], amount=1.0)])
+    assert online.store.counts() == {"orders": 0, "blocks": 0}
+
+
+def test_a_store_of_other_columns_is_refused(built, tmp_path) -> None:
+    LmdbStore.create(tmp_path / "h", columns_of(description(label_delay_days=2.0))).close()
+    with pytest.raises(HistoryError, match=r"label_delay_us.*load a store for it"):
+        histories_of(tmp_path / "h", built)
+    with pytest.raises(HistoryError, match="exists already"):
+        LmdbStore.create(tmp_path / "h", columns_of(description()))
+    with pytest.raises(HistoryError, match="tsa online load"):
+        LmdbStore(tmp_path / "nothing")

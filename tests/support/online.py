@@ -1,0 +1,85 @@
+"""Small event logs with every feature that depends on earlier orders, and stores to keep them in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from support import event_oracle
+
+from tsa_model.online.histories import Histories, columns_of
+from tsa_model.online.lmdb_store import LmdbStore
+from tsa_model.sequences import SequenceStore
+from tsa_model.settings.dataset import DatasetDescription
+
+DAY_S = event_oracle.DAY_S
+
+
+def description(**changes) -> DatasetDescription:
+    """Windows over both keys, in sequences too; a known label; the calendar; ids as text."""
+    content = event_oracle.description(
+        seq_len=6,
+        known_label=True,
+        label_delay_days=1.5,
+        calendar=["hour", "night"],
+        numeric_categorical=["country"],
+        windows=[
+            {"name": "spent", "key": "customer", "statistic": "mean", "column": "amount", "days": [2]},
+            {"name": "many", "key": "card", "statistic": "count", "days": [1, 3]},
+            {"name": "ratio", "key": "card", "statistic": "ratio", "column": "amount", "days": [3]},
+            {"name": "risk", "key": "customer", "statistic": "label_rate", "days": [4]},
+        ],
+    )
+    content["categorical"] = ["shop", "country", "hour"]
+    content["numerical"] = ["amount", "items", "many_1d", "risk_4d", "ratio_3d"]
+    content["engineered"] = ["amount", "spent_2d", "many_3d", "risk_4d", "night"]
+    return DatasetDescription.model_validate(content | changes)
+
+
+def orders(n: int = 400, seed: int = 0, customers: int = 6) -> list[dict]:
+    """Raw orders as JSON holds them, by time: few keys, many ties, missing cards and values."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for number in range(n):
+        card = int(random.integers(-1, 5))
+        rows.append(
+            {
+                "id": f"o{random.integers(10**6)}-{number}",
+                "who": f"customer {random.integers(customers)}",
+                "card": None if card < 0 else f"card {card}",
+                "when": event_oracle.START_S + int(random.integers(16 * 48)) * 1800,
+                "fraud": [None, 0, 0, 1][random.integers(4)],
+                "shop": [None, "a", "b", "ü", "x" * 40][random.integers(5)],
+                "country": ["1", "2.0", "2", "7.5"][random.integers(4)],
+                "amount": float(np.round(random.lognormal(3, 2), 2)),
+                "items": None if random.random() < 0.2 else int(random.integers(9)),
+            }
+        )
+    return sorted(rows, key=lambda row: (row["when"], row["id"]))
+
+
+def as_table(rows: list[dict]) -> pa.Table:
+    return pa.Table.from_pylist(rows)
+
+
+def iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def histories(folder: Path, built: SequenceStore, **options) -> Histories:
+    """Empty histories that encode as a store does."""
+    store = LmdbStore.create(folder, columns_of(built.description, **options))
+    return Histories(built.description, built.preprocessing, "dual", store)
+
+
+def assert_same(batch: dict, wanted: dict, what: object = "") -> None:
+    """Every tensor is equal, byte for byte."""
+    for name, tensor in wanted.items():
+        if name == "label":
+            continue
+        expected = tensor.numpy()
+        assert batch[name].dtype == expected.dtype, (what, name)
+        assert batch[name].shape == expected.shape, (what, name)
+        assert batch[name].tobytes() == expected.tobytes(), (what, name)

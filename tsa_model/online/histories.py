@@ -1,0 +1,301 @@
+"""Raw orders and labels into a history store, and out of it what a score is made from."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tsa_model.batch import Sequences as SequencesKind
+from tsa_model.events.ids import IdForm
+from tsa_model.events.units import DAY_US, UNKNOWN_LABEL
+from tsa_model.online.history import Columns, Entry, HistoryError, HistoryStore, KeyKind, Transaction
+from tsa_model.online.inputs import DerivedColumns, InputBuilder, Target
+from tsa_model.online.orders import CleanOrder, OrderReader, id_forms_of
+from tsa_model.online.records import Records
+from tsa_model.sequences import Preprocessing
+from tsa_model.settings.dataset import DatasetDescription
+
+LATE_DAYS = 7.0
+"""An order may come so much later than a younger one of its customer or card, unless it is said otherwise."""
+
+
+class Contradiction(ValueError):
+    """An order id was sent before with another content."""
+
+
+class UnknownOrder(ValueError):
+    """No order of that id is kept."""
+
+
+def columns_of(description: DatasetDescription, late_days: float = LATE_DAYS) -> Columns:
+    """What a store must keep for a model of this description.
+
+    Raises:
+        HistoryError: its orders are wide rows, which carry their own histories.
+    """
+    if description.layout == "wide":
+        raise HistoryError("orders of the wide layout carry their own histories: no store is needed for them")
+    derived = DerivedColumns.of(description)
+    return Columns(
+        order_id=description.order_id,
+        customer_id=description.customer_id,
+        card_id=description.card_id,
+        categorical=description.raw_categorical,
+        numerical=description.raw_numerical,
+        derived=derived.kept,
+        windows=tuple(each for each in description.windows if set(each.columns()) & set(derived.kept)),
+        label_delay_us=round(description.label_delay_days * DAY_US),
+        latest=description.seq_len - 1,
+        reach_us=max(derived.reach_us.values()),
+        late_us=round(late_days * DAY_US),
+    )
+
+
+class Histories:
+    """The earlier orders of customers and cards; may be used by several threads at once.
+
+    Args:
+        description: the columns' roles.
+        fitted: vocabulary, scaler and defaults.
+        sequences: the histories that the network reads.
+        store: where the orders are kept.
+
+    Raises:
+        HistoryError: the store was made for other columns.
+    """
+
+    def __init__(
+        self,
+        description: DatasetDescription,
+        fitted: Preprocessing,
+        sequences: SequencesKind,
+        store: HistoryStore,
+    ) -> None:
+        self.description, self.store = description, store
+        _check_fits(store.columns, columns_of(description))
+        self.inputs = InputBuilder(description, fitted, sequences)
+        self._n_raw = len(description.raw_numerical)
+        self._reader: OrderReader | None = None
+        self._writing = threading.Lock()
+        self._first_forms: dict[str, bool] | None = None
+
+    def add(self, orders: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> int:
+        """Record orders without scoring them, all or none; returns how many were new.
+
+        Raises:
+            ValueError: as `score_many`.
+        """
+        clean = self.read([orders] if isinstance(orders, Mapping) else orders)
+        with self._recording() as transaction:
+            n_new = 0
+            for order in _by_time(clean):
+                if (entry := transaction.entry(order.name)) is not None:
+                    self._compare(transaction, entry, order)
+                    continue
+                self._record(transaction, order, self._target(transaction, order).record)
+                n_new += 1
+        return n_new
+
+    def add_label(self, order_id: Any, label: Any, at: Any) -> None:
+        """Record the label of an order; see `add_labels`."""
+        self.add_labels([(order_id, label, at)])
+
+    def add_labels(self, labels: Sequence[tuple[Any, Any, Any]]) -> None:
+        """Record labels, all or none.
+
+        A label counts from the later of its own moment and the order's time + `label_delay_days`.
+
+        Args:
+            labels: order id, 0 or 1, and the moment at which it became known.
+
+        Raises:
+            UnknownOrder: no such order is kept.
+            WrongOrder: a value is none.
+        """
+        reader = self._reader_for(None)
+        clean = [reader.read_label(row, *each) for row, each in enumerate(labels)]
+        with self._recording() as transaction:
+            for order_id, name, label, at_us in clean:
+                if (entry := transaction.entry(name)) is None:
+                    raise UnknownOrder(
+                        f"order {order_id!r} is not kept: it was never sent, or no history needs it any more"
+                    )
+                self._set_label(transaction, entry, name, label, at_us)
+
+    def read(self, orders: Sequence[Mapping[str, Any]]) -> list[CleanOrder]:
+        """Cast raw orders; see `OrderReader.read`."""
+        return self._reader_for(orders[0] if orders else None).read(orders)
+
+    def tensors(self, orders: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+        """The batch of raw orders over the histories as they are now; nothing is recorded."""
+        clean = self.read(orders)
+        with self.store.reading() as transaction:
+            return self.inputs.batch([self._target(transaction, order) for order in clean])
+
+    def look_up(self, orders: Sequence[CleanOrder]) -> tuple[dict[bytes, bytes], dict[bytes, Target]]:
+        """Record orders, all or none.
+
+        Args:
+            orders: to record; an order may be among them twice.
+
+        Returns:
+            What was answered before, by the orders' names; and what the others are scored by.
+        """
+        answers: dict[bytes, bytes] = {}
+        targets: dict[bytes, Target] = {}
+        with self._recording() as transaction:
+            # Of orders in the sequence of their times, none changes the history of one before it.
+            for order in _by_time(orders):
+                entry = transaction.entry(order.name)
+                if entry is not None:
+                    self._compare(transaction, entry, order)
+                if entry is not None and entry.answer:
+                    answers[order.name] = entry.answer
+                    continue
+                targets[order.name] = self._target(transaction, order)
+                if entry is None:
+                    self._record(transaction, order, targets[order.name].record)
+        return answers, targets
+
+    def _record(self, transaction: Transaction, order: CleanOrder, record: Records) -> None:
+        """Keep an order that is new."""
+        kept = sum(1 << place for place, key in enumerate(order.keys) if key)
+        for kind, key in zip(self.inputs.kinds, order.keys, strict=False):
+            if key:
+                transaction.insert(kind, key, record)
+        transaction.put_entry(order.name, Entry(order.time_us, order.keys, order.content(self._n_raw), kept))
+        self._refresh(transaction, order.keys, order.time_us, order.time_us)
+
+    def _compare(self, transaction: Transaction, entry: Entry, order: CleanOrder) -> None:
+        """Refuse another order of the same id; a label that is new is taken."""
+        record, label = self._kept(transaction, entry, order), int(order.record.label[0])
+        known = UNKNOWN_LABEL if record is None else int(record.label[0])
+        content = order.content(self._n_raw)
+        if entry.content != content or (label != UNKNOWN_LABEL and known not in (UNKNOWN_LABEL, label)):
+            raise Contradiction(
+                f"order {order.order_id!r} was sent before with other values, and which are right is not "
+                "known: an order's values do not change; its label is sent by itself"
+            )
+        if record is not None and label != known and label != UNKNOWN_LABEL:
+            self._set_label(transaction, entry, order.name, label, order.time_us)
+
+    def _kept(self, transaction: Transaction, entry: Entry, order: CleanOrder | bytes) -> Records | None:
+        """The record of an order, from the first history that still holds it."""
+        for place, kind in enumerate(self.inputs.kinds):
+            if entry.kept & (1 << place):
+                found = transaction.later(kind, entry.keys[place], entry.time_us - 1, entry.time_us)
+                name = order if isinstance(order, bytes) else order.name
+                at = found.named(name)
+                if at is not None:
+                    return found.take(slice(at, at + 1))
+        return None
+
+    def _target(self, transaction: Transaction, order: CleanOrder) -> Target:
+        """An order with its histories and derived columns."""
+        record = order.record
+        latest, reach_us = self.description.seq_len - 1, self.inputs.derived.reach_us
+        histories: dict[KeyKind, Records] = {}
+        derived: dict[str, float] = {}
+        for kind, key in zip(self.inputs.kinds, order.keys, strict=False):
+            if key:
+                found = transaction.earlier(kind, key, order.time_us, latest, reach_us[kind])
+            else:
+                found = record.take(slice(0, 0))
+            derived |= self.inputs.derive(kind, found, record)
+            histories[kind] = found.take(slice(max(0, len(found) - latest), len(found)))
+        return Target(self.inputs.with_kept(record, derived), histories, derived)
+
+    def _refresh(
+        self, transaction: Transaction, keys: tuple[bytes, bytes], since_us: int, from_us: int
+    ) -> None:
+        """Derive the kept columns of younger orders anew, where an order or label came late.
+
+        Args:
+            transaction: to write in.
+            keys: of the order that came late.
+            since_us: its time.
+            from_us: from when on it changes anything.
+        """
+        derived = self.inputs.derived
+        for place, kind in enumerate(self.inputs.kinds):
+            key = keys[place]
+            if not key or not set(derived.by_key[kind]) & set(derived.kept):
+                continue
+            younger = transaction.later(
+                kind, key, max(since_us, from_us - 1), since_us + derived.reach_us[kind]
+            )
+            for row in range(len(younger)):
+                record = younger.take(slice(row, row + 1))
+                earlier = transaction.earlier(kind, key, int(record.time_us[0]), 0, derived.reach_us[kind])
+                renewed = self.inputs.with_kept(record, self.inputs.derive(kind, earlier, record))
+                entry = transaction.entry(record.name())
+                owners = entry.keys if entry is not None else keys
+                for each, owner in zip(self.inputs.kinds, owners, strict=False):
+                    if owner:
+                        transaction.replace(each, owner, renewed)
+
+    def _set_label(self, transaction: Transaction, entry: Entry, name: bytes, label: int, at_us: int) -> None:
+        record = self._kept(transaction, entry, name)
+        if record is None:
+            return
+        known_us = max(at_us, entry.time_us + self.store.columns.label_delay_us)
+        changed = replace(record, label=np.array([label], np.int8), known_us=np.array([known_us], np.int64))
+        for kind, key in zip(self.inputs.kinds, entry.keys, strict=False):
+            if key:
+                transaction.replace(kind, key, changed)
+        self._refresh(transaction, entry.keys, entry.time_us, known_us)
+
+    def answer(self, answers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Note answers by the orders' names; return those that other requests noted earlier, which stand."""
+        earlier = {}
+        with self._recording() as transaction:
+            for name, text in answers.items():
+                if (entry := transaction.entry(name)) is None:
+                    continue
+                if entry.answer:
+                    earlier[name] = entry.answer
+                else:
+                    transaction.put_entry(name, entry.answered(text))
+        return earlier
+
+    def _reader_for(self, first: Mapping[str, Any] | None) -> OrderReader:
+        if self._reader is None:
+            is_whole = self.store.columns.is_whole
+            if is_whole is None:
+                if first is None:
+                    raise UnknownOrder("the history store holds no orders yet")
+                is_whole = self._first_forms = id_forms_of(first, self.description)
+            forms = {name: IdForm(each) for name, each in is_whole.items()}
+            reader = OrderReader(self.description, forms, len(self.inputs.derived.kept))
+            if self.store.columns.is_whole is None:
+                return reader  # a first order that is refused must not say how ids are read
+            self._reader = reader
+        return self._reader
+
+    @contextmanager
+    def _recording(self) -> Iterator[Transaction]:
+        with self._writing:
+            if self.store.columns.is_whole is None and self._first_forms is not None:
+                self.store.set_forms(self._first_forms)
+            with self.store.writing() as transaction:
+                yield transaction
+
+
+def _by_time(orders: Sequence[CleanOrder]) -> list[CleanOrder]:
+    return sorted(orders, key=lambda order: order.time_us)
+
+
+def _check_fits(kept: Columns, wanted: Columns) -> None:
+    free = {"late_us", "is_whole"}
+    for name in Columns.model_fields:
+        have, need = getattr(kept, name), getattr(wanted, name)
+        if name in free or have == need or (name in ("latest", "reach_us") and have >= need):
+            continue
+        raise HistoryError(
+            f"the history store was made with {name} {have!r}, the model needs {need!r}: load a store for it"
+        )
