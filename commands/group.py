@@ -17,6 +17,7 @@ SECTIONS = {
     "One step of it": ("train", "check", "export", "score"),
     "The proof of all steps": ("audit",),
     "The model in use": ("compare", "promote", "rollback", "history"),
+    "One order at a time": ("online", "serve"),
     "The legacy model": ("capture", "schema"),
     "The place it runs in": ("doctor",),
 }

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from support.online import DAY_S, as_table, assert_same, description, histories, iso, orders
 
-from tsa_model.online.histories import Contradiction, Histories, UnknownOrder, columns_of
+from tsa_model.online.histories import Contradiction, Histories, UnknownOrder
 from tsa_model.online.history import HistoryError, TooOld
 from tsa_model.online.lmdb_store import LmdbStore
 from tsa_model.online.loading import load_history
+from tsa_model.online.requirements import columns_of
 from tsa_model.sequences import SequenceStore
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 from support import event_oracle
 
-from tsa_model.online.histories import Histories, columns_of
+from tsa_model.online.histories import Histories
 from tsa_model.online.lmdb_store import LmdbStore
+from tsa_model.online.requirements import columns_of
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.dataset import DatasetDescription
 

@@ -12,16 +12,14 @@ import numpy as np
 
 from tsa_model.batch import Sequences as SequencesKind
 from tsa_model.events.ids import IdForm
-from tsa_model.events.units import DAY_US, UNKNOWN_LABEL
-from tsa_model.online.history import Columns, Entry, HistoryError, HistoryStore, KeyKind, Transaction
-from tsa_model.online.inputs import DerivedColumns, InputBuilder, Target
+from tsa_model.events.units import UNKNOWN_LABEL
+from tsa_model.online.history import Entry, HistoryStore, KeyKind, Transaction
+from tsa_model.online.inputs import InputBuilder, Target
 from tsa_model.online.orders import CleanOrder, OrderReader, id_forms_of
 from tsa_model.online.records import Records
+from tsa_model.online.requirements import check_fits, columns_of
 from tsa_model.sequences import Preprocessing
 from tsa_model.settings.dataset import DatasetDescription
-
-LATE_DAYS = 7.0
-"""An order may come so much later than a younger one of its customer or card, unless it is said otherwise."""
 
 
 class Contradiction(ValueError):
@@ -30,30 +28,6 @@ class Contradiction(ValueError):
 
 class UnknownOrder(ValueError):
     """No order of that id is kept."""
-
-
-def columns_of(description: DatasetDescription, late_days: float = LATE_DAYS) -> Columns:
-    """What a store must keep for a model of this description.
-
-    Raises:
-        HistoryError: its orders are wide rows, which carry their own histories.
-    """
-    if description.layout == "wide":
-        raise HistoryError("orders of the wide layout carry their own histories: no store is needed for them")
-    derived = DerivedColumns.of(description)
-    return Columns(
-        order_id=description.order_id,
-        customer_id=description.customer_id,
-        card_id=description.card_id,
-        categorical=description.raw_categorical,
-        numerical=description.raw_numerical,
-        derived=derived.kept,
-        windows=tuple(each for each in description.windows if set(each.columns()) & set(derived.kept)),
-        label_delay_us=round(description.label_delay_days * DAY_US),
-        latest=description.seq_len - 1,
-        reach_us=max(derived.reach_us.values()),
-        late_us=round(late_days * DAY_US),
-    )
 
 
 class Histories:
@@ -77,7 +51,7 @@ class Histories:
         store: HistoryStore,
     ) -> None:
         self.description, self.store = description, store
-        _check_fits(store.columns, columns_of(description))
+        check_fits(store.columns, columns_of(description))
         self.inputs = InputBuilder(description, fitted, sequences)
         self._n_raw = len(description.raw_numerical)
         self._reader: OrderReader | None = None
@@ -136,6 +110,23 @@ class Histories:
         clean = self.read(orders)
         with self.store.reading() as transaction:
             return self.inputs.batch([self._target(transaction, order) for order in clean])
+
+    def example(self) -> Target:
+        """A made-up order without histories, to warm up with."""
+        d = self.description
+        row: dict[str, Any] = {d.order_time: d.split.test_start.timestamp()}
+        row |= dict.fromkeys(d.raw_categorical) | dict.fromkeys(d.raw_numerical, 1.0)
+        if d.card_id is not None:
+            row[d.card_id] = None
+        for name in (d.order_id, d.customer_id):
+            row[name] = "0"
+        (clean,) = self.read([row])
+        none = clean.record.take(slice(0, 0))
+        derived: dict[str, float] = {}
+        for kind in self.inputs.kinds:
+            derived |= self.inputs.derive(kind, none, clean.record)
+        record = self.inputs.with_kept(clean.record, derived)
+        return Target(record, dict.fromkeys(self.inputs.kinds, none), derived)
 
     def look_up(self, orders: Sequence[CleanOrder]) -> tuple[dict[bytes, bytes], dict[bytes, Target]]:
         """Record orders, all or none.
@@ -208,7 +199,9 @@ class Histories:
                 found = record.take(slice(0, 0))
             derived |= self.inputs.derive(kind, found, record)
             histories[kind] = found.take(slice(max(0, len(found) - latest), len(found)))
-        return Target(self.inputs.with_kept(record, derived), histories, derived)
+        target = Target(self.inputs.with_kept(record, derived), histories, derived)
+        self.inputs.check(target)
+        return target
 
     def _refresh(
         self, transaction: Transaction, keys: tuple[bytes, bytes], since_us: int, from_us: int
@@ -288,14 +281,3 @@ class Histories:
 
 def _by_time(orders: Sequence[CleanOrder]) -> list[CleanOrder]:
     return sorted(orders, key=lambda order: order.time_us)
-
-
-def _check_fits(kept: Columns, wanted: Columns) -> None:
-    free = {"late_us", "is_whole"}
-    for name in Columns.model_fields:
-        have, need = getattr(kept, name), getattr(wanted, name)
-        if name in free or have == need or (name in ("latest", "reach_us") and have >= need):
-            continue
-        raise HistoryError(
-            f"the history store was made with {name} {have!r}, the model needs {need!r}: load a store for it"
-        )

@@ -12,7 +12,7 @@ import numpy as np
 from tsa_model.batch import ENGINEERED, history_names
 from tsa_model.batch import Sequences as SequencesKind
 from tsa_model.events.codes import Codes
-from tsa_model.events.units import UNKNOWN_LABEL
+from tsa_model.events.units import DAY_US, MICROSECONDS, UNKNOWN_LABEL
 from tsa_model.online.history import KINDS, KeyKind
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text
 from tsa_model.sequences import Preprocessing
@@ -23,8 +23,6 @@ from tsa_model.sequences.features.encoding import Encoding, Role
 from tsa_model.sequences.features.orderings import order_by_key
 from tsa_model.sequences.store.gather import SequenceGather, SortedEvents
 from tsa_model.settings.dataset import DatasetDescription
-
-DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,12 @@ class Target:
     """The latest earlier orders of each key, at most L - 1."""
     derived: Mapping[str, float]
     """Every column that is derived from its keys' earlier orders."""
+
+    def history(self, kind: KeyKind) -> dict[str, Any]:
+        """How many orders a history has, and how many seconds before this one the latest was placed."""
+        found = self.histories[kind]
+        newest_us = int(self.record.time_us[0] - found.time_us[-1]) if len(found) else None
+        return {"orders": len(found), "newest_s": None if newest_us is None else newest_us / MICROSECONDS}
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class InputBuilder:
         self.derived = DerivedColumns.of(description)
         self._categories = description.raw_categorical
         self._numbers = (*description.raw_numerical, *self.derived.kept)
+        self._largest = _largest(fitted)
         self._of_target = sorted({name for names in self.derived.by_key.values() for name in names})
         self.kinds: tuple[KeyKind, ...] = KINDS if description.card_id is not None else KINDS[:1]
         self._names = history_names(sequences)
@@ -114,11 +119,6 @@ class InputBuilder:
         add_window_columns(orders, kind, ordering, self._d, MemoryColumns())
         return {name: float(orders.numerical[name][-1]) for name in names}
 
-    def derive_without_key(self, kind: KeyKind, target: Records) -> dict[str, float]:
-        """The same for an order without that key."""
-        none = Records.none(target.categories.shape[1], target.numbers.shape[1])
-        return self.derive(kind, none, target)
-
     def with_kept(self, record: Records, derived: Mapping[str, float]) -> Records:
         """A record with the kept ones of its derived columns."""
         if not self.derived.kept:
@@ -128,6 +128,16 @@ class InputBuilder:
             if name in derived:
                 numbers[0, place] = derived[name]
         return replace(record, numbers=numbers)
+
+    def check(self, target: Target) -> None:
+        """Refuse an order with a number that is infinite once it is scaled, before anything keeps it.
+
+        Raises:
+            BadEvents: there is one.
+        """
+        values = [*np.abs(target.record.numbers[0]).tolist(), *map(abs, target.derived.values())]
+        if any(value > self._largest for value in values):
+            self.batch([target])
 
     def batch(self, targets: Sequence[Target]) -> dict[str, np.ndarray]:
         """The batch of some orders, the tensors that `SequenceStore.batch` would make of them.
@@ -200,6 +210,13 @@ class InputBuilder:
         texts = self._texts[column]
         # A text that the vocabulary lacks is unknown to the model, whatever it says.
         return Codes(np.array(code, np.int32), [texts.get(each, f"\x00{each}") for each in number])
+
+
+def _largest(fitted: Preprocessing) -> float:
+    """A size up to which no number overflows, whatever its column."""
+    scalers = [*fitted.numerical.values(), *fitted.engineered.values()]
+    steepest = max((abs(scaler.scale) for scaler in scalers), default=1.0)
+    return (1e38 - max((abs(scaler.min) for scaler in scalers), default=0.0)) / max(steepest, 1e-30)
 
 
 def _itself(values: Any) -> Any:

@@ -13,11 +13,11 @@ from tsa_model.events.ids import read_id_forms
 from tsa_model.events.units import NO_KEY
 from tsa_model.files import atomic_folder
 from tsa_model.online.blocks import MOST
-from tsa_model.online.histories import LATE_DAYS, columns_of
 from tsa_model.online.history import KINDS, Columns, Entry, HistoryError, KeyKind
 from tsa_model.online.lmdb_store import LmdbStore, LmdbTransaction
 from tsa_model.online.orders import content_digest
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text, id_bytes
+from tsa_model.online.requirements import LATE_DAYS, columns_of
 from tsa_model.scratch import scratch_folder
 from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.columns.event_columns import Orders, Prepared

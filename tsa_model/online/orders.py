@@ -45,8 +45,9 @@ class WrongOrder(ValueError):
 
     def __init__(self, row: int, column: str, value: Any, problem: str, remedy: str) -> None:
         self.row, self.column, self.problem, self.remedy = row, column, problem, remedy
-        self.value = _shown(value)
-        super().__init__(f"order {row}, column {column}: {self.value} is {problem}; {remedy}")
+        self.value = None if value is None else _shown(value)
+        what = "" if value is None else f" {self.value}"
+        super().__init__(f"order {row} of the request, column {column}:{what} is {problem}; {remedy}")
 
 
 @dataclass(frozen=True)

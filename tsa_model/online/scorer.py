@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from tsa_model.batch import sequences_of
-from tsa_model.online.histories import LATE_DAYS, Histories, columns_of
+from tsa_model.online.histories import Histories
 from tsa_model.online.history import HistoryStore
 from tsa_model.online.inputs import Target
 from tsa_model.online.lmdb_store import LmdbStore
+from tsa_model.online.requirements import LATE_DAYS, columns_of
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.sequences import Preprocessing
 
@@ -36,8 +37,9 @@ class Scored:
     """SHA-256 of the ONNX file."""
     gate_id: str
     """The equivalence gate's verdict."""
-    history: dict[str, int]
-    """Earlier orders that the score was made from: of the customer and of the card."""
+    history: dict[str, dict[str, Any]]
+    """`customer` and `card` → earlier `orders` that the score was made from, and `newest_s`, the seconds from
+    the latest of them to this order; None without one."""
     repeated: bool = False
     """The order was sent before; this is the answer that was given then."""
 
@@ -107,13 +109,15 @@ class OnlineScorer:
         """
         clean = self.histories.read(orders)
         texts, targets = self.histories.look_up(clean)
+        answers: dict[bytes, Scored] = {}
         if targets:
-            scores = self.score_batch(self.histories.inputs.batch(list(targets.values())))
-            fresh = dict(zip(targets, self._scored(list(targets.values()), scores), strict=True))
+            outputs = self.outputs_of(self.histories.inputs.batch(list(targets.values())))
+            fresh = dict(zip(targets, self._scored(list(targets.values()), outputs), strict=True))
+            answers |= fresh
             noted = {name: json.dumps(vars(each), separators=(",", ":")) for name, each in fresh.items()}
             texts |= self.histories.answer({name: text.encode() for name, text in noted.items()})
-        answers = {name: replace(Scored(**json.loads(text)), repeated=True) for name, text in texts.items()}
-        return [answers.get(order.name) or fresh[order.name] for order in clean]
+        answers |= {name: replace(Scored(**json.loads(text)), repeated=True) for name, text in texts.items()}
+        return [answers[order.name] for order in clean]
 
     def add(self, orders: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> int:
         """Record orders without scoring them; see `Histories.add`."""
@@ -127,8 +131,8 @@ class OnlineScorer:
         """The tensors that raw orders would be scored by now; nothing is recorded."""
         return self.histories.tensors(orders)
 
-    def score_batch(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The scores of a batch, [B] float32.
+    def outputs_of(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
+        """`score`, `percentile` and `probability` of a batch, [B] each; None in a folder without them.
 
         Raises:
             ValueError: a score is not a number in [0, 1].
@@ -136,21 +140,27 @@ class OnlineScorer:
         score = self.model.session.run(batch)["score"]
         if not ((score >= 0) & (score <= 1)).all():
             raise ValueError("a score is not a number in [0, 1]: look for extreme numbers in the order")
-        return score
+        return {
+            "score": score,
+            "percentile": None if self._percentiles is None else self._percentiles.percentile(score),
+            "probability": None if self._calibrator is None else self._calibrator.probability(score),
+        }
 
-    def _scored(self, targets: Sequence[Target], score: np.ndarray) -> list[Scored]:
-        percentile = None if self._percentiles is None else self._percentiles.percentile(score)
-        probability = None if self._calibrator is None else self._calibrator.probability(score)
+    def _scored(self, targets: Sequence[Target], outputs: Mapping[str, np.ndarray | None]) -> list[Scored]:
+        def value(name: str, row: int) -> float | None:
+            values = outputs[name]
+            return None if values is None else float(values[row])
+
         described = self.model.description
         return [
             Scored(
                 order_id=target.record.id(),
-                score=float(score[row]),
-                percentile=None if percentile is None else float(percentile[row]),
-                calibrated_probability=None if probability is None else float(probability[row]),
+                score=value("score", row) or 0.0,
+                percentile=value("percentile", row),
+                calibrated_probability=value("probability", row),
                 model_digest=described.onnx_sha256,
                 gate_id=described.verdict_id,
-                history={_WHOSE[kind]: len(found) for kind, found in target.histories.items()},
+                history={_WHOSE[kind]: target.history(kind) for kind in target.histories},
             )
             for row, target in enumerate(targets)
         ]

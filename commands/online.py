@@ -1,0 +1,63 @@
+"""`tsa online`: the history store that orders are scored with one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from commands.errors import clear_errors
+from commands.group import Command, Group
+from commands.options import EXPORTED, Existing
+
+
+@click.group(cls=Group)
+def command() -> None:
+    """The history store of the online service."""
+
+
+@command.command(cls=Command)
+@click.option("--model", required=True, type=EXPORTED, help="Model folder: says what must be kept.")
+@click.option(
+    "--store",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to make; it must not hold a store yet.",
+)
+@click.option(
+    "--events", required=True, type=Existing(remote=True), help="Raw orders: Parquet, CSV, or a folder."
+)
+@click.option(
+    "--late-days",
+    default=7.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="How much later than a younger order of its customer or card an order may come.",
+)
+def load(model: Path, store: Path, events: str, late_days: float) -> None:
+    """Make a history store of an event log.
+
+    It keeps of each customer and card what the histories, windows and label delay of the model need of orders
+    to come. Labels in the log count from the order's time + label_delay_days on, as in the batch.
+
+    \b
+    Example, after a run of the pipeline:
+      tsa online load --model runs/latest/stages/generate-scores/scores/model --store history \\
+          --events runs/latest/stages/validate-events/validated/events.parquet
+    """
+    with clear_errors():
+        from tsa_model.online.loading import load_history
+        from tsa_model.scoring.model import ScoringModel
+
+        dataset = ScoringModel.load(model).dataset
+        with click.progressbar(length=100, label="loading", show_eta=True) as bar:
+            counts = load_history(events, dataset, store, late_days, _moving(bar))
+    click.echo(f"{counts['orders']:,} orders read, {counts['kept']:,} kept: {store}")
+
+
+def _moving(bar: Any) -> Any:
+    def show(done: int, total: int) -> None:
+        bar.update(100 * done // max(1, total) - bar.pos)
+
+    return show

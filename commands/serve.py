@@ -1,0 +1,51 @@
+"""`tsa serve`: the online service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from commands.errors import clear_errors
+from commands.group import Command
+from commands.options import EXPORTED
+
+
+@click.command(cls=Command)
+@click.option("--model", required=True, type=EXPORTED, help="Model folder (scores/model of a run).")
+@click.option(
+    "--store",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="History store (tsa online load); an empty one is made where there is none.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port.")
+@click.option(
+    "--late-days",
+    default=7.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Of a store that is made: how much later than a younger order of its customer or card one may come.",
+)
+@click.option(
+    "--sync",
+    is_flag=True,
+    help="Answer only when the order is on the disk: safe from a failure of the machine.",
+)
+def command(model: Path, store: Path, host: str, port: int, late_days: float, sync: bool) -> None:
+    """Serve a model: an order in, its score out.
+
+    POST /score looks the earlier orders of the customer and the card up, scores the order and records it.
+    POST /orders records without scoring, POST /labels takes labels. The Open Inference Protocol lies under
+    /v2, metrics under /metrics. Ready when GET /v2/health/ready is 200. See docs/SERVING.md.
+
+    \b
+    Example:
+      tsa serve --model runs/latest/stages/generate-scores/scores/model --store history --port 8080
+    """
+    with clear_errors():
+        from tsa_model.online.service.server import serve
+
+        click.echo(f"Serving {model} on http://{host}:{port}", err=True)
+        serve(model, store, host, port, late_days, sync)

@@ -1,0 +1,183 @@
+"""The endpoints.
+
+Work is done in threads, so that the server goes on taking requests; what a request holds is never logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tsa_model.events.errors import BadEvents
+from tsa_model.export.serving import MODEL_NAME
+from tsa_model.online.histories import Contradiction, UnknownOrder
+from tsa_model.online.history import StoreAway, TooOld
+from tsa_model.online.orders import WrongOrder
+from tsa_model.online.service import protocol
+from tsa_model.online.service.describe import description_of
+from tsa_model.online.service.handlers import Handlers
+from tsa_model.online.service.requests import Refused, body_of
+
+log = logging.getLogger("tsa.serve")
+JSON = "application/json"
+STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (WrongOrder, 422),
+    (TooOld, 422),
+    (BadEvents, 422),
+    (Contradiction, 409),
+    (UnknownOrder, 404),
+    (StoreAway, 503),
+)
+"""What is raised → the status of the answer."""
+Handler = Callable[[bytes, Request], Any]
+Errors = Callable[[Exception], Response]
+
+
+def make_app(handlers: Handlers) -> Starlette:
+    """The application over an opened scorer.
+
+    Args:
+        handlers: what the endpoints do.
+    """
+    metrics = handlers.metrics
+    state = {"ready": False}
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await run_in_threadpool(handlers.warm_up)
+        state["ready"] = True
+        yield
+        state["ready"] = False
+        await run_in_threadpool(handlers.close)
+
+    def endpoint(name: str, handler: Handler, error_of: Errors) -> Any:
+        async def answer(request: Request) -> Response:
+            began = time.perf_counter()
+            try:
+                body = await body_of(request)
+                content = await run_in_threadpool(handler, body, request)
+                response = content if isinstance(content, Response) else _json(content)
+            except Exception as error:
+                response = error_of(error)
+            metrics.seconds.labels(name).observe(time.perf_counter() - began)
+            metrics.requests.labels(name, response.status_code).inc()
+            return response
+
+        return answer
+
+    async def live(_: Request) -> Response:
+        return _json({"live": True})
+
+    async def ready(_: Request) -> Response:
+        return _json({"ready": state["ready"]}, 200 if state["ready"] else 503)
+
+    async def model_ready(request: Request) -> Response:
+        _known_model(request)
+        return await ready(request)
+
+    async def server_metadata(_: Request) -> Response:
+        return _json(protocol.SERVER)
+
+    async def model_metadata(request: Request) -> Response:
+        return _json(protocol.metadata(handlers.scorer.model, _known_model(request)))
+
+    async def metrics_page(_: Request) -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    described = description_of(handlers.scorer.model)
+
+    async def openapi(_: Request) -> Response:
+        return _json(described)
+
+    def post(
+        path: str, name: str, handler: Handler, errors: Callable[[Exception], Response] = failed
+    ) -> Route:
+        return Route(path, endpoint(name, handler, errors), methods=["POST"])
+
+    routes = [
+        Route("/v2/health/live", live),
+        Route("/v2/health/ready", ready),
+        *(Route(path, server_metadata) for path in ("/v2", "/v2/")),
+        post("/score", "score", handlers.score),
+        post("/orders", "orders", handlers.add),
+        post("/labels", "labels", handlers.label),
+        post("/predict", "predict", handlers.predict),
+        post(f"/v1/models/{MODEL_NAME}:predict", "predict", handlers.predict),
+        Route("/metrics", metrics_page),
+        Route("/openapi.json", openapi),
+    ]
+    for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        routes += [
+            Route(base, _guarded(model_metadata)),
+            Route(f"{base}/ready", _guarded(model_ready)),
+            post(f"{base}/infer", "infer", handlers.infer, failed_v2),
+        ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def failed(error: Exception) -> Response:
+    """The answer to a request that failed; a fault of our own is logged without any value of the request."""
+    status, content = _status_of(error)
+    return _json(content, status)
+
+
+def failed_v2(error: Exception) -> Response:
+    """The same in the protocol's form, which knows one status for wrong requests."""
+    status, content = _status_of(error)
+    return _json({"error": content["error"]}, 400 if status == 422 else status)
+
+
+def _status_of(error: Exception) -> tuple[int, dict[str, Any]]:
+    if isinstance(error, Refused):
+        return error.status, {"error": error.message, **error.details}
+    for kind, status in STATUS:
+        if isinstance(error, kind):
+            content: dict[str, Any] = {"error": str(error)}
+            if isinstance(error, WrongOrder):
+                content |= {
+                    "row": error.row,
+                    "column": error.column,
+                    "value": error.value,
+                    "problem": error.problem,
+                    "remedy": error.remedy,
+                }
+            if status == 503:
+                log.error("the history store is away: %s", error)
+            return status, content
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
+    log.error("%s in %s", type(error).__name__, where)
+    return 500, {"error": f"an error of the server ({type(error).__name__}); nothing was scored"}
+
+
+def _known_model(request: Request) -> str:
+    name, version = request.path_params["model"], request.path_params.get("version", protocol.VERSION)
+    if name not in (MODEL_NAME, protocol.ORDERS_NAME) or version != protocol.VERSION:
+        known = f"{MODEL_NAME} and {protocol.ORDERS_NAME}, version {protocol.VERSION}"
+        raise Refused(404, f"there is no such model; there are {known}")
+    return name
+
+
+def _guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Refused as error:
+            return failed_v2(error)
+
+    return answer
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(protocol.dumps(content), status, media_type=JSON)

@@ -1,0 +1,90 @@
+"""What a request may hold: JSON of bounded size, one meaning each, or a status and one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+
+MAX_BYTES = 16 * 2**20
+"""Of a request's body."""
+MAX_ORDERS = 1000
+"""Of one request."""
+
+
+class Refused(Exception):
+    """A request that is answered with a status and a sentence."""
+
+    def __init__(self, status: int, message: str, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.details = status, message, dict(details or {})
+
+
+async def body_of(request: Request) -> bytes:
+    """The body.
+
+    Raises:
+        Refused: it is too large.
+    """
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BYTES:
+            raise Refused(413, f"the request is larger than {MAX_BYTES:,} bytes: send fewer orders at once")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON of a body.
+
+    Raises:
+        Refused: it is none, or a key stands twice.
+    """
+    try:
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
+    except RecursionError:
+        raise Refused(400, "the request is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise Refused(400, "the request is not UTF-8") from None
+    except ValueError as error:
+        message = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise Refused(400, f"the request is no valid JSON: {message[:200]}") from None
+
+
+def objects(content: Any, what: str) -> tuple[list[dict[str, Any]], bool]:
+    """One JSON object or a list of them; and whether it was a list.
+
+    Raises:
+        Refused: it is something else, or too many.
+    """
+    is_list = isinstance(content, list)
+    rows = content if is_list else [content]
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise Refused(422, f"{what} {place} is a {_type_of(row)}: send a JSON object with its columns")
+    if not rows:
+        raise Refused(422, f"the list is empty: send at least one {what}")
+    if len(rows) > MAX_ORDERS:
+        raise Refused(
+            413, f"{len(rows):,} are more than {MAX_ORDERS:,} at once: send them in several requests"
+        )
+    return rows, is_list
+
+
+def _type_of(value: Any) -> str:
+    names = {dict: "object", list: "list", str: "text", bool: "truth value", type(None): "null"}
+    return names.get(type(value), "number")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return content
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number in JSON")

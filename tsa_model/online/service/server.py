@@ -1,0 +1,68 @@
+"""The server process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+import uvicorn
+
+from tsa_model.online.requirements import LATE_DAYS
+from tsa_model.online.scorer import OnlineScorer
+from tsa_model.online.service.app import make_app
+from tsa_model.online.service.handlers import Handlers
+
+MOST_AT_ONCE = 512
+"""Requests in hand; more are answered with 503 at once."""
+FLUSH_S = 1.0
+
+
+def serve(
+    model_dir: str | Path,
+    store_dir: str | Path,
+    host: str,
+    port: int,
+    late_days: float = LATE_DAYS,
+    sync: bool = False,
+) -> None:
+    """Serve until the process is asked to stop.
+
+    Args:
+        model_dir: the model folder.
+        store_dir: the history store; an empty one is made where there is none.
+        host: address to listen on.
+        port: port to listen on.
+        late_days: of a store that is made.
+        sync: wait for the disk before an order is acknowledged; without it, the disk is at most a second
+            behind, which only a failure of the machine can show.
+
+    Raises:
+        ValueError: the model folder or the store cannot be used.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    scorer = OnlineScorer.open(model_dir, store_dir, late_days, sync)
+    stopped = threading.Event()
+    if not sync:
+        threading.Thread(target=_flush, args=(scorer, stopped), daemon=True).start()
+    try:
+        config = uvicorn.Config(
+            make_app(Handlers(scorer)),
+            host=host,
+            port=port,
+            access_log=False,
+            log_level="warning",
+            limit_concurrency=MOST_AT_ONCE,
+            timeout_graceful_shutdown=30,
+        )
+        uvicorn.Server(config).run()
+    finally:
+        stopped.set()
+
+
+def _flush(scorer: OnlineScorer, stopped: threading.Event) -> None:
+    while not stopped.wait(FLUSH_S):
+        try:
+            scorer.store.flush()
+        except Exception as error:  # the store may be closed in between; a full disk shows in the next write
+            logging.getLogger("tsa.serve").warning("the store could not be flushed: %s", type(error).__name__)
