@@ -22,11 +22,17 @@ WHOLE = {name: IdForm() for name in ("id", "who", "card")}
 GOOD = orders(1)[0]
 
 odd_numbers = st.sampled_from([2**53 + 1, 2**70, -(2**70), 1e30, 1.1e30, 1e308, -0.0, 0.1])
-numbers = st.one_of(st.integers(-(10**6), 10**6), st.floats(allow_nan=False, allow_infinity=False), odd_numbers)
+numbers = st.one_of(
+    st.integers(-(10**6), 10**6), st.floats(allow_nan=False, allow_infinity=False), odd_numbers
+)
 texts = st.one_of(
     st.text(st.characters(codec="utf-8"), max_size=8),
-    st.sampled_from(["", " 7 ", "007", "7.0", "1e3", "1.23457E+11", "nan", "NULL", "My Text String", "x" * 300]),
-    st.sampled_from(["2024-03-02", "2024-03-02T10:00:00Z", "2024-03-02 10:00:00+01:00", "1709373600.5", "a\x00b"]),
+    st.sampled_from(
+        ["", " 7 ", "007", "7.0", "1e3", "1.23457E+11", "nan", "NULL", "My Text String", "x" * 300]
+    ),
+    st.sampled_from(
+        ["2024-03-02", "2024-03-02T10:00:00Z", "2024-03-02 10:00:00+01:00", "1709373600.5", "a\x00b"]
+    ),
 )
 values = st.one_of(st.none(), st.booleans(), numbers, texts)
 times = st.one_of(values, st.integers(1709251200, 1710000000), st.floats(1709251200, 1710000000))
@@ -44,7 +50,15 @@ def by_the_batch(row: dict, forms) -> tuple | str:
         return found["problem"].removeprefix("column ").partition(":")[0]
     categories = [found[f"c{place}"] for place in range(len(D.raw_categorical))]
     numeric = [found[f"n{place}"] for place in range(len(D.raw_numerical))]
-    return found["order_id"], found["customer"], found["card"], found["time_us"], found["label"], categories, numeric
+    return (
+        found["order_id"],
+        found["customer"],
+        found["card"],
+        found["time_us"],
+        found["label"],
+        categories,
+        numeric,
+    )
 
 
 def online(row: dict, forms) -> tuple | str:
@@ -53,12 +67,19 @@ def online(row: dict, forms) -> tuple | str:
     except WrongOrder as error:
         return error.column
     record = order.record
-    return order.order_id, *order.keys, order.time_us, int(record.label[0]), record.categories[0], record.numbers[0]
+    return (
+        order.order_id,
+        *order.keys,
+        order.time_us,
+        int(record.label[0]),
+        record.categories[0],
+        record.numbers[0],
+    )
 
 
 @given(
     st.fixed_dictionaries(
-        {name: values for name in ("id", "who", "card", "fraud", "shop", "country", "amount", "items")}
+        dict.fromkeys(("id", "who", "card", "fraud", "shop", "country", "amount", "items"), values)
         | {"when": times}
     ),
     st.lists(st.sampled_from(sorted(GOOD)), min_size=6),
@@ -77,7 +98,13 @@ def test_every_value_means_what_the_batch_takes_it_for(odd, good, forms) -> None
         return
     assert not isinstance(found, str), found
     order_id, customer, card, time_us, label, categories, numeric = wanted
-    assert found[:5] == (order_id, id_bytes(customer), b"" if card is None else id_bytes(card), time_us, label)
+    assert found[:5] == (
+        order_id,
+        id_bytes(customer),
+        b"" if card is None else id_bytes(card),
+        time_us,
+        label,
+    )
     hashes = [NO_CATEGORY if text is None else hash_text(text) for text in categories]
     assert found[5].tolist() == hashes
     missing = [np.nan if number is None else number for number in numeric]

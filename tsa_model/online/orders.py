@@ -100,7 +100,7 @@ class OrderReader:
         self._ids = tuple(id_columns(d))
         self._numbers = d.raw_numerical
         self._categories = d.raw_categorical
-        self._may_be_missing = {*d.may_be_missing, *self._categories, *([d.card_id] if d.card_id else [])}
+        self._may_be_missing = {*d.may_be_missing, d.card_id}
         # A column of two roles has one meaning: the category is the id or the number in words.
         self._own_categories = [c for c in self._categories if c not in {*self._ids, *self._numbers}]
         self._seen: dict[Any, Any] = {}
