@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.online import DAY_S, as_table, assert_same, description, histories, iso, orders
 
+from tsa_model.events.errors import BadEvents
 from tsa_model.online.histories import Contradiction, Histories, UnknownOrder
 from tsa_model.online.history import HistoryError, TooOld
 from tsa_model.online.lmdb_store import LmdbStore
@@ -145,3 +146,17 @@ def test_a_store_of_other_columns_is_refused(built, tmp_path) -> None:
         LmdbStore.create(tmp_path / "h", columns_of(description()))
     with pytest.raises(HistoryError, match="tsa online load"):
         LmdbStore(tmp_path / "nothing")
+
+
+def test_a_number_that_overflows_once_it_is_scaled_is_refused_before_it_is_kept(
+    rows, built, tmp_path
+) -> None:
+    scaler = built.preprocessing.numerical["amount"].changed(scale=1e10)
+    steep = built.preprocessing.changed(numerical={**built.preprocessing.numerical, "amount": scaler})
+    online = Histories(
+        built.description, steep, "dual", LmdbStore.create(tmp_path / "h", columns_of(built.description))
+    )
+    online.add(dict(rows[0], amount=1e17))
+    with pytest.raises(BadEvents, match="amount: 1e.30 .* too large once it is scaled"):
+        online.add(dict(rows[1], card="another", amount=1e30, who="somebody else"))
+    assert online.store.counts()["orders"] == 1
