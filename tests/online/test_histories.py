@@ -148,15 +148,15 @@ def test_a_store_of_other_columns_is_refused(built, tmp_path) -> None:
         LmdbStore(tmp_path / "nothing")
 
 
-def test_a_number_that_overflows_once_it_is_scaled_is_refused_before_it_is_kept(
-    rows, built, tmp_path
-) -> None:
-    scaler = built.preprocessing.numerical["amount"].changed(scale=1e10)
-    steep = built.preprocessing.changed(numerical={**built.preprocessing.numerical, "amount": scaler})
-    online = Histories(
-        built.description, steep, "dual", LmdbStore.create(tmp_path / "h", columns_of(built.description))
-    )
-    online.add(dict(rows[0], amount=1e17))
-    with pytest.raises(BadEvents, match="amount: 1e.30 .* too large once it is scaled"):
-        online.add(dict(rows[1], card="another", amount=1e30, who="somebody else"))
+def test_a_number_that_is_too_large_is_refused_before_it_is_kept(rows, built, tmp_path) -> None:
+    numerical = dict(built.preprocessing.numerical)
+    numerical["amount"] = numerical["amount"].changed(scale=1e25)
+    steep = built.preprocessing.changed(numerical=numerical)
+    store = LmdbStore.create(tmp_path / "h", columns_of(built.description))
+    online = Histories(built.description, steep, "dual", store)
+    online.add(dict(rows[0], amount=1e10))
+    with pytest.raises(BadEvents, match=r"amount: 1e\+17 .* too large once it is scaled"):
+        online.add(dict(rows[1], amount=1e17))
+    with pytest.raises(BadEvents, match="too large to be averaged"):
+        online.add(dict(rows[1], amount=1e20))
     assert online.store.counts()["orders"] == 1

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from tsa_model.events.codes import Codes
+from tsa_model.events.errors import BadEvents
 from tsa_model.events.units import DAY_US, UNKNOWN_LABEL
 from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.columns.event_columns import Orders
@@ -184,7 +185,7 @@ class _ExactSums:
         self.value = value
         largest = np.nanmax(np.abs(value), initial=0)
         if largest >= self.LARGEST:
-            raise ValueError(f"column {name!r} holds {largest:g}, too large to be averaged over a window")
+            raise BadEvents(f"column {name!r} holds {largest:g}, too large to be averaged over a window")
         self._count = _running(~np.isnan(value))
         self._totals = []
         rest = np.nan_to_num(value) / self.UNITS[0]
