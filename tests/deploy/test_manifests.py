@@ -115,3 +115,30 @@ def test_the_example_run_fits_the_manifests() -> None:
 def test_volumes_can_be_written_from_several_machines() -> None:
     for claim in by_kind("storage.yaml", "PersistentVolumeClaim"):
         assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def check_inference_service(service: dict[str, Any]) -> None:
+    """Hold an InferenceService to KServe's schema, and its pod to that of Kubernetes."""
+    schema = json.loads((DEPLOY / "schemas" / "inference_service.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(service, schema)
+    own = {"minReplicas", "maxReplicas", "deploymentStrategy"}
+    spec = {name: value for name, value in service["spec"]["predictor"].items() if name not in own}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
+    kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+
+
+def test_the_inference_service_is_valid_and_its_command_is_ours() -> None:
+    from commands.serve import command
+
+    service, claim = documents("inference_service.yaml")
+    check_inference_service(service)
+    kubernetes_validate.validate(claim, KUBERNETES, strict=True)
+    (container,) = service["spec"]["predictor"]["containers"]
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {argument.partition("=")[0] for argument in container["args"]} <= options
+    assert container["command"] == ["tsa", "serve"]
+    mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounted == {"/models", "/history", "/tmp"}
+    container["imagee"] = "typo"
+    with pytest.raises(jsonschema.ValidationError, match="imagee"):
+        check_inference_service(service)

@@ -1,4 +1,4 @@
-"""`kill -9` at any moment: no acknowledged order is lost or counted twice, and scores are as if undisturbed."""
+"""`kill -9` at any moment: no acknowledged order is lost or counted twice, and its answer stands."""
 
 from __future__ import annotations
 
