@@ -14,7 +14,12 @@ from commands.options import EXPORTED, Existing
 
 @click.group(cls=Group)
 def command() -> None:
-    """The history store of the online service."""
+    """The history store that orders are scored from, one by one.
+
+    \b
+    Example:
+      tsa online load --model MODEL --store history --events orders.parquet
+    """
 
 
 @command.command(cls=Command)

@@ -32,6 +32,7 @@ class Handlers:
         self.scorer, self.metrics = scorer, Metrics()
         described = scorer.model.description
         self.metrics.model(described.onnx_sha256, described.verdict_id)
+        self._order_outputs = protocol.order_outputs(scorer.model)
         self._wide = None if needs_more_than_rows(scorer.model.dataset) else WideRows(scorer.model)
 
     def score(self, body: bytes, _: Request) -> Any:
@@ -96,7 +97,7 @@ class Handlers:
             wanted = protocol.wanted_outputs(content, session.output_names)
             found = session.run(protocol.checked(given, self.scorer.model))
         else:
-            wanted = protocol.wanted_outputs(content, ["score", "percentile", "calibrated_probability"])
+            wanted = protocol.wanted_outputs(content, self._order_outputs)
             description = self.scorer.model.dataset
             columns = protocol.order_columns(self.scorer.model)
             answers = self.scorer.score_many(protocol.as_orders(given, columns, description.label))

@@ -29,8 +29,10 @@ def metadata(model: ScoringModel, name: str) -> dict[str, Any]:
     """What a model takes and gives."""
     if name == ORDERS_NAME:
         inputs = [{"name": column, "datatype": "BYTES", "shape": [-1]} for column in order_columns(model)]
-        outputs = [("score", "FP32"), ("percentile", "FP64"), ("calibrated_probability", "FP64")]
-        listed = [{"name": each, "datatype": type_, "shape": [-1]} for each, type_ in outputs]
+        listed = [
+            {"name": each, "datatype": "FP32" if each == "score" else "FP64", "shape": [-1]}
+            for each in order_outputs(model)
+        ]
     else:
         inputs = [
             {"name": each, "datatype": _input_type(each), "shape": _shape(shape)}
@@ -56,6 +58,12 @@ def order_columns(model: ScoringModel) -> list[str]:
     from tsa_model.events.cleaning import wanted_columns
 
     return wanted_columns(model.dataset)
+
+
+def order_outputs(model: ScoringModel) -> list[str]:
+    """What is answered to an order, as far as the model folder has what it needs."""
+    has = {"percentile": model.percentiles(), "calibrated_probability": model.calibrator()}
+    return ["score", *(name for name, each in has.items() if each is not None)]
 
 
 def decoded(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
