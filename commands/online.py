@@ -9,7 +9,8 @@ import click
 
 from commands.errors import clear_errors
 from commands.group import Command, Group
-from commands.options import EXPORTED, Existing
+from commands.options import EXPORTED, STORE, Existing
+from tsa_model.outputs import check_output_file, json_with
 
 
 @click.group(cls=Group)
@@ -59,6 +60,48 @@ def load(model: Path, store: Path, events: str, late_days: float) -> None:
         with click.progressbar(length=100, label="loading", show_eta=True) as bar:
             counts = load_history(events, dataset, store, late_days, _moving(bar))
     click.echo(f"{counts['orders']:,} orders read, {counts['kept']:,} kept: {store}")
+
+
+@command.command(cls=Command)
+@click.option("--model", required=True, type=EXPORTED, help="Model folder.")
+@click.option("--store", required=True, type=STORE, help="Sequence store that the model was scored with.")
+@click.option("--events", required=True, type=Existing(), help="The orders that the store was built of.")
+@click.option(
+    "--output",
+    default="online.json",
+    show_default=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Verdict to write.",
+)
+def check(model: Path, store: Path, events: Path, output: Path) -> None:
+    """Prove that orders get online what the batch gave them.
+
+    Sends the last orders of a log one by one through a history store of its own, with each label when its
+    delay is over, and compares tensors and scores with the batch's. Planted faults must be found.
+
+    \b
+    Example, after a run of the pipeline:
+      tsa online check --model runs/latest/stages/generate-scores/scores/model \\
+          --store runs/latest/stages/build-sequences/store \\
+          --events runs/latest/stages/validate-events/validated/events.parquet
+    """
+    with clear_errors("NOT PROVEN"):
+        check_output_file(
+            output, {"--model": model, "--store": store, "--events": events}, json_with("skews")
+        )
+        from tsa_model.files import write_json
+        from tsa_model.online.check import check_online
+
+        with click.progressbar(length=100, label="replaying", show_eta=True) as bar:
+            verdict = check_online(events, store, model, output, _moving(bar))
+        write_json(output, verdict.model_dump(mode="json"))
+        found = f"{verdict.different_tensors} of {verdict.compared:,} orders have other tensors, "
+        found += f"{verdict.different_scores} other scores"
+        if not verdict.passed:
+            missed = [name for name, was_found in verdict.skews.items() if was_found is False]
+            more = f"; planted faults that were not found: {', '.join(missed)}" if missed else ""
+            raise ValueError(f"{found} ({verdict.example}){more}: {output}")
+    click.echo(f"{found}: {output}")
 
 
 def _moving(bar: Any) -> Any:

@@ -56,10 +56,10 @@ class OnlineScorer:
     """
 
     def __init__(self, model: ScoringModel, store: HistoryStore) -> None:
-        self.model, self.store = model, store
+        self.model, self.store, self.description = model, store, model.dataset
         self._percentiles, self._calibrator = model.percentiles(), model.calibrator()
         self.histories = Histories(
-            model.dataset,
+            self.description,
             Preprocessing.load(model.preprocessing_path),
             sequences_of(model.session.input_names),
             store,
