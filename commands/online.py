@@ -86,9 +86,8 @@ def check(model: Path, store: Path, events: Path, output: Path) -> None:
           --events runs/latest/stages/validate-events/validated/events.parquet
     """
     with clear_errors("NOT PROVEN"):
-        check_output_file(
-            output, {"--model": model, "--store": store, "--events": events}, json_with("skews")
-        )
+        inputs = {"--model": model, "--store": store, "--events": events}
+        check_output_file(output, inputs, "--output", json_with("skews"))
         from tsa_model.files import write_json
         from tsa_model.online.check import check_online
 
