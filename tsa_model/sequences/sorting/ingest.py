@@ -76,7 +76,7 @@ def ingest(
     """
     work.mkdir()
     with duckdb_in_words(work, "sorting the orders"):
-        return _ingest(events, description, files, work, bad_path, engine_name)
+        return _ingest(events, description, files, work, bad_path, engine_name, with_key_values)
 
 
 def _ingest(
@@ -86,6 +86,7 @@ def _ingest(
     work: Path,
     bad_path: Path,
     engine_name: EngineName,
+    with_key_values: bool,
 ) -> Ingested:
     engine = open_engine(engine_name, work)
     try:
