@@ -90,7 +90,11 @@ class LmdbStore:
     @contextmanager
     def reading(self) -> Iterator[LmdbTransaction]:
         """See `HistoryStore`."""
-        with self._env.begin() as transaction:
+        try:
+            transaction = self._env.begin()
+        except lmdb.Error as error:
+            raise StoreAway(f"the history store {self.folder} could not be read: {error}") from error
+        with transaction:
             yield LmdbTransaction(transaction, self._orders, self._blocks, self._columns)
 
     @contextmanager

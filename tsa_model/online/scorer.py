@@ -12,7 +12,7 @@ import numpy as np
 
 from tsa_model.batch import sequences_of
 from tsa_model.online.histories import Histories
-from tsa_model.online.history import HistoryStore
+from tsa_model.online.history import HistoryError, HistoryStore
 from tsa_model.online.inputs import Target
 from tsa_model.online.lmdb_store import LmdbStore
 from tsa_model.online.requirements import LATE_DAYS, columns_of
@@ -49,21 +49,33 @@ class OnlineScorer:
 
     Args:
         model: an opened model folder.
-        store: the earlier orders.
+        store: the earlier orders; None for a model of wide rows, which carry their own histories.
 
     Raises:
         HistoryError: the store was made for other columns.
     """
 
-    def __init__(self, model: ScoringModel, store: HistoryStore) -> None:
+    def __init__(self, model: ScoringModel, store: HistoryStore | None) -> None:
         self.model, self.store, self.description = model, store, model.dataset
         self._percentiles, self._calibrator = model.percentiles(), model.calibrator()
-        self.histories = Histories(
-            self.description,
-            Preprocessing.load(model.preprocessing_path),
-            sequences_of(model.session.input_names),
-            store,
-        )
+        self._histories = None
+        if store is not None:
+            fitted = Preprocessing.load(model.preprocessing_path)
+            sequences = sequences_of(model.session.input_names)
+            self._histories = Histories(self.description, fitted, sequences, store)
+
+    @property
+    def histories(self) -> Histories:
+        """What orders are recorded in.
+
+        Raises:
+            HistoryError: the model is one of wide rows.
+        """
+        if self._histories is None:
+            raise HistoryError(
+                "the model's orders carry their own histories (wide layout): nothing is recorded"
+            )
+        return self._histories
 
     @classmethod
     def open(
@@ -78,13 +90,16 @@ class OnlineScorer:
             sync: wait for the disk before an order is acknowledged; see `LmdbStore`.
         """
         model, folder = ScoringModel.load(model_dir), Path(store_dir)
+        if model.dataset.layout == "wide":
+            return cls(model, None)
         if folder.exists() and any(folder.iterdir()):
             return cls(model, LmdbStore(folder, sync))
         return cls(model, LmdbStore.create(folder, columns_of(model.dataset, late_days), sync))
 
     def close(self) -> None:
         """Close the store."""
-        self.store.close()
+        if self.store is not None:
+            self.store.close()
 
     def score(self, order: Mapping[str, Any]) -> Scored:
         """Look an order's histories up, score it and record it; see `score_many`."""

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsa_model.batch import ENGINEERED, history_names, sequences_of
+from tsa_model.batch import ENGINEERED, history_names
+from tsa_model.batch import Sequences as SequencesKind
 from tsa_model.events.arrays import MAX_HISTORY, flags
 from tsa_model.events.casting import cast_number
 from tsa_model.events.units import UNKNOWN_LABEL
 from tsa_model.events.wide.histories import KEYS, UnusableRows, WideLayout, WideSequences, read_sequences
 from tsa_model.events.wide.texts import TextRows
 from tsa_model.online.orders import WrongOrder
-from tsa_model.scoring.model import ScoringModel
 from tsa_model.sequences import Preprocessing
 from tsa_model.sequences.columns.event_columns import Columns
 from tsa_model.sequences.features.encoding import Encoding, Role
@@ -41,25 +41,34 @@ class WideRows:
     """Rows of the wide layout → batches, by the functions that read a log of them.
 
     Args:
-        model: an opened model folder.
+        description: the columns' roles.
+        fitted: vocabulary, scaler and defaults.
+        sequences: the histories that the network reads.
 
     Raises:
         ValueError: wide rows do not hold all that the model reads.
     """
 
-    def __init__(self, model: ScoringModel) -> None:
-        description = model.dataset
+    def __init__(
+        self, description: DatasetDescription, fitted: Preprocessing, sequences: SequencesKind
+    ) -> None:
         if problem := needs_more_than_rows(description):
             raise ValueError(f"{problem}: send raw orders to /score instead")
         is_wide = description.layout == "wide"
         suffixes = (description.customer_id, description.card_id) if is_wide else KEYS
         self._keys = [name for name in suffixes[: 1 + (description.card_id is not None)] if name is not None]
         self._layout, self._d = WideLayout.of(description), description
-        fitted = Preprocessing.load(model.preprocessing_path)
         self._encoding, self._gather = Encoding(fitted), SequenceGather(description, fitted)
-        self._names = history_names(sequences_of(model.session.input_names))
+        self._names = history_names(sequences)
         wanted = [*self._layout.columns(self._keys), *description.engineered]
         self.columns = list(dict.fromkeys(wanted))
+
+    def example(self) -> dict[str, Any]:
+        """A made-up row without histories, to warm up with."""
+        d = self._d
+        row: dict[str, Any] = dict.fromkeys(self.columns)
+        row |= dict.fromkeys((*d.numerical, *d.engineered), "1")
+        return row | {d.order_id: "0", d.order_time: d.split.test_start.isoformat()}
 
     def batch(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """The tensors of wide rows.

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from tsa_model.events.errors import BadEvents
 from tsa_model.export.serving import MODEL_NAME
 from tsa_model.online.histories import Contradiction, UnknownOrder
-from tsa_model.online.history import StoreAway, TooOld
+from tsa_model.online.history import HistoryError, StoreAway
 from tsa_model.online.orders import WrongOrder
 from tsa_model.online.service import protocol
 from tsa_model.online.service.describe import description_of
@@ -31,8 +31,8 @@ log = logging.getLogger("tsa.serve")
 JSON = "application/json"
 STATUS: tuple[tuple[type[Exception], int], ...] = (
     (WrongOrder, 422),
-    (TooOld, 422),
     (BadEvents, 422),
+    (HistoryError, 422),
     (Contradiction, 409),
     (UnknownOrder, 404),
     (StoreAway, 503),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from starlette.requests import Request
 
+from tsa_model.batch import sequences_of
 from tsa_model.export.serving import MODEL_NAME
 from tsa_model.online.inputs import Target
 from tsa_model.online.records import Records
@@ -16,6 +17,7 @@ from tsa_model.online.service import protocol
 from tsa_model.online.service.metrics import Metrics
 from tsa_model.online.service.requests import Refused, objects, parsed
 from tsa_model.online.wide import WideRows, needs_more_than_rows, positional
+from tsa_model.sequences import Preprocessing
 
 WARM_UPS = 8
 LABEL_FIELDS = ("order_id", "label", "known_at")
@@ -33,7 +35,11 @@ class Handlers:
         described = scorer.model.description
         self.metrics.model(described.onnx_sha256, described.verdict_id)
         self._order_outputs = protocol.order_outputs(scorer.model)
-        self._wide = None if needs_more_than_rows(scorer.model.dataset) else WideRows(scorer.model)
+        self._wide = None
+        if not needs_more_than_rows(scorer.description):
+            fitted = Preprocessing.load(scorer.model.preprocessing_path)
+            sequences = sequences_of(scorer.model.session.input_names)
+            self._wide = WideRows(scorer.description, fitted, sequences)
 
     def score(self, body: bytes, _: Request) -> Any:
         """`POST /score`: look up, score, record."""
@@ -107,6 +113,10 @@ class Handlers:
 
     def warm_up(self) -> None:
         """Score made-up orders, with and without a history, so that the first request finds all in place."""
+        if self._wide is not None:
+            self.scorer.outputs_of(self._wide.batch([self._wide.example()]))
+        if self.scorer.store is None:
+            return
         order = self.scorer.histories.example()
         for _ in range(WARM_UPS):
             for target in (order, _with_full_histories(order, self.scorer.model.config.seq_len - 1)):

@@ -43,7 +43,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     scorer = OnlineScorer.open(model_dir, store_dir, late_days, sync)
     stopped = threading.Event()
-    if not sync:
+    if not sync and scorer.store is not None:
         threading.Thread(target=_flush, args=(scorer, stopped), daemon=True).start()
     try:
         config = uvicorn.Config(
@@ -63,6 +63,7 @@ def serve(
 def _flush(scorer: OnlineScorer, stopped: threading.Event) -> None:
     while not stopped.wait(FLUSH_S):
         try:
-            scorer.store.flush()
+            if scorer.store is not None:
+                scorer.store.flush()
         except Exception as error:  # the store may be closed in between; a full disk shows in the next write
             logging.getLogger("tsa.serve").warning("the store could not be flushed: %s", type(error).__name__)
