@@ -16,10 +16,10 @@ def events(scored) -> pa.Table:
 
 def test_the_replay_of_a_run_passes_and_finds_planted_faults(scored, events, tmp_path) -> None:
     model = scored.scores / "model"
-    verdict = check_online(events, scored.store.directory, model, tmp_path / "work", most_streamed=700)
+    verdict = check_online(events, scored.store.directory, model, tmp_path / "work", most_streamed=300)
     assert verdict.passed, verdict
     assert (verdict.different_tensors, verdict.different_scores, verdict.example) == (0, 0, None)
-    assert verdict.streamed == 700
+    assert verdict.streamed == 300
     assert verdict.compared > 100
     assert verdict.without_card_history
     assert verdict.skews == {
@@ -38,7 +38,7 @@ def test_other_orders_than_the_batch_had_are_found(scored, events, tmp_path) -> 
     place = events.column_names.index("amount")
     events = events.set_column(place, "amount", pa.array(amount))
     model = scored.scores / "model"
-    verdict = check_online(events, scored.store.directory, model, tmp_path / "work", most_streamed=300)
+    verdict = check_online(events, scored.store.directory, model, tmp_path / "work", most_streamed=150)
     assert not verdict.passed
     assert verdict.different_tensors > 0
     assert verdict.example is not None

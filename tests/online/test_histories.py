@@ -11,6 +11,7 @@ from tsa_model.online.histories import Contradiction, Histories, UnknownOrder
 from tsa_model.online.history import HistoryError, TooOld
 from tsa_model.online.lmdb_store import LmdbStore
 from tsa_model.online.loading import load_history
+from tsa_model.online.orders import WrongOrder
 from tsa_model.online.requirements import columns_of
 from tsa_model.sequences import SequenceStore
 
@@ -46,14 +47,14 @@ def test_a_stream_in_time_order_with_labels_as_they_become_known(rows, built, tm
         assert_same(batch, built.batch([row["id"]]), row["id"])
         n_alone += int(batch["key_padding_mask_ccid"].sum() == 5)
         online.add(without_label(row))
-    assert n_alone > 50, "orders without a card's history are among them"
+    assert n_alone > 20, "orders without a card's history are among them"
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_orders_and_labels_that_come_late_land_where_they_belong(built, tmp_path, seed) -> None:
     online = histories(tmp_path / "h", built, late_days=20)
     random = np.random.default_rng(seed)
-    rows = orders(80, seed, customers=2)
+    rows = orders(60, seed, customers=2)
     fitted = built.preprocessing
     wanted = SequenceStore.build(as_table(rows), built.description, tmp_path / "s", fitted)
     shuffled = [rows[place] for place in random.permutation(len(rows))]
@@ -67,7 +68,7 @@ def test_orders_and_labels_that_come_late_land_where_they_belong(built, tmp_path
 
 
 def test_a_loaded_log_and_then_a_stream(rows, built, tmp_path) -> None:
-    for n in (150, 300):
+    for n in (70, 160):
         folder = tmp_path / str(n)
         counts = load_history(as_table(rows[:n]), built.description, folder)
         assert counts["orders"] == n
@@ -160,3 +161,12 @@ def test_a_number_that_is_too_large_is_refused_before_it_is_kept(rows, built, tm
     with pytest.raises(BadEvents, match="too large to be averaged"):
         online.add(dict(rows[1], amount=1e20))
     assert online.store.counts()["orders"] == 1
+
+
+def test_a_column_of_ids_is_read_as_its_first_id_says(rows, built, tmp_path) -> None:
+    online = histories(tmp_path / "h", built)
+    online.add(dict(rows[0], card=None))
+    online.add(dict(rows[1], card=17, who="customer 1"))
+    assert online.store.columns.is_whole == {"id": False, "who": False, "card": True}
+    with pytest.raises(WrongOrder, match="'card 2' is not a whole number"):
+        online.add(dict(rows[2], card="card 2"))

@@ -17,7 +17,7 @@ from tsa_model.online.histories import Contradiction
 from tsa_model.scoring.files import PARQUET_FILE
 from tsa_model.scoring.model import ScoringModel
 
-N_STREAM = 120
+N_STREAM = 60
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_scores_are_those_of_the_score_file(scored, stream, scorer) -> None:
 
 def test_an_order_sent_twice_is_scored_once(stream, scorer) -> None:
     first = scorer.score(stream[-1])
-    scorer.score_many(stream[-60:-1])  # late ones, of the same customers among them
+    scorer.score_many(stream[-40:-1])  # late ones, of the same customers among them
     again = scorer.score({**stream[-1], "label": None})
     assert again.repeated
     assert not first.repeated

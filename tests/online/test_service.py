@@ -130,7 +130,7 @@ broken = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(data=st.data())
 def test_fuzzed_orders_never_break_the_service(client: Client, rows, data) -> None:
     row = dict(rows[data.draw(st.integers(206, 215))])

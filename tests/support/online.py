@@ -39,7 +39,7 @@ def description(**changes) -> DatasetDescription:
     return DatasetDescription.model_validate(content | changes)
 
 
-def orders(n: int = 400, seed: int = 0, customers: int = 6) -> list[dict]:
+def orders(n: int = 220, seed: int = 0, customers: int = 4) -> list[dict]:
     """Raw orders as JSON holds them, by time: few keys, many ties, missing cards and values."""
     random = np.random.default_rng(seed)
     rows = []

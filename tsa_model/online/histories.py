@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from tsa_model.batch import Sequences as SequencesKind
-from tsa_model.events.ids import IdForm
+from tsa_model.events.ids import IdForm, id_columns
 from tsa_model.events.units import UNKNOWN_LABEL
-from tsa_model.online.history import Entry, HistoryStore, KeyKind, Transaction
+from tsa_model.online.history import Entry, HistoryError, HistoryStore, KeyKind, Transaction
 from tsa_model.online.inputs import InputBuilder, Target
 from tsa_model.online.orders import CleanOrder, OrderReader, id_forms_of
 from tsa_model.online.records import Records
@@ -56,7 +56,8 @@ class Histories:
         self._n_raw = len(description.raw_numerical)
         self._reader: OrderReader | None = None
         self._writing = threading.Lock()
-        self._first_forms: dict[str, bool] | None = None
+        self._request = threading.local()
+        """How the ids of the request of each thread are read, as long as the store does not know it."""
 
     def add(self, orders: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> int:
         """Record orders without scoring them, all or none; returns how many were new.
@@ -91,7 +92,7 @@ class Histories:
             UnknownOrder: no such order is kept.
             WrongOrder: a value is none.
         """
-        reader = self._reader_for(None)
+        reader = self._reader_for([])
         clean = [reader.read_label(row, *each) for row, each in enumerate(labels)]
         with self._recording() as transaction:
             for order_id, name, label, at_us in clean:
@@ -103,7 +104,7 @@ class Histories:
 
     def read(self, orders: Sequence[Mapping[str, Any]]) -> list[CleanOrder]:
         """Cast raw orders; see `OrderReader.read`."""
-        return self._reader_for(orders[0] if orders else None).read(orders)
+        return self._reader_for(orders).read(orders)
 
     def tensors(self, orders: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """The batch of raw orders over the histories as they are now; nothing is recorded."""
@@ -256,25 +257,32 @@ class Histories:
                     transaction.put_entry(name, entry.answered(text))
         return earlier
 
-    def _reader_for(self, first: Mapping[str, Any] | None) -> OrderReader:
-        if self._reader is None:
-            is_whole = self.store.columns.is_whole
-            if is_whole is None:
-                if first is None:
-                    raise UnknownOrder("the history store holds no orders yet")
-                is_whole = self._first_forms = id_forms_of(first, self.description)
-            forms = {name: IdForm(each) for name, each in is_whole.items()}
-            reader = OrderReader(self.description, forms, len(self.inputs.derived.kept))
-            if self.store.columns.is_whole is None:
-                return reader  # a first order that is refused must not say how ids are read
+    def _reader_for(self, orders: Sequence[Mapping[str, Any]]) -> OrderReader:
+        if self._reader is not None:
+            return self._reader
+        stored = self.store.columns.is_whole
+        is_whole = id_forms_of(orders, self.description) | stored
+        if not is_whole:
+            raise UnknownOrder("the history store holds no orders yet")
+        columns = id_columns(self.description)
+        # Where no order had such an id yet, it does not matter how one would be read.
+        forms = {name: IdForm(is_whole.get(name, True)) for name in columns}
+        reader = OrderReader(self.description, forms, len(self.inputs.derived.kept))
+        if set(stored) == set(columns):
             self._reader = reader
-        return self._reader
+        self._request.is_whole = is_whole
+        return reader
 
     @contextmanager
     def _recording(self) -> Iterator[Transaction]:
+        """A transaction; ids are read from now on as those of its orders, which were not refused."""
+        is_whole: dict[str, bool] = self._request.__dict__.pop("is_whole", {})
         with self._writing:
-            if self.store.columns.is_whole is None and self._first_forms is not None:
-                self.store.set_forms(self._first_forms)
+            stored = self.store.columns.is_whole
+            if is_whole.keys() - stored.keys():
+                if any(is_whole[name] != each for name, each in stored.items()):
+                    raise HistoryError("another order said in the meantime how ids are read: send it again")
+                self.store.set_forms(is_whole)
             with self.store.writing() as transaction:
                 yield transaction
 

@@ -52,8 +52,8 @@ class Columns(Settings):
     """How far back derived columns look; that much is kept as well."""
     late_us: NonNegativeInt
     """An order may come so much later than a younger one of its key and find its whole history."""
-    is_whole: dict[str, bool] | None = None
-    """Column of ids → whether ids are whole numbers; None until the first order says so."""
+    is_whole: dict[str, bool] = {}
+    """Column of ids → whether ids are whole numbers; without a column until an order has such an id."""
 
     @property
     def n_numbers(self) -> int:
@@ -145,7 +145,7 @@ class HistoryStore(Protocol):
         """What is kept of an order."""
 
     def set_forms(self, is_whole: dict[str, bool]) -> None:
-        """Say how ids are read, once."""
+        """Say how ids are read; what was said before stays."""
 
     def reading(self) -> AbstractContextManager[Transaction]:
         """Read one state."""

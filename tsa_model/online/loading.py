@@ -67,6 +67,8 @@ def load_history(
         )
         prepared = derive(ingested, description, files)
         forms = read_id_forms(events, description)
+        if not len(ingested.key_values.get("ccid", ())) and description.card_id is not None:
+            del forms[description.card_id]  # no order has a card, so none says how one is read
         columns = columns.changed(is_whole={name: form.is_whole for name, form in forms.items()})
         loader = _Loader(prepared, ingested.keys, ingested.key_values, columns)
         store = LmdbStore.create(made, columns)

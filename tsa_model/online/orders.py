@@ -194,13 +194,20 @@ class OrderReader:
         )
 
 
-def id_forms_of(row: Mapping[str, Any], description: DatasetDescription) -> dict[str, bool]:
-    """Whether the ids of a first order are whole numbers, by column; for a store that holds none yet."""
-    columns = {
-        name: pa.array([None if row.get(name) is None else _text(row[name])], pa.string())
-        for name in id_columns(description)
-    }
-    return {name: form.is_whole for name, form in read_id_forms(pa.table(columns), description).items()}
+def id_forms_of(orders: Sequence[Mapping[str, Any]], description: DatasetDescription) -> dict[str, bool]:
+    """Whether the ids of some orders are whole numbers, by column; the first id of a column decides.
+
+    Args:
+        orders: raw orders, for a store that does not know it yet.
+        description: names the columns.
+    """
+    found: dict[str, bool] = {}
+    for name in id_columns(description):
+        first = next((order[name] for order in orders if order.get(name) is not None), None)
+        if first is not None:
+            table = pa.table({name: pa.array([_text(first)], pa.string())})
+            found[name] = read_id_forms(table, description, [name])[name].is_whole
+    return found
 
 
 class _Cells:
