@@ -73,8 +73,8 @@ LAYER_MUTANTS: list[Mutant] = [
     mutant(
         "table not shared",
         NETWORKS,
-        "self.order_attention_ccid = _order_attention(config, self.embedding,",
-        "self.order_attention_ccid = _order_attention("
+        "self.order_attention_ccid = make_order_attention(config, self.embedding,",
+        "self.order_attention_ccid = make_order_attention("
         "config, nn.Embedding(config.n_embedding + 2, D, padding_idx=0),",
     ),
     mutant(

@@ -25,9 +25,10 @@ from tsa_model.equivalence.evidence.effort import effort_for
 from tsa_model.equivalence.evidence.networks import Networks
 from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.evidence.sample import Sample
+from tsa_model.equivalence.members import measure_mean, merge, stored_of_member
 from tsa_model.equivalence.results import CheckResult, Verdict
 from tsa_model.network.description import DESCRIPTION_FILE, ModelDescription, config_digest
-from tsa_model.network.networks import Network
+from tsa_model.network.networks import Network, members_of
 from tsa_model.sealed import check_together, sealed, write_sealed
 from tsa_model.settings.gate import GateConfig
 from tsa_model.settings.model import ModelConfig
@@ -89,25 +90,45 @@ def judge(
     started = time.perf_counter()
     training, gate = training or TrainConfig(), gate or GateConfig()
     population = sample.batch if population is None else population
-    networks = Networks.of(shipped)
-    evidence = Evidence(networks, sample, effort_for(shipped.config))
-    subject = Subject(
-        evidences={TRAINED: evidence, PROBE: evidence.with_probe_weights(PROBE_SEED)},
-        stored=stored,
-        training=training,
-        gate=gate,
-        population=population,
-    )
+    members = members_of(shipped)
+    subjects = []
+    for number, member in enumerate(members):
+        evidence = Evidence(Networks.of(member), sample, effort_for(member.config))
+        own = stored if stored is None or len(members) == 1 else stored_of_member(stored, number)
+        subjects.append(
+            Subject(
+                evidences={TRAINED: evidence, PROBE: evidence.with_probe_weights(PROBE_SEED)},
+                stored=own,
+                training=training,
+                gate=gate,
+                population=population,
+            )
+        )
+    if len(members) == 1:
+        results = _carry_out(subjects[0], 0, 1)
+    else:
+        found = [_carry_out(subject, number, len(members)) for number, subject in enumerate(subjects)]
+        mean = measure_mean(shipped, sample, [subject.trained.truth["logits"] for subject in subjects])
+        results = [
+            merge(each, mean if each[0].number == ALGEBRA.number else None)
+            for each in zip(*found, strict=True)
+        ]
+    config = shipped.config.model_dump(mode="json")
+    return make_verdict(results, identity, sample.summary(), config, started, gate)
+
+
+def _carry_out(subject: Subject, number: int, members: int) -> list[CheckResult]:
+    """Every check on one network, the `number`-th of the members."""
     results: list[CheckResult] = []
+    done, total = number * len(CHECKS), members * len(CHECKS)
     for i, check in enumerate(CHECKS):
-        progress.report(i, len(CHECKS), "check", check.name)
+        progress.report(done + i, total, "check", check.name)
         results.append(check.carry_out(subject))
         if check in LAST_WITH_BLOCKS:
             for each in subject.evidences.values():
                 each.release()
-    progress.report(len(CHECKS), len(CHECKS), "check")
-    config = shipped.config.model_dump(mode="json")
-    return make_verdict(results, identity, sample.summary(), config, started, gate)
+    progress.report(done + len(CHECKS), total, "check")
+    return results
 
 
 def make_verdict(

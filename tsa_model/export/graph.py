@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from tsa_model.batch import ENGINEERED, KEYS, history_names
+from tsa_model.export.ensemble import side_by_side
 from tsa_model.export.network import export_network, input_names, output_names
 from tsa_model.export.operators import translations
 from tsa_model.export.row_loop import in_pieces, rows_per_piece
-from tsa_model.network.networks import Network
+from tsa_model.network.networks import Network, members_of
 from tsa_model.settings.model import ModelConfig
 
 if TYPE_CHECKING:
@@ -49,7 +50,11 @@ def write_onnx(network: Network, path: str | Path, metadata: Mapping[str, str]) 
     """
     import onnx
 
-    model = in_pieces(_export(network), rows_per_piece(network.config))
+    members = [_export(member) for member in members_of(network)]
+    whole = members[0]
+    if len(members) > 1:
+        whole = side_by_side(members, network.config, output_names(network.config))
+    model = in_pieces(whole, rows_per_piece(network.config))
     _name_dimensions(model, network.config)
     _clean(model)
     for key in sorted(metadata):
@@ -112,7 +117,7 @@ def dimension_names(config: ModelConfig) -> dict[str, tuple[str | int, ...]]:
         dimensions[names.mask] = ("batch", f"{length} + 1")
     if config.n_engineered_num_features:
         dimensions[ENGINEERED] = ("batch", config.n_engineered_num_features)
-    ensemble = 3 * D + (D if config.use_mlp and config.sequences == "single" else 0)
+    ensemble = config.members * (3 * D + (D if config.use_mlp and config.sequences == "single" else 0))
     outputs: dict[str, tuple[str | int, ...]] = {
         "logits": ("batch", config.n_classes),
         "score": ("batch",),

@@ -39,11 +39,13 @@ def export_network(network: Network) -> ExportNetwork:
     """Build the exported form of a network; the network itself is left as it is.
 
     Raises:
-        ValueError: the network has no exported form.
+        ValueError: the network has no exported form; an ensemble's members are exported one by one.
     """
     config = network.config
     if config.n_classes != 2:
         raise ValueError(f"n_classes={config.n_classes}: a fraud score needs exactly two classes")
+    if config.members > 1:
+        raise ValueError(f"members={config.members}: export each of them, then join the graphs")
     twin = network.twin("reference")
     if isinstance(twin, SingleSequenceNetwork):
         return ExportSingle(twin).eval()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,3 +54,4 @@ class Implementation:
     feature_attention: Callable[[FeatureAttentionParameters, Tensor, Tensor, Tensor | None, Trace], Tensor]
     single: Callable[[SingleSequenceParameters, Batch, Trace], Scored]
     dual: Callable[[DualSequenceParameters, Batch, Trace], Scored]
+    mean_of_members: Callable[[Sequence[Tensor]], Tensor]

@@ -1,4 +1,4 @@
-"""The two classifiers, and what builds them from a configuration."""
+"""The two classifiers, several of them as one, and what builds them from a configuration."""
 
 from __future__ import annotations
 
@@ -7,32 +7,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from tsa_model.batch import Batch, network_inputs
-from tsa_model.network.blocks import (
-    AttentionLayer,
-    AttentionLayerPreNorm,
-    Block,
-    FeatureAggregation,
-    FeatureAttentionModule,
-    MixtureOfExperts,
-    OrderAttentionModule,
-    plain_feedforward,
+from tsa_model.network.assembly import (
+    gate_settings,
+    make_feature_attention,
+    make_order_attention,
+    make_table,
 )
+from tsa_model.network.blocks import Block
 from tsa_model.network.choice import implementation_of
-from tsa_model.network.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
-from tsa_model.network.forms.features import FeatureAggregationLinear, FeatureAggregationReLU
-from tsa_model.network.forms.time_encoding import CosineTimeEncoding, PeriodicTimeEncoding
 from tsa_model.network.implementation import Implementation, ImplementationName, Scored
 from tsa_model.network.inspection import inspect_batch
 from tsa_model.network.trace import SILENT, Trace
 from tsa_model.settings.model import ModelConfig
 
-TIME_ENCODERS: dict[str, type[nn.Module] | None] = {
-    "none": None,
-    "periodic": PeriodicTimeEncoding,
-    "cosine": CosineTimeEncoding,
-}
 CLASSIFIER_HIDDEN_DIM = 1024
 MLP_HIDDEN_DIM = 1024
 MLP_DROPOUT = 0.1
@@ -110,10 +100,10 @@ class SingleSequenceNetwork(Network):
     ) -> None:
         super().__init__(config, implementation)
         D, Fe = config.dim_embedding_table, config.n_engineered_num_features
-        self.embedding = _table(config.n_embedding + 2, D, config)
-        self.order_attention = _order_attention(config, self.embedding, self.compute)
-        self.embedding_engineered = _table(Fe + 1, D, config)
-        self.feature_attention = _feature_attention(
+        self.embedding = make_table(config.n_embedding + 2, D, config)
+        self.order_attention = make_order_attention(config, self.embedding, self.compute)
+        self.embedding_engineered = make_table(Fe + 1, D, config)
+        self.feature_attention = make_feature_attention(
             config, self.embedding, self.embedding_engineered, self.compute
         )
         self.layer_norm = nn.LayerNorm(2 * D).requires_grad_(False)  # the legacy stores it, never uses it
@@ -145,19 +135,19 @@ class DualSequenceNetwork(Network):
         super().__init__(config, implementation)
         D, Fe = config.dim_embedding_table, config.n_engineered_num_features
         self.gate_threshold = config.gate_threshold
-        self.embedding = _table(config.n_embedding + 2, D, config)
-        self.order_attention_cid = _order_attention(config, self.embedding, self.compute)
-        self.order_attention_ccid = _order_attention(config, self.embedding, self.compute)
-        self.embedding_gate = _table(config.n_embedding + 2, config.gate_embedding_dim, config)
-        self.gate_emb = _order_attention(_gate_settings(config), self.embedding_gate, self.compute)
+        self.embedding = make_table(config.n_embedding + 2, D, config)
+        self.order_attention_cid = make_order_attention(config, self.embedding, self.compute)
+        self.order_attention_ccid = make_order_attention(config, self.embedding, self.compute)
+        self.embedding_gate = make_table(config.n_embedding + 2, config.gate_embedding_dim, config)
+        self.gate_emb = make_order_attention(gate_settings(config), self.embedding_gate, self.compute)
         self.gate_score = nn.Sequential(
             nn.Linear(4 * config.gate_embedding_dim, config.gate_hidden_dim),
             nn.ReLU(),
             nn.Dropout(config.dropout),
             nn.Linear(config.gate_hidden_dim, 2),
         )
-        self.embedding_engineered = _table(Fe + 1, D, config)
-        self.feature_attention = _feature_attention(
+        self.embedding_engineered = make_table(Fe + 1, D, config)
+        self.feature_attention = make_feature_attention(
             config, self.embedding, self.embedding_engineered, self.compute
         )
         self.layer_norm = nn.LayerNorm(2 * D)
@@ -167,107 +157,41 @@ class DualSequenceNetwork(Network):
         return self.compute.dual(self, batch, trace)
 
 
-def _table(n_rows: int, dim: int, config: ModelConfig) -> nn.Embedding:
-    table = nn.Embedding(n_rows, dim, padding_idx=0)
-    with torch.no_grad():
-        table.weight.mul_(config.embedding_std)
-    return table
+class EnsembleNetwork(Network):
+    """Several networks of one configuration over one batch; the logits are the mean of theirs.
 
+    Logits and not probabilities: a mean is linear, so its error is at most the mean of its members' errors,
+    and what shifts or scales logits afterwards (the fraud rate before downsampling, for instance) gives the
+    same before the mean as after it.
+    """
 
-def _feedforward(
-    config: ModelConfig, dim: int, hidden_dim: int, use_moe: bool, implementation: Implementation
-) -> nn.Module:
-    if not use_moe:
-        return plain_feedforward(dim, hidden_dim, config.dropout)
-    if config.moe_form == "noisy_top2":
-        return NoisyTop2Experts(dim, config.num_experts)
-    if config.moe_form == "dense_softmax":
-        return DenseSoftmaxExperts(dim, config.num_experts, hidden_dim)
-    return MixtureOfExperts(
-        dim,
-        config.num_experts,
-        hidden_dim,
-        config.moe_second_policy_train,
-        config.moe_second_policy_eval,
-        config.moe_eval == "deterministic",
-        implementation,
-    )
+    members: nn.ModuleList
 
+    def __init__(
+        self, config: ModelConfig, implementation: Implementation | ImplementationName = "reference"
+    ) -> None:
+        super().__init__(config, implementation)
+        one = config.changed(members=1)
+        self.members = nn.ModuleList(build_network(one, self.compute) for _ in range(config.members))
 
-def _order_attention(
-    config: ModelConfig, embedding: nn.Embedding, implementation: Implementation
-) -> OrderAttentionModule:
-    dim = 2 * embedding.embedding_dim
-    layers = [
-        AttentionLayer(
-            dim,
-            config.num_heads,
-            _feedforward(config, dim, config.dim_attn_feedforward, config.use_moe, implementation),
-            config.dropout,
-            implementation,
-        )
-        for _ in range(config.n_layers_order)
-    ]
-    n_features = config.n_cat_features + config.n_num_features
-    time_encoder = TIME_ENCODERS[config.time_encoder]
-    return OrderAttentionModule(
-        embedding,
-        config.n_num_features,
-        layers,
-        _feature_aggregation(config, config.n_cat_features, implementation),
-        _feature_aggregation(config, config.n_num_features, implementation),
-        bias_rows=n_features if config.emb_tbl_use_bias else 0,
-        use_time_seq=config.use_time_seq,
-        time_encoder=None if time_encoder is None else time_encoder(dim),
-        implementation=implementation,
-    )
+    @override
+    def _scored(self, batch: Batch, trace: Trace) -> Scored:
+        logits, ensembles = [], []
+        for number, member in enumerate(self.members):
+            with trace.scope(f"members.{number}"):
+                of_member, ensemble = member(batch, trace=trace)
+            logits.append(of_member)
+            ensembles.append(ensemble)
+        return self.compute.mean_of_members(logits), torch.cat(ensembles, dim=-1)
 
+    @override
+    def inspect(self, batch: Batch) -> dict[str, Tensor]:
+        """Refused: members route and attend each in its own way.
 
-def _feature_aggregation(config: ModelConfig, n_features: int, implementation: Implementation) -> nn.Module:
-    if config.feature_aggregation == "relu_halving":
-        return FeatureAggregationReLU(n_features)
-    if config.feature_aggregation == "linear":
-        return FeatureAggregationLinear(n_features)
-    return FeatureAggregation(n_features, implementation)
-
-
-def _gate_settings(config: ModelConfig) -> ModelConfig:
-    """The gate is one more order attention, with sizes of its own (TSA spec, section 9.1)."""
-    return config.changed(
-        num_heads=1,
-        n_layers_order=config.gate_layers,
-        dim_attn_feedforward=config.gate_feedforward_dim,
-        use_moe=config.gate_use_moe,
-        use_time_seq=config.gate_use_time_seq,
-    )
-
-
-def _feature_attention(
-    config: ModelConfig,
-    embedding: nn.Embedding,
-    embedding_engineered: nn.Embedding,
-    implementation: Implementation,
-) -> FeatureAttentionModule:
-    dim = config.dim_embedding_table
-    layers = [
-        AttentionLayerPreNorm(
-            dim,
-            config.num_heads,
-            _feedforward(config, dim, config.dim_attn_feedforward, config.use_moe, implementation),
-            config.dropout,
-            implementation,
-        )
-        for _ in range(config.n_layers_feature)
-    ]
-    return FeatureAttentionModule(
-        embedding,
-        embedding_engineered,
-        config.n_cat_features,
-        config.n_num_features,
-        layers,
-        config.emb_tbl_use_bias,
-        implementation,
-    )
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("an ensemble is looked into member by member: network.members[0].inspect(batch)")
 
 
 NETWORKS: dict[str, Callable[..., Network]] = {
@@ -289,4 +213,13 @@ def build_network(
     Returns:
         The network, in training mode, with fresh weights from torch's generator.
     """
+    if config.members > 1:
+        return EnsembleNetwork(config, implementation)
     return NETWORKS[config.sequences](config, implementation)
+
+
+def members_of(network: Network) -> list[Network]:
+    """The networks whose logits are averaged; a network that is no ensemble is its only member."""
+    if not isinstance(network, EnsembleNetwork):
+        return [network]
+    return [member for member in network.members if isinstance(member, Network)]

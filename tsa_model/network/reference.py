@@ -12,6 +12,8 @@ Masks: True = ignore (key_padding_mask), True = may not attend (attn_mask).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -109,7 +111,6 @@ def mixture_of_experts(block: MixtureParameters, x_GND: Tensor, trace: Trace = S
         second_GNX = second_GNX * (draws_GN < g2_GN / 0.2)[..., None]
     elif policy == "threshold":
         second_GNX = second_GNX * (g2_GN > 0.2)[..., None]
-
     capacity = block.capacity(N)
     slot1_GNX = (first_GNX.cumsum(dim=1) - first_GNX) * first_GNX
     first_GNX = first_GNX * (slot1_GNX < capacity)
@@ -279,6 +280,11 @@ def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -
     return network.clf(ensemble), ensemble
 
 
+def mean_of_members(logits: Sequence[Tensor]) -> Tensor:
+    """Logits [B, classes] of several networks → their mean."""
+    return sum(logits[1:], start=logits[0]) / len(logits)
+
+
 REFERENCE = Implementation(
     name="reference",
     feature_aggregation=feature_aggregation,
@@ -290,4 +296,5 @@ REFERENCE = Implementation(
     feature_attention=feature_attention,
     single=single,
     dual=dual,
+    mean_of_members=mean_of_members,
 )

@@ -99,3 +99,5 @@ class ModelConfig(ModelSettings):
     seq_len: Width = 51
     """L, orders per history, the current one included."""
     n_classes: Width = 2
+    members: Annotated[int, Field(ge=1, le=64)] = 1
+    """Networks of this configuration whose logits are averaged; see `TrainConfig.members`."""

@@ -11,6 +11,7 @@ from tsa_model.settings.descriptions import read_description
 from tsa_model.settings.legacy_names import translate_training
 
 MetricName = Literal["auroc", "pr_auc", "accuracy", "precision", "recall", "f1"]
+MOST_MEMBERS = 16
 
 
 class TrainConfig(Settings):
@@ -41,6 +42,13 @@ class TrainConfig(Settings):
     """When the schedule advances; `epoch` is the legacy's habit."""
     warmup_fraction: float = Field(default=0.1, ge=0.0, le=1.0)
     """Share of the optimiser steps in which `warmup` rises."""
+    average_decay: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Decay per optimiser step of a moving average of the weights, which is then what is validated and saved;
+    0 = no average. 0.998 averages over about the last 500 steps."""
+    members: int = Field(default=1, ge=1, le=MOST_MEMBERS)
+    """Networks trained one after another, with the seeds `seed`, `seed` + 1, ..., and shipped as one: its
+    logits are the mean of theirs. More than one steadies the result; training, gate and scoring take as many
+    times as long."""
     gradient_clip: NonNegativeFloat = 1.0
     """Largest norm of the whole gradient; 0 = no clipping."""
 
@@ -96,6 +104,13 @@ class TrainConfig(Settings):
             raise ValueError(
                 f"learning_rate={self.learning_rate} is above max_learning_rate={self.max_learning_rate}"
             )
+        if self.members > 1 and self.devices * self.num_nodes > 1:
+            raise ValueError(
+                f"members={self.members} with devices={self.devices}, num_nodes={self.num_nodes}: members are"
+                " trained one after another in one process; choose members: 1 or one device"
+            )
+        if self.strategy == "fsdp" and self.average_decay:
+            raise ValueError(f"average_decay={self.average_decay}: sharded weights are not averaged; use ddp")
         if self.strategy == "fsdp" and self.precision == "16-mixed":
             raise ValueError("precision='16-mixed' cannot be sharded; use 'bf16-mixed' or '32' with fsdp")
         return self

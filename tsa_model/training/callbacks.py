@@ -25,10 +25,14 @@ class ProgressLines(pl.Callback):
 
     Args:
         monitor: the validation metric to show.
+        member: which of the members is trained, from 0.
+        members: how many there are.
     """
 
-    def __init__(self, monitor: str) -> None:
+    def __init__(self, monitor: str, member: int = 0, members: int = 1) -> None:
         self.monitor = monitor
+        self.member = member
+        self.members = members
         self._last = 0.0
 
     @override
@@ -48,9 +52,12 @@ class ProgressLines(pl.Callback):
         self._last = time.monotonic()
         per_epoch, epochs = int(trainer.num_training_batches), int(trainer.max_epochs or 0)
         note = f"epoch {trainer.current_epoch + 1}/{epochs}"
+        if self.members > 1:
+            note = f"member {self.member + 1}/{self.members}, {note}"
         if self.monitor in trainer.callback_metrics:
             note += f", {self.monitor} {float(trainer.callback_metrics[self.monitor]):.4f}"
-        report(trainer.current_epoch * per_epoch + n_batches, epochs * per_epoch, "step", note)
+        done = (self.member * epochs + trainer.current_epoch) * per_epoch + n_batches
+        report(done, self.members * epochs * per_epoch, "step", note)
 
 
 class Throughput(pl.Callback):

@@ -30,10 +30,14 @@ class BestAndLast(Checkpoint):
         monitor: the metric, higher is better.
         patience: epochs without a better value after which training stops; 0 = never.
         every_steps: batches between two resume points within an epoch.
+        averaged: the weights to keep are those of `AveragedWeights`.
     """
 
-    def __init__(self, folder: Path, monitor: str, patience: int, every_steps: int) -> None:
+    def __init__(
+        self, folder: Path, monitor: str, patience: int, every_steps: int, averaged: bool = False
+    ) -> None:
         self.folder = folder
+        self.averaged = averaged
         self.monitor = monitor
         self.patience = patience
         self.every_steps = every_steps
@@ -75,7 +79,8 @@ class BestAndLast(Checkpoint):
         value = float(trainer.callback_metrics[self.monitor])
         if value > self.best_value:
             self.best_value, self.best_epoch, self.epochs_since_best = value, trainer.current_epoch, 0
-            trainer.save_checkpoint(self.folder / BEST, weights_only=True)
+            # Lightning puts the average into whole checkpoints only.
+            trainer.save_checkpoint(self.folder / BEST, weights_only=not self.averaged)
         else:
             self.epochs_since_best += 1
         self._stop_if_patience_is_over(trainer)

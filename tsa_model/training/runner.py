@@ -19,17 +19,19 @@ import torch
 from pytorch_lightning.callbacks import DeviceStatsMonitor, LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch import Tensor
 
 from tsa_model.files import write_json
 from tsa_model.network.checkpoint import read_description, save_model
-from tsa_model.network.networks import build_network
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.model import ModelConfig
 from tsa_model.settings.run import RunConfig
 from tsa_model.settings.training import TrainConfig
+from tsa_model.training.averaging import AveragedWeights
 from tsa_model.training.callbacks import ProgressLines, Throughput, in_terminal
 from tsa_model.training.checkpoints import BEST, LAST, BestAndLast, WholeFileIO
 from tsa_model.training.feeding import EvaluationBatches, ShuffledBatches, TrainBatches
+from tsa_model.training.members import Trained, join, key_figure, spread, validation_metrics
 from tsa_model.training.modules import NonFiniteLossError, TSADualSeq, TSAModule, TSASingleSeq
 from tsa_model.training.processes import (
     check_world_size,
@@ -45,6 +47,7 @@ LIGHTNING_NOISE = (
     r".*smaller than the logging interval",  # short epochs are logged as a whole
     r".*sync_dist=True",  # every rank logs the same value, computed from the rows of all
     r".*all_gather is deprecated",  # its own use
+    r".*WeightAveraging callback with a model that overrides",  # about shards, which are refused
 )
 
 
@@ -72,6 +75,8 @@ def train_model(
     Returns:
         train_loss and validation metrics of the best epoch, `epochs` trained, `best_epoch` (from 1),
         `rows_per_second`, `feeding_share` and `seconds` of this process, `weights_sha256`, `key_figure`.
+        With several members the metrics are those of their mean, epochs are the first member's, and
+        `members/<metric>_mean`, `_sd`, `_min`, `_max` say how far the members differ.
 
     Raises:
         ValueError: the store has no rows to train or select on, or the loss stopped being finite; then
@@ -82,45 +87,41 @@ def train_model(
     training = TrainConfig.model_validate(
         {**run.training.model_dump(), **{k: v for k, v in changes.items() if v is not None}}
     )
+    run = run.changed(training=training)
     if training.devices * training.num_nodes > 1 and not started_by_launcher():
-        run = run.changed(training=training)
         return train_in_processes(store_dir, run, model_dir, log_dir)
     check_world_size(training)
     store = SequenceStore.open(store_dir)
     model = model_config(run, store)
     _check_periods(store)
-    folder = Path(log_dir) / "checkpoints" / fingerprint(store, model, training)
-    selection = BestAndLast(
-        folder, f"val/{training.primary_metric}", training.patience, training.checkpoint_every_steps
-    )
-    throughput = Throughput()
-    trainer = create_trainer(
-        training, Path(log_dir), [ProgressLines(selection.monitor), throughput, selection]
-    )
-    with _bad_batch_saved(store, Path(log_dir) / "non_finite_batch.json"):
-        module = _fit(trainer, store, model, training, folder / LAST)
-    best = module.epoch_metrics[selection.best_epoch]
+    trained = [_train_member(store, model, training, k, Path(log_dir)) for k in range(training.members)]
+    network = join([member.weights for member in trained], model)
+    metrics = validation_metrics(network, store, training) if model.members > 1 else trained[0].metrics
     metadata = {
         "store_digest": store.digest,
         "dataset": run.dataset.name,
         "training": training.model_dump(mode="json"),
-        "best_epoch": selection.best_epoch + 1,
-        "epochs": len(module.epoch_metrics),
-        "metrics": best,
+        "best_epoch": trained[0].best_epoch,
+        "epochs": trained[0].epochs,
+        "metrics": metrics,
         "torch": torch.__version__,
     }
-    if trainer.is_global_zero:
-        _save_best(folder / BEST, model, model_dir, metadata)
-    trainer.strategy.barrier("model saved")
+    if model.members > 1:
+        metadata["members"] = [member.summary() for member in trained]
+    if trained[0].is_global_zero:
+        save_model(network, model_dir, metadata)
+    trained[0].wait("model saved")
+    monitor = f"val/{training.primary_metric}"
     return {
-        **best,
-        "epochs": len(module.epoch_metrics),
-        "best_epoch": selection.best_epoch + 1,
-        "rows_per_second": round(throughput.rows_per_second, 1),
-        "feeding_share": round(throughput.feeding_share, 4),
+        **metrics,
+        **spread(trained, monitor),
+        "epochs": trained[0].epochs,
+        "best_epoch": trained[0].best_epoch,
+        "rows_per_second": round(float(np.mean([member.rows_per_second for member in trained])), 1),
+        "feeding_share": round(float(np.mean([member.feeding_share for member in trained])), 4),
         "seconds": round(time.perf_counter() - started, 1),
         "weights_sha256": read_description(model_dir).weights_sha256,
-        "key_figure": f"{selection.monitor} {selection.best_value:.4f}",
+        "key_figure": key_figure(trained, monitor, metrics[monitor]),
     }
 
 
@@ -133,6 +134,44 @@ def model_config(run: RunConfig, store: SequenceStore) -> ModelConfig:
         n_embedding=store.n_embedding,
         n_engineered_num_features=store.n_engineered,
         seq_len=store.seq_len,
+        members=run.training.members,
+    )
+
+
+def _train_member(
+    store: SequenceStore, model: ModelConfig, training: TrainConfig, number: int, log_dir: Path
+) -> Trained:
+    """Train one member, or the only network there is, and read its best epoch's weights."""
+    members = training.members
+    if members > 1:
+        training = training.changed(seed=training.seed + number, members=1)
+        model, log_dir = model.changed(members=1), log_dir / f"member_{number}"
+    folder = log_dir / "checkpoints" / fingerprint(store, model, training)
+    averaged = training.average_decay > 0
+    selection = BestAndLast(
+        folder,
+        f"val/{training.primary_metric}",
+        training.patience,
+        training.checkpoint_every_steps,
+        averaged,
+    )
+    throughput = Throughput()
+    callbacks = [ProgressLines(selection.monitor, number, members), throughput, selection]
+    if averaged:
+        callbacks.append(AveragedWeights(training.average_decay))
+    trainer = create_trainer(training, log_dir, callbacks)
+    with _bad_batch_saved(store, log_dir / "non_finite_batch.json"):
+        module = _fit(trainer, store, model, training, folder / LAST)
+    return Trained(
+        seed=training.seed,
+        metrics=module.epoch_metrics[selection.best_epoch],
+        epochs=len(module.epoch_metrics),
+        best_epoch=selection.best_epoch + 1,
+        rows_per_second=throughput.rows_per_second,
+        feeding_share=throughput.feeding_share,
+        weights=_weights_of(folder / BEST),
+        is_global_zero=trainer.is_global_zero,
+        wait=trainer.strategy.barrier,
     )
 
 
@@ -228,11 +267,8 @@ def _check_periods(store: SequenceStore) -> None:
             )
 
 
-def _save_best(best: Path, model: ModelConfig, model_dir: str | Path, metadata: dict[str, Any]) -> None:
+def _weights_of(best: Path) -> dict[str, Tensor]:
+    """The network's tensors in a checkpoint, by their names in the network."""
     state = WholeFileIO().load_checkpoint(best)["state_dict"]
-    network = build_network(model)
     prefix = "network."
-    network.load_state_dict(
-        {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    )
-    save_model(network, model_dir, metadata)
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

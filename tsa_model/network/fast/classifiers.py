@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -60,6 +62,11 @@ def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -
         feature_BD = network.feature_attention(cid.cat, cid.num, batch.get(ENGINEERED), trace=trace)
     ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
     return network.clf(ensemble), ensemble
+
+
+def mean_of_members(logits: Sequence[Tensor]) -> Tensor:
+    """Logits [B, classes] of several networks → their mean; see `reference.mean_of_members`."""
+    return torch.stack(list(logits)).mean(dim=0)
 
 
 def _gate_embeddings(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tsa_model.network.fast import experts, layers
 from tsa_model.network.fast.attention import Scaling, attention_over
-from tsa_model.network.fast.classifiers import dual, single
+from tsa_model.network.fast.classifiers import dual, mean_of_members, single
 from tsa_model.network.fast.feature_attention import feature_attention
 from tsa_model.network.fast.layers import Tokens
 from tsa_model.network.fast.order_attention import order_attention
@@ -124,6 +124,7 @@ def fast_in_pieces(sizes: PieceSizes) -> Implementation:
         feature_attention=cutting.feature_attention,
         single=single,
         dual=dual,
+        mean_of_members=mean_of_members,
     )
 
 
