@@ -9,6 +9,29 @@ PADDED = "has_card_history_B = n_padded_B != ccid.mask.shape[1] - 2"
 GATE = "raw_B2[:, 1] * has_card_history_B], dim=1)"
 
 NETWORK_MUTANTS: list[Mutant] = [
+    # Wide head
+    mutant("wide head dropped", CLASSIFIERS, "if network.wide is None:", "if True:", "one_head"),
+    mutant(
+        "wide head reads the first order",
+        CLASSIFIERS,
+        "current = x_num_BLF[:, -1]",
+        "current = x_num_BLF[:, 0]",
+        "one_head",
+    ),
+    mutant(
+        "wide head in place of the classifier",
+        CLASSIFIERS,
+        "return network.wide(current).add(logits)",
+        "return network.wide(current)",
+        "one_head",
+    ),
+    mutant(
+        "wide head halved",
+        CLASSIFIERS,
+        "return network.wide(current).add(logits)",
+        "return (0.5 * network.wide(current)).add(logits)",
+        "one_head",
+    ),
     # Mixture of experts
     mutant("second expert dropped", EXPERTS, 'if policy == "none":', 'if policy in ("none", "all"):'),
     mutant(

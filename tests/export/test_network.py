@@ -13,6 +13,13 @@ from tsa_model.export.network import export_network, input_names, output_names
 from tsa_model.export.parity import made_rows
 
 CONFIGS = {
+    "dual, wide head": {"wide_hidden_dim": 6},
+    "single, MLP branch, wide head, no engineered features": {
+        "sequences": "single",
+        "use_mlp": True,
+        "wide_hidden_dim": 6,
+        "n_engineered_num_features": 0,
+    },
     "dual": {},
     "dual, one head, no mixture, no engineered features": {
         "num_heads": 1,

@@ -19,8 +19,8 @@ def side_by_side(models: list[onnx.ModelProto], config: ModelConfig, outputs: li
     Args:
         models: the members' graphs, of one signature; their parts are reused.
         config: of the whole.
-        outputs: names of the outputs: `logits` and `gate_scores` are means, `score` belongs to the mean logits,
-            `ensemble` holds the members' vectors one after another.
+        outputs: names of the outputs: `logits` and `gate_scores` are means, `score` belongs to the mean
+            logits, `ensemble` holds the members' vectors one after another.
     """
     from onnx import TensorProto, compose, helper
 

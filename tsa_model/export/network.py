@@ -57,9 +57,14 @@ class ExportNetwork(nn.Module):
     """Takes the tensors of `input_names` and returns those of `output_names`."""
 
     clf: nn.Module
+    wide: nn.Module | None
 
-    def _outputs(self, ensemble: Tensor, *extra: Tensor) -> tuple[Tensor, ...]:
+    def _outputs(
+        self, ensemble: Tensor, x_num: Tensor, x_engineered: Tensor | None, *extra: Tensor
+    ) -> tuple[Tensor, ...]:
         logits = self.clf(ensemble)
+        if self.wide is not None:
+            logits = logits + self.wide(_numbers(x_num, x_engineered))
         return (logits, torch.softmax(logits, dim=-1)[:, 1], ensemble, *extra)
 
 
@@ -73,7 +78,7 @@ class ExportSingle(ExportNetwork):
         self.mlp = None
         if network.mlp is not None:
             self.mlp = nn.Sequential(*network.mlp, network.mlp_layer_norm)
-        self.clf = network.clf
+        self.clf, self.wide = network.clf, network.wide
 
     def forward(
         self, x_cat: Tensor, x_num: Tensor, time: Tensor, mask: Tensor, x_engineered: Tensor | None = None
@@ -81,11 +86,8 @@ class ExportSingle(ExportNetwork):
         """Score a batch."""
         parts = [self.orders(x_cat, x_num, time, mask), self.features(x_cat, x_num, x_engineered)]
         if self.mlp is not None:
-            current = x_num[:, -1]
-            parts.append(
-                self.mlp(current if x_engineered is None else torch.cat([current, x_engineered], dim=-1))
-            )
-        return self._outputs(torch.cat(parts, dim=-1))
+            parts.append(self.mlp(_numbers(x_num, x_engineered)))
+        return self._outputs(torch.cat(parts, dim=-1), x_num, x_engineered)
 
 
 class ExportDual(ExportNetwork):
@@ -100,7 +102,7 @@ class ExportDual(ExportNetwork):
         self.orders_ccid = OrderStack(network.order_attention_ccid)
         self.layer_norm = network.layer_norm
         self.features = FeatureStack(network.feature_attention)
-        self.clf = network.clf
+        self.clf, self.wide = network.clf, network.wide
 
     def forward(
         self,
@@ -131,9 +133,14 @@ class ExportDual(ExportNetwork):
         cid_BE = self.orders_cid(cat_cid, num_cid, time_cid, mask_cid)
         combined_BE = self.layer_norm(gate_cid_B1 * cid_BE + gate_ccid_B1 * ccid_BE)
         feature_BD = self.features(cat_cid, num_cid, x_engineered)
-        return self._outputs(
-            torch.cat([combined_BE, feature_BD], dim=-1), torch.cat([gate_cid_B1, gate_ccid_B1], dim=-1)
-        )
+        ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
+        return self._outputs(ensemble, num_cid, x_engineered, torch.cat([gate_cid_B1, gate_ccid_B1], dim=-1))
+
+
+def _numbers(x_num: Tensor, x_engineered: Tensor | None) -> Tensor:
+    """The current order's numerical and engineered features, [B, Fn + Fe]."""
+    current = x_num[:, -1]
+    return current if x_engineered is None else torch.cat([current, x_engineered], dim=-1)
 
 
 class OrderStack(nn.Module):

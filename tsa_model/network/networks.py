@@ -44,6 +44,17 @@ class Network(Block):
             nn.Linear(CLASSIFIER_HIDDEN_DIM, self.config.n_classes),
         )
 
+    def _wide_head(self) -> nn.Sequential | None:
+        """Made last, so that every other fresh weight is the same with and without it."""
+        config = self.config
+        if not config.wide_hidden_dim:
+            return None
+        return nn.Sequential(
+            nn.Linear(config.n_num_features + config.n_engineered_num_features, config.wide_hidden_dim),
+            nn.ReLU(),
+            nn.Linear(config.wide_hidden_dim, config.n_classes),
+        )
+
     def _scored(self, batch: Batch, trace: Trace) -> Scored:
         """What `forward` returns, of a batch that lacks nothing."""
         raise NotImplementedError
@@ -118,6 +129,7 @@ class SingleSequenceNetwork(Network):
             )
             self.mlp_layer_norm = nn.LayerNorm(D)
         self.clf = self._classifier(n_parts * D)
+        self.wide = self._wide_head()
 
     def _scored(self, batch: Batch, trace: Trace) -> Scored:
         return self.compute.single(self, batch, trace)
@@ -152,6 +164,7 @@ class DualSequenceNetwork(Network):
         )
         self.layer_norm = nn.LayerNorm(2 * D)
         self.clf = self._classifier(3 * D)
+        self.wide = self._wide_head()
 
     def _scored(self, batch: Batch, trace: Trace) -> Scored:
         return self.compute.dual(self, batch, trace)

@@ -209,11 +209,13 @@ class SingleSequenceParameters(Protocol):
     Attributes:
         mlp, mlp_layer_norm: the branch over the current order's numbers; without it `mlp` is None.
         clf: ensemble → logits.
+        wide: the current order's numbers → what is added to the logits; without it None.
     """
 
     mlp: nn.Sequential | None
     mlp_layer_norm: nn.LayerNorm
     clf: nn.Sequential
+    wide: nn.Sequential | None
 
     @property
     def order_attention(self) -> OrderAttentionParameters:
@@ -232,12 +234,14 @@ class DualSequenceParameters(Protocol):
         gate_threshold: rows whose card gate is not above it skip the card's order attention.
         layer_norm: of the weighed sum of both histories.
         clf: ensemble → logits.
+        wide: the current order's numbers → what is added to the logits; without it None.
     """
 
     gate_score: nn.Sequential
     gate_threshold: float
     layer_norm: nn.LayerNorm
     clf: nn.Sequential
+    wide: nn.Sequential | None
 
     @property
     def gate_emb(self) -> OrderAttentionParameters:

@@ -12,13 +12,12 @@ Masks: True = ignore (key_padding_mask), True = may not attend (attn_mask).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from tsa_model.batch import ATTN_MASK, ENGINEERED, Batch, histories
+from tsa_model.network.heads import add_wide_head, mean_of_members
 from tsa_model.network.implementation import Implementation
 from tsa_model.network.parameters import (
     AggregationParameters,
@@ -246,7 +245,8 @@ def single(network: SingleSequenceParameters, batch: Batch, trace: Trace = SILEN
             current.append(x_engineered)
         parts.append(network.mlp_layer_norm(network.mlp(torch.cat(current, dim=-1))))
     ensemble = torch.cat(parts, dim=-1)
-    return network.clf(ensemble), ensemble
+    logits = add_wide_head(network.wide, network.clf(ensemble), history.num, x_engineered)
+    return logits, ensemble
 
 
 def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
@@ -277,12 +277,8 @@ def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -
     with trace.scope("feature_attention"):
         feature_BD = network.feature_attention(cid.cat, cid.num, batch.get(ENGINEERED), trace=trace)
     ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
-    return network.clf(ensemble), ensemble
-
-
-def mean_of_members(logits: Sequence[Tensor]) -> Tensor:
-    """Logits [B, classes] of several networks → their mean."""
-    return sum(logits[1:], start=logits[0]) / len(logits)
+    logits = add_wide_head(network.wide, network.clf(ensemble), cid.num, batch.get(ENGINEERED))
+    return logits, ensemble
 
 
 REFERENCE = Implementation(

@@ -49,6 +49,11 @@ class ModelSettings(Settings):
     use_mlp: bool = False
     """Add the MLP branch over the current order's numerical and engineered features (single only)."""
 
+    wide_hidden_dim: Annotated[int, Field(ge=0, le=65_536)] = 0
+    """Hidden width of the wide head: a two-layer network from the current order's numerical and engineered
+    features straight to the logits, added to the classifier's; 0 = none. Attention sees a number as a token
+    of fixed length and tells thresholds badly; windows and known fraud rates are read off best directly."""
+
     moe_second_policy_train: SecondPolicy = "random"
     moe_second_policy_eval: SecondPolicy = "random"
     moe_eval: Literal["legacy", "deterministic"] = "legacy"

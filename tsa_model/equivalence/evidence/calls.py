@@ -26,7 +26,7 @@ from tsa_model.network.trace import Trace
 
 LEAVES = (FeatureAggregation, TemporalMultiheadAttention, MixtureOfExperts)
 """Blocks that contain no other block."""
-_HEADS = ("clf", "gate_score", "mlp")
+_HEADS = ("clf", "gate_score", "mlp", "wide")
 
 
 class Call(NamedTuple):
@@ -42,7 +42,7 @@ class Call(NamedTuple):
 
     @property
     def is_head(self) -> bool:
-        """Whether this is one of the plain networks at the end: classifier, card gate, MLP branch."""
+        """Whether this is a plain network at the end: classifier, card gate, MLP branch, wide head."""
         return not isinstance(self.block, Block)
 
     @property

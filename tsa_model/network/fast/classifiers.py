@@ -32,7 +32,7 @@ def single(network: SingleSequenceParameters, batch: Batch, trace: Trace = SILEN
             current = torch.cat([current, x_engineered], dim=-1)
         parts.append(network.mlp_layer_norm(network.mlp(current)))
     ensemble = torch.cat(parts, dim=-1)
-    return network.clf(ensemble), ensemble
+    return _logits(network, ensemble, history.num, x_engineered), ensemble
 
 
 def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
@@ -61,7 +61,23 @@ def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -
     with trace.scope("feature_attention"):
         feature_BD = network.feature_attention(cid.cat, cid.num, batch.get(ENGINEERED), trace=trace)
     ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
-    return network.clf(ensemble), ensemble
+    return _logits(network, ensemble, cid.num, batch.get(ENGINEERED)), ensemble
+
+
+def _logits(
+    network: SingleSequenceParameters | DualSequenceParameters,
+    ensemble: Tensor,
+    x_num_BLF: Tensor,
+    x_engineered_BF: Tensor | None,
+) -> Tensor:
+    """Logits of the classifier and the wide head; see `heads.add_wide_head`."""
+    logits = network.clf(ensemble)
+    if network.wide is None:
+        return logits
+    current = x_num_BLF[:, -1]
+    if x_engineered_BF is not None:
+        current = torch.cat([current, x_engineered_BF], dim=-1)
+    return network.wide(current).add(logits)
 
 
 def mean_of_members(logits: Sequence[Tensor]) -> Tensor:
