@@ -26,8 +26,8 @@ BASELINES = ("logistic_regression", "random_forest", TREES)
 TSA: dict[str, Literal["single", "dual"]] = {"tsa_dual": "dual", "tsa_single": "single"}
 
 TSA_TRAIN_DAYS = 112
-"""TSA's training period, which ends with the book's training week; its last days select the epoch. It may begin
-before the first transaction."""
+"""TSA's training period, which ends with the book's training week; its last days select the epoch. It may
+begin before the first transaction."""
 TSA_VALI_DAYS = 2
 SCORING_ROWS = 2048
 

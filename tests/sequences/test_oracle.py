@@ -17,6 +17,7 @@ from support.event_oracle import (
     description,
     expected_batch,
     fit_scaling,
+    lag_value,
     scaled,
     window_value,
 )
@@ -36,6 +37,16 @@ WINDOWS = [
     {"name": "rel", "key": "card", "statistic": "ratio", "column": "items", "days": [2.5]},
     {"name": "risk", "key": "card", "statistic": "label_rate", "days": [3]},
     {"name": "known", "key": "customer", "statistic": "label_count", "days": [1]},
+    {"name": "off", "key": "card", "statistic": "difference", "column": "items", "days": [2.5]},
+]
+LAGS = [
+    {"name": "gap", "key": "customer", "statistic": "gap", "back": [1, 3], "log": True},
+    {"name": "card_gap", "key": "card", "statistic": "gap"},
+    {"name": "last", "key": "customer", "statistic": "value", "column": "items", "back": [2]},
+    {"name": "more", "key": "card", "statistic": "difference", "column": "amount"},
+    {"name": "times", "key": "customer", "statistic": "ratio", "column": "amount", "back": [1, 2]},
+    {"name": "same_shop", "key": "card", "statistic": "same", "column": "shop"},
+    {"name": "seen", "key": "customer", "statistic": "position", "log": True},
 ]
 
 
@@ -102,10 +113,9 @@ def test_batches_equal_a_loop_over_all_events(tmp_path, events, seq_len, delay):
 @SLOW
 @given(events=event_logs(), delay=st.sampled_from([0, 1.5]))
 def test_windows_equal_a_loop_over_all_events(tmp_path, events, delay):
-    names = ["n_1d", "n_3d", "avg_2d", "rel_2.5d", "risk_3d", "known_1d"]
+    names = ["n_1d", "n_3d", "avg_2d", "rel_2.5d", "risk_3d", "known_1d", "off_2.5d"]
     settings = description(engineered=names, windows=WINDOWS, label_delay_days=delay)
     store = SequenceStore.build(as_table(events), settings, tmp_path / "store")
-    ids = [event["id"] for event in events]
     columns = [
         [window_value(events, e, "who", "count", 1) for e in events],
         [window_value(events, e, "who", "count", 3) for e in events],
@@ -113,20 +123,56 @@ def test_windows_equal_a_loop_over_all_events(tmp_path, events, delay):
         [window_value(events, e, "card", "ratio", 2.5, "items") for e in events],
         [window_value(events, e, "card", "label_rate", 3, delay_days=delay) for e in events],
         [window_value(events, e, "who", "label_count", 1, delay_days=delay) for e in events],
+        [window_value(events, e, "card", "difference", 2.5, "items") for e in events],
     ]
+    assert_engineered(store, events, names, columns)
+
+
+@SLOW
+@given(events=event_logs())
+def test_lags_and_logs_equal_a_loop_over_all_events(tmp_path, events):
+    names = ["gap_1", "gap_3", "card_gap_1", "last_2", "more_1", "times_1", "times_2", "same_shop_1", "seen"]
+    settings = description(engineered=[*names, "log_amount"], lags=LAGS, logs=["amount"])
+    store = SequenceStore.build(as_table(events), settings, tmp_path / "store")
+    columns = [
+        [lag_value(events, e, "who", "gap", 1, log=True) for e in events],
+        [lag_value(events, e, "who", "gap", 3, log=True) for e in events],
+        [lag_value(events, e, "card", "gap") for e in events],
+        [lag_value(events, e, "who", "value", 2, "items") for e in events],
+        [lag_value(events, e, "card", "difference", 1, "amount") for e in events],
+        [lag_value(events, e, "who", "ratio", 1, "amount") for e in events],
+        [lag_value(events, e, "who", "ratio", 2, "amount") for e in events],
+        [lag_value(events, e, "card", "same", 1, "shop") for e in events],
+        [lag_value(events, e, "who", "position", log=True) for e in events],
+        [math.copysign(math.log1p(abs(e["amount"])), e["amount"]) for e in events],
+    ]
+    assert_engineered(store, events, [*names, "log_amount"], columns, rtol=1e-6, atol=1e-7)
+
+
+def assert_engineered(store, events, names, columns, rtol=0.0, atol=0.0):
+    """The store's engineered features are these columns, scaled as the training period says."""
+    ids = [event["id"] for event in events]
     training = [event["when"] < START_S + 4 * DAY_S for event in events]
     for place, values in enumerate(columns):
         scaling = fit_scaling([v for v, inside in zip(values, training, strict=True) if inside])
         expected = [scaled(v, scaling) for v in values]
         got = store.batch(ids)["x_engineered"][:, place].numpy()
-        np.testing.assert_array_equal(got, np.array(expected), err_msg=names[place])
+        np.testing.assert_allclose(got, np.array(expected), rtol=rtol, atol=atol, err_msg=names[place])
 
 
 @SLOW
 @given(events=event_logs(), choice=st.randoms(use_true_random=False))
 def test_nothing_at_or_after_the_moment_of_a_target_matters(tmp_path, events, choice):
     names = ["n_1d", "avg_2d", "rel_2.5d", "risk_3d", "known_1d"]
-    settings = description(engineered=names, windows=WINDOWS, label_delay_days=1, known_label=True)
+    lags = ["gap_1", "last_2", "more_1", "times_2", "same_shop_1", "seen"]
+    settings = description(
+        engineered=names,
+        numerical=["amount", "items", *lags],
+        windows=WINDOWS,
+        lags=LAGS,
+        label_delay_days=1,
+        known_label=True,
+    )
     store = SequenceStore.build(as_table(events), settings, tmp_path / "store")
     target = choice.choice(events)
     before = store.batch([target["id"]])
@@ -196,6 +242,15 @@ def many_events(n=3_000):
         }
     )
     return frame.to_dict("records")
+
+
+@pytest.mark.parametrize("chunk", [1, 50])
+def test_lags_do_not_depend_on_how_the_orders_are_cut_into_chunks(tmp_path, monkeypatch, chunk):
+    settings = description(engineered=["gap_1", "times_2", "same_shop_1"], lags=LAGS)
+    events = as_table(many_events(400))
+    whole = SequenceStore.build(events, settings, tmp_path / "whole")
+    monkeypatch.setattr("tsa_model.sequences.features.derived.CHUNK", chunk)
+    assert SequenceStore.build(events, settings, tmp_path / "cut").digest == whole.digest
 
 
 @pytest.mark.parametrize("chunk", [1, 50, 10**6])

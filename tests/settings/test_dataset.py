@@ -58,6 +58,7 @@ def test_text_without_a_description_is_refused(tmp_path):
         RunConfig.load(path)
 
 
+LAG = {"name": "g", "key": "card", "statistic": "gap"}
 WINDOW = {"name": "n", "key": "card", "statistic": "count", "days": [1]}
 
 
@@ -73,9 +74,19 @@ WINDOW = {"name": "n", "key": "card", "statistic": "count", "days": [1]}
         ({"windows": [WINDOW, WINDOW]}, "two derived columns have the same name"),
         ({"windows": [WINDOW], "categorical": ["n_1d"]}, "window columns are numbers"),
         ({"windows": [WINDOW], "card_id": None}, "is over cards, but card_id is not set"),
-        ({"windows": [WINDOW | {"statistic": "mean"}]}, "mean and ratio need a column"),
+        ({"windows": [WINDOW | {"statistic": "mean"}]}, "mean, ratio and difference need a column"),
         ({"windows": [WINDOW | {"column": "amount"}]}, "the others take none"),
         ({"windows": [WINDOW | {"days": [0]}]}, "greater than 0"),
+        ({"lags": [LAG, LAG]}, "two derived columns have the same name"),
+        ({"lags": [LAG], "card_id": None}, "is over cards, but card_id is not set"),
+        ({"lags": [LAG | {"column": "amount"}]}, "gap and position take no column"),
+        ({"lags": [LAG | {"statistic": "value"}]}, "the others need one"),
+        ({"lags": [LAG | {"statistic": "same", "column": "amount"}]}, "none of the categorical features"),
+        ({"lags": [LAG | {"statistic": "ratio", "column": "fraud"}]}, "take a raw column"),
+        ({"lags": [LAG | {"statistic": "position", "back": [2]}]}, "it takes none"),
+        ({"lags": [LAG | {"statistic": "same", "column": "shop", "log": True}]}, "log is for gap"),
+        ({"logs": ["fraud"]}, "take a raw numerical column"),
+        ({"lags": [LAG], "categorical": ["g_1"]}, "window columns are numbers"),
         (
             {"windows": [WINDOW | {"statistic": "mean", "column": "fraud"}]},
             "take a raw column, or label_rate",

@@ -155,4 +155,31 @@ def window_value(events, target, key, statistic, days, column=None, delay_days=0
         return mean
     if target[column] is None:
         return math.nan
+    if statistic == "difference":
+        return target[column] - mean if known else 0.0
     return target[column] / mean if mean else 1.0
+
+
+def lag_value(events, target, key, statistic, back=1, column=None, log=False):
+    """One lag feature of one order."""
+    past = history(events, target, key)
+    if statistic == "position":
+        value = float(len(past))
+    elif statistic == "gap":
+        value = min(float(target["when"] - past[-back]["when"]), 1e7) if len(past) >= back else 1e7
+    elif statistic == "same":
+        return float(
+            len(past) >= back and target[column] is not None and past[-back][column] == target[column]
+        )
+    else:
+        own = math.nan if target[column] is None else target[column]
+        earlier = past[-back][column] if len(past) >= back else own
+        earlier = math.nan if earlier is None else earlier
+        if statistic == "difference":
+            return own - earlier
+        if statistic == "ratio":
+            if len(past) < back:
+                return math.nan if math.isnan(own) else 1.0
+            return own / earlier if earlier != 0 else 1.0
+        value = earlier
+    return math.copysign(math.log1p(abs(value)), value) if log else value

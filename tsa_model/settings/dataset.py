@@ -20,6 +20,7 @@ from pydantic import (
 
 from tsa_model.settings.base import PathName, Settings
 from tsa_model.settings.csv_format import MISSING_WORDS, CsvFormat
+from tsa_model.settings.derived import Lag, Window
 from tsa_model.settings.descriptions import read_description
 
 PERIODS = ("train", "vali", "cali", "test")
@@ -65,36 +66,6 @@ class Split(Settings):
     def moved(self, by: timedelta) -> Split:
         """The same periods, all of them later by `by`: lengths and gaps stay as they are."""
         return Split(**{name: getattr(self, name) + by for name in type(self).model_fields})
-
-
-class Window(Settings):
-    """Columns `{name}_{days}d`: a statistic over the key's earlier orders, causal by construction.
-
-    `count`, `mean` and `ratio` look at the orders of the last `days` days strictly before the order;
-    `label_rate` and `label_count` at the labels known at the order's moment, so at the `days` days that
-    end `label_delay_days` earlier. An empty window gives 0, and `ratio` then 1.
-    """
-
-    name: str
-    key: Literal["customer", "card"]
-    statistic: Literal["count", "mean", "ratio", "label_rate", "label_count"]
-    """`ratio` is the order's own value over the window's mean; `label_count` counts known labels."""
-    column: str | None = None
-    """The raw numerical column of `mean` and `ratio`."""
-    days: tuple[PositiveFloat, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _check(self) -> Window:
-        if (self.statistic in ("mean", "ratio")) != (self.column is not None):
-            raise ValueError(
-                f"window {self.name!r}: statistic {self.statistic!r} with column={self.column!r}; "
-                "mean and ratio need a column, the others take none"
-            )
-        return self
-
-    def columns(self) -> dict[str, float]:
-        """Name of every column this window makes → its length in days."""
-        return {f"{self.name}_{days:g}d": days for days in self.days}
 
 
 class Drift(Settings):
@@ -148,6 +119,11 @@ class DatasetDescription(Settings):
     """Columns derived from the order time, for any role (UTC; weekday 0 = Monday, night = hour ≤ 6)."""
     windows: tuple[Window, ...] = ()
     """Columns derived from the earlier orders of a key, for a numerical or engineered role."""
+    lags: tuple[Lag, ...] = ()
+    """Columns about a key's earlier orders one by one, for a numerical or engineered role."""
+    logs: tuple[str, ...] = ()
+    """Raw numerical columns of which a column `log_{name}`, log(1 + |x|) with the sign of x, is made, for a
+    numerical or engineered role."""
     known_label: bool = False
     """Add the label of every earlier order, as far as it was known at the target's moment (fraud / genuine /
     not yet known), as the last categorical sequence feature."""
@@ -180,9 +156,9 @@ class DatasetDescription(Settings):
 
     @model_serializer(mode="wrap")
     def _leave_out_how_files_are_read(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """How files are written is no property of the orders: a store says it only where it was set."""
+        """A store says how files are written only where it was set, and so which lags and logs there are."""
         content = dump(self)
-        for name in ("csv", "missing_words"):
+        for name in ("csv", "missing_words", "lags", "logs"):
             if getattr(self, name) == type(self).model_fields[name].default:
                 content.pop(name, None)
         return content
@@ -232,24 +208,41 @@ class DatasetDescription(Settings):
                 raise ValueError(f"{name} names {strange}, which the features do not: {list(known)}")
 
     def _check_windows(self) -> None:
-        names = [column for window in self.windows for column in window.columns()]
+        names = [*self._of_histories, *self.log_columns]
         if len(set(names)) < len(names) or set(names) & set(self.calendar):
             raise ValueError(f"two derived columns have the same name: {names + list(self.calendar)}")
         as_text = set(names) & set(self.categorical)
         if as_text:
             raise ValueError(f"window columns are numbers, not categories: {sorted(as_text)}")
-        for window in self.windows:
-            if window.key == "card" and self.card_id is None:
-                raise ValueError(f"window {window.name!r} is over cards, but card_id is not set")
-            if window.column == self.label or window.column in self.derived:
+        for kind, each in [*(("window", w) for w in self.windows), *(("lag", lag) for lag in self.lags)]:
+            if each.key == "card" and self.card_id is None:
+                raise ValueError(f"{kind} {each.name!r} is over cards, but card_id is not set")
+            if each.column == self.label or each.column in self.derived:
                 raise ValueError(
-                    f"window {window.name!r} averages {window.column!r}: take a raw column, or label_rate"
+                    f"{kind} {each.name!r} averages {each.column!r}: take a raw column, or label_rate"
+                    if kind == "window"
+                    else f"lag {each.name!r} reads {each.column!r}: take a raw column"
                 )
+            if each.statistic == "same" and each.column not in self.categorical:
+                raise ValueError(f"lag {each.name!r}: {each.column!r} is none of the categorical features")
+        for column in self.logs:
+            if column == self.label or column in self.derived:
+                raise ValueError(f"logs names {column!r}: take a raw numerical column")
 
     @property
     def derived(self) -> frozenset[str]:
         """Names of the columns that are computed instead of read."""
-        return frozenset(self.calendar).union(*(window.columns() for window in self.windows))
+        return frozenset(self.calendar).union(self._of_histories, self.log_columns)
+
+    @property
+    def _of_histories(self) -> list[str]:
+        """Names of the columns made of earlier orders."""
+        return [column for each in (*self.windows, *self.lags) for column in each.columns()]
+
+    @property
+    def log_columns(self) -> dict[str, str]:
+        """Name of each column of `logs` → the raw column it is made of."""
+        return {f"log_{column}": column for column in self.logs}
 
     @property
     def raw_categorical(self) -> tuple[str, ...]:
@@ -258,9 +251,11 @@ class DatasetDescription(Settings):
 
     @property
     def raw_numerical(self) -> tuple[str, ...]:
-        """Columns to read as numbers: numerical, engineered and what windows average, each once."""
+        """Columns to read as numbers: numerical, engineered, what derived ones are made of; each once."""
         wanted = [*self.numerical, *self.engineered]
         wanted += [window.column for window in self.windows if window.column is not None]
+        wanted += [lag.column for lag in self.lags if lag.column is not None and lag.statistic != "same"]
+        wanted += self.logs
         return tuple(dict.fromkeys(column for column in wanted if column not in self.derived))
 
     def as_prepared(self) -> dict[str, Any]:

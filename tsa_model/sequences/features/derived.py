@@ -13,7 +13,8 @@ from tsa_model.events.units import DAY_US, UNKNOWN_LABEL
 from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.columns.event_columns import Orders
 from tsa_model.sequences.features.orderings import Ordering
-from tsa_model.settings.dataset import DatasetDescription, Window
+from tsa_model.settings.dataset import DatasetDescription
+from tsa_model.settings.derived import Window
 
 HOUR_US = DAY_US // 24
 LAST_NIGHT_HOUR = 6
@@ -73,7 +74,7 @@ def add_window_columns(
     names = [name for window in windows for name in window.columns() if name in roles]
     if not names:
         return
-    for first, last in _whole_keys(ordering):
+    for first, last in whole_keys(ordering):
         chunk = _Chunk(orders, ordering, first, last)
         for window in windows:
             for name, days in window.columns().items():
@@ -87,7 +88,7 @@ def add_window_columns(
         orders.numerical.add(name, partial(files.read, f"window {name}"))
 
 
-def _whole_keys(ordering: Ordering) -> Iterator[tuple[int, int]]:
+def whole_keys(ordering: Ordering) -> Iterator[tuple[int, int]]:
     """Cut the positions into stretches of about `CHUNK` that begin and end with a key."""
     n, first = len(ordering.rows), 0
     while first < n:
@@ -97,6 +98,19 @@ def _whole_keys(ordering: Ordering) -> Iterator[tuple[int, int]]:
             last = begin_of_cut_key if begin_of_cut_key > first else _end_of_key(ordering, last)
         yield first, last
         first = last
+
+
+def add_log_columns(orders: Orders, description: DatasetDescription, files: ColumnFiles) -> None:
+    """Add the columns of `logs` that have a role to `orders`."""
+    for name, column in description.log_columns.items():
+        if name in (*description.numerical, *description.engineered):
+            files.put(f"log {name}", signed_log(orders.numerical[column]))
+            orders.numerical.add(name, partial(files.read, f"log {name}"))
+
+
+def signed_log(values: np.ndarray) -> np.ndarray:
+    """log(1 + |x|) with the sign of x."""
+    return np.copysign(np.log1p(np.abs(values)), values)
 
 
 def _end_of_key(ordering: Ordering, position: int) -> int:
@@ -133,6 +147,8 @@ class _Chunk:
         if window.statistic == "label_count":
             return count.astype(np.float64)
         mean = total / np.maximum(count, 1)
+        if window.statistic == "difference":
+            return np.where(count > 0, sums.value - mean, np.where(np.isnan(sums.value), np.nan, 0.0))
         if window.statistic != "ratio":
             return mean
         ratio = np.divide(sums.value, mean, out=np.ones_like(mean), where=mean != 0)

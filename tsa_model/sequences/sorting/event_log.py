@@ -7,7 +7,12 @@ from typing import Any
 
 from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.columns.event_columns import KeyedEvents, Prepared
-from tsa_model.sequences.features.derived import add_calendar_columns, add_window_columns
+from tsa_model.sequences.features.derived import (
+    add_calendar_columns,
+    add_log_columns,
+    add_window_columns,
+)
+from tsa_model.sequences.features.lags import add_lag_columns
 from tsa_model.sequences.features.orderings import order_by_key
 from tsa_model.sequences.sorting.engine import EngineName
 from tsa_model.sequences.sorting.ingest import Ingested, ingest
@@ -53,10 +58,12 @@ def derive(ingested: Ingested, description: DatasetDescription, files: ColumnFil
     if len(orders) >= MOST_ORDERS:
         raise ValueError(f"{len(orders):,} orders are more than a store can number ({MOST_ORDERS:,})")
     add_calendar_columns(orders, description, files)
+    add_log_columns(orders, description, files)
     keyed = {}
     for name, key in ingested.keys.items():
         ordering = order_by_key(key, orders.time_us)
         add_window_columns(orders, name, ordering, description, files)
+        add_lag_columns(orders, name, ordering, description, files)
         keyed[name] = KeyedEvents(columns=orders, places=files.put_all(name, vars(ordering)))
         del ordering  # with tens of millions of orders these are hundreds of megabytes
     return Prepared(orders=orders, keyed=keyed, n_quarantined=ingested.n_quarantined)

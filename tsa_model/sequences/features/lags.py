@@ -1,0 +1,81 @@
+"""Columns about a key's earlier orders one by one: gaps, earlier values, whether a category is the same."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from tsa_model.events.codes import Codes
+from tsa_model.events.units import MICROSECONDS
+from tsa_model.sequences.columns.column_files import ColumnFiles
+from tsa_model.sequences.columns.event_columns import Orders
+from tsa_model.sequences.features.derived import KEY_ORDERING, signed_log, whole_keys
+from tsa_model.sequences.features.orderings import Ordering
+from tsa_model.settings.dataset import DatasetDescription
+from tsa_model.settings.derived import Lag
+
+LONGEST_GAP_S = 1e7
+"""As in a history, where times are capped (TSA spec, section 12)."""
+
+
+def add_lag_columns(
+    orders: Orders,
+    ordering_name: str,
+    ordering: Ordering,
+    description: DatasetDescription,
+    files: ColumnFiles,
+) -> None:
+    """Add the lag columns over one key that have a role to `orders`.
+
+    Args:
+        orders: all orders.
+        ordering_name: "cid" or "ccid".
+        ordering: that key's order.
+        description: the lags and roles.
+        files: where the columns are written, for they may not fit into memory together.
+    """
+    roles = {*description.numerical, *description.engineered}
+    wanted = [
+        (lag, name, back)
+        for lag in description.lags
+        if KEY_ORDERING[lag.key] == ordering_name
+        for name, back in lag.columns().items()
+        if name in roles
+    ]
+    for lag, name, back in wanted:
+        for first, last in whole_keys(ordering):
+            files.append(f"lag by position {name}", _values(lag, back, orders, ordering, first, last))
+        by_row = np.empty(len(orders))
+        by_row[ordering.rows] = files.read(f"lag by position {name}")
+        files.put(f"lag {name}", by_row)
+        orders.numerical.add(name, partial(files.read, f"lag {name}"))
+
+
+def _values(lag: Lag, back: int, orders: Orders, ordering: Ordering, first: int, last: int) -> np.ndarray:
+    """The column at positions [first, last), float64; NaN where a number it needs is missing."""
+    rows = ordering.rows[first:last]
+    start, end = ordering.start[rows], ordering.end[rows]
+    if lag.statistic == "position":
+        values = (end - start).astype(np.float64)
+        return signed_log(values) if lag.log else values
+    exists = end - back >= start
+    # An order that has no such earlier one stands for it itself.
+    earlier = np.where(exists, ordering.rows[np.where(exists, end - back, 0)], rows)
+    if lag.statistic == "gap":
+        gap_s = (orders.time_us[rows] - orders.time_us[earlier]) / MICROSECONDS
+        values = np.minimum(np.where(exists, gap_s, LONGEST_GAP_S), LONGEST_GAP_S)
+        return signed_log(values) if lag.log else values
+    assert lag.column is not None
+    if lag.statistic == "same":
+        codes: Codes = orders.categorical[lag.column]
+        own = codes.code[rows]
+        return (exists & (own >= 0) & (own == codes.code[earlier])).astype(np.float64)
+    column = orders.numerical[lag.column]
+    own, before = column[rows], column[earlier]
+    if lag.statistic == "value":
+        return signed_log(before) if lag.log else before
+    if lag.statistic == "difference":
+        return own - before
+    ratio = np.divide(own, before, out=np.ones_like(own), where=before != 0)
+    return np.where(exists, ratio, np.where(np.isnan(own), np.nan, 1.0))
