@@ -13,8 +13,8 @@ class Window(Settings):
     """Columns `{name}_{days}d`: a statistic over the key's earlier orders, causal by construction.
 
     `count`, `mean`, `ratio` and `difference` look at the orders of the last `days` days strictly before the
-    order; `label_rate` and `label_count` at the labels known at the order's moment, so at the `days` days that
-    end `label_delay_days` earlier. An empty window gives 0, `ratio` then 1 and `difference` 0.
+    order; `label_rate` and `label_count` at the labels known at the order's moment, so at the `days` days
+    that end `label_delay_days` earlier. An empty window gives 0, `ratio` then 1 and `difference` 0.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Lag(Settings):
     key: Literal["customer", "card"]
     statistic: Literal["gap", "value", "difference", "ratio", "same", "position"]
     """`gap`: seconds since that order; `value`: its number; `difference`, `ratio`: the order's own number
-    minus it, over it; `same`: 1 where both have one category; `position`: how many earlier orders there are."""
+    minus it, over it; `same`: 1 where both have one category; `position`: number of earlier orders."""
     column: str | None = None
     """The raw numerical column of `value`, `difference` and `ratio`, or the categorical feature of `same`."""
     back: tuple[PositiveInt, ...] = Field(default=(1,), min_length=1)

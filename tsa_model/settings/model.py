@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from tsa_model.settings.base import Settings
+from tsa_model.settings.presets import MODEL_PRESETS
 
 Width = Annotated[int, Field(gt=0, le=65_536)]
 Layers = Annotated[int, Field(gt=0, le=1_000)]
@@ -74,6 +75,17 @@ class ModelSettings(Settings):
     """Rows whose card gate is not above this skip the card's order attention."""
     gate_use_moe: bool = False
     gate_use_time_seq: bool = False
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """The settings of a preset: `legacy` or `recommended`.
+
+        Raises:
+            ValueError: there is no such preset.
+        """
+        if name not in MODEL_PRESETS:
+            raise ValueError(f"model: there is no preset {name!r}; there are {', '.join(MODEL_PRESETS)}")
+        return cls(**MODEL_PRESETS[name])
 
     @model_validator(mode="after")
     def _check(self) -> ModelSettings:

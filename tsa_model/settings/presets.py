@@ -1,6 +1,8 @@
-"""Families of forms by name: fields of `ModelSettings` that select each block's form."""
+"""Sets of settings by name: families of written forms, and whole networks."""
 
 from __future__ import annotations
+
+from typing import Any
 
 PRESETS: dict[str, dict[str, str | bool]] = {
     "production": {
@@ -21,3 +23,21 @@ PRESETS: dict[str, dict[str, str | bool]] = {
 }
 """Preset → overrides. Checkpoints come from `production`. `document_sparse` (two linear experts a token) and
 `document_dense` (all experts on every token) are the two families of TSA documents."""
+
+MODEL_PRESETS: dict[str, dict[str, Any]] = {
+    "legacy": {},
+    "recommended": {
+        "dim_embedding_table": 32,
+        "embedding_std": 0.1,
+        "dim_attn_feedforward": 64,
+        "num_heads": 4,
+        "n_layers_order": 2,
+        "n_layers_feature": 2,
+        "num_experts": 3,
+        "moe_eval": "deterministic",
+        "dropout": 0.1,
+        "wide_hidden_dim": 64,
+    },
+}
+"""Preset → what differs from the defaults of `ModelSettings`, which are the legacy's. `recommended` is what a
+description without a model gets: small enough for a CPU, with the wide head (docs/TUNING.md)."""

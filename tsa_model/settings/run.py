@@ -26,7 +26,8 @@ class RunConfig(Settings):
     dataset: DatasetDescription
     engine: Literal["duckdb", "pyspark"] = "duckdb"
     """What sorts the events: DuckDB inside the process, or the Spark that is configured where it runs."""
-    model: ModelSettings = ModelSettings()
+    model: ModelSettings = ModelSettings.preset("recommended")
+    """A section, whose defaults are the legacy's, or the name of a preset; without it `recommended`."""
     training: TrainConfig = TrainConfig()
     train_job: TrainJobConfig | None = None
     """Train on several nodes of a Kubernetes cluster; None = inside the stage."""
@@ -40,11 +41,16 @@ class RunConfig(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_history_without_cards(cls, content: Any) -> Any:
-        """A data set with one key has one history: the network follows where that was left open."""
-        if not isinstance(content, dict) or _given(content.get("dataset"), "card_id") is not None:
+    def _complete_the_model(cls, content: Any) -> Any:
+        """A name becomes its preset; a data set with one key has one history, where that was left open."""
+        if not isinstance(content, dict):
             return content
-        model = content.get("model", {})
+        model = content.get("model", "recommended")
+        if isinstance(model, str):
+            model = ModelSettings.preset(model).model_dump(exclude_unset=True)
+            content = {**content, "model": model}
+        if _given(content.get("dataset"), "card_id") is not None:
+            return content
         if isinstance(model, dict):
             return {**content, "model": {"sequences": "single", **model}}
         if isinstance(model, ModelSettings) and "sequences" not in model.model_fields_set:
