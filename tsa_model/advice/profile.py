@@ -144,9 +144,8 @@ class Events:
         """Whether the column holds dates or moments of any year."""
         if column.kind != "text":
             return column.kind == "time"
-        known, dates = self.one(
-            f"SELECT count({quoted(column.name)}), count(TRY_CAST({quoted(column.name)} AS TIMESTAMP)) FROM events"
-        )
+        q = quoted(column.name)
+        known, dates = self.one(f"SELECT count({q}), count(TRY_CAST({q} AS TIMESTAMP)) FROM events")
         return bool(known == dates)
 
     def groups(self, name: str) -> tuple[float, float]:

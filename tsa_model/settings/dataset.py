@@ -214,14 +214,15 @@ class DatasetDescription(Settings):
         as_text = set(names) & set(self.categorical)
         if as_text:
             raise ValueError(f"window columns are numbers, not categories: {sorted(as_text)}")
-        for kind, each in [*(("window", w) for w in self.windows), *(("lag", lag) for lag in self.lags)]:
+        each: Window | Lag
+        for each in (*self.windows, *self.lags):
+            kind = type(each).__name__.lower()
             if each.key == "card" and self.card_id is None:
                 raise ValueError(f"{kind} {each.name!r} is over cards, but card_id is not set")
             if each.column == self.label or each.column in self.derived:
+                reads = "averages" if kind == "window" else "reads"
                 raise ValueError(
-                    f"{kind} {each.name!r} averages {each.column!r}: take a raw column, or label_rate"
-                    if kind == "window"
-                    else f"lag {each.name!r} reads {each.column!r}: take a raw column"
+                    f"{kind} {each.name!r} {reads} {each.column!r}: take a raw column, or label_rate"
                 )
             if each.statistic == "same" and each.column not in self.categorical:
                 raise ValueError(f"lag {each.name!r}: {each.column!r} is none of the categorical features")
@@ -237,7 +238,8 @@ class DatasetDescription(Settings):
     @property
     def _of_histories(self) -> list[str]:
         """Names of the columns made of earlier orders."""
-        return [column for each in (*self.windows, *self.lags) for column in each.columns()]
+        of_windows = [column for window in self.windows for column in window.columns()]
+        return of_windows + [column for lag in self.lags for column in lag.columns()]
 
     @property
     def log_columns(self) -> dict[str, str]:
