@@ -214,8 +214,8 @@ class DatasetDescription(Settings):
         as_text = set(names) & set(self.categorical)
         if as_text:
             raise ValueError(f"window columns are numbers, not categories: {sorted(as_text)}")
-        each: Window | Lag
-        for each in (*self.windows, *self.lags):
+        both: tuple[Window | Lag, ...] = (*self.windows, *self.lags)
+        for each in both:
             kind = type(each).__name__.lower()
             if each.key == "card" and self.card_id is None:
                 raise ValueError(f"{kind} {each.name!r} is over cards, but card_id is not set")
