@@ -34,3 +34,17 @@ class SimulationConfig(Settings):
     """Orders of the last days lose their label, the later the more often."""
     unknown_label_rate: float = Field(default=0.01, ge=0.0, le=1.0)
     """Share of all older orders whose label is still unknown."""
+
+
+class CardPaymentsConfig(Settings):
+    """Card payments in the manner of public simulated card data; see `tsa_model.simulation.cards`."""
+
+    payments: int = Field(default=60_000, ge=SMALLEST_RUN)
+    """Rows, frauds included."""
+    seed: NonNegativeInt = 11
+    start: datetime = datetime(2025, 1, 1, tzinfo=UTC)
+    days: int = Field(default=180, ge=30)
+    fraud_rate: float = Field(default=0.02, gt=0.0, le=0.1)
+    """Share of payments that are fraud, in bursts on single cards."""
+    messy_rate: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Share of texts written with other capitals or spaces than usual."""
