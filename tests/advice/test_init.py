@@ -70,6 +70,7 @@ def test_roles_are_found_by_name_and_value(written: tuple[Path, str]) -> None:
     assert data.label == "is_fraud"
     assert data.amount == "amt"
     assert data.categorical == ("category", "hour")
+    assert data.fold_text
     assert {"amt", "city_pop", "log_amt"} <= set(data.numerical)
     assert {"customer_gap_1", "second_risk_30d", "amount_ratio_1", "same_category_1"} <= set(data.engineered)
 

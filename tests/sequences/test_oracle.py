@@ -277,3 +277,23 @@ def test_sums_are_exact_for_tiny_and_for_cancelling_values():
     np.testing.assert_array_equal(count, until - since)
     exact = [math.fsum(value[a:b]) for a, b in zip(since, until, strict=True)]
     np.testing.assert_allclose(total, exact, rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_texts_that_differ_in_case_and_spaces_are_one_category_where_asked(tmp_path, folded):
+    events = [
+        event | {"shop": text, "who": 1}
+        for event, text in zip(many_events(120), ["a", " A", "b  c", "B c"] * 30, strict=True)
+    ]
+    clean = [event | {"shop": " ".join(event["shop"].split()).casefold()} for event in events]
+    lags = [{"name": "same", "key": "customer", "statistic": "same", "column": "shop"}]
+    settings = description(engineered=["same_1"], lags=lags, fold_text=folded)
+    one = SequenceStore.build(as_table(events), settings, tmp_path / "one")
+    two = SequenceStore.build(as_table(clean), settings | {"fold_text": False}, tmp_path / "two")
+    ids = [event["id"] for event in events]
+    expected = {name: tensor.numpy() for name, tensor in two.batch(ids).items()}
+    if folded:
+        assert_same(one.batch(ids), expected)
+    else:
+        with pytest.raises(AssertionError):
+            assert_same(one.batch(ids), expected)

@@ -125,6 +125,8 @@ def _dataset(name: str, events: Events, roles: Roles, plan: Plan, delay_is_guess
     ]
     if logs:
         lines.append(_line(f"logs: {_names(logs)}", "amounts differ by factors"))
+    if roles.messy:
+        lines.append(_line("fold_text: true", f"capitals and spaces differ in {', '.join(roles.messy)}"))
     lines.append(_line("scale_quantile: 0.99", "a few huge numbers squeeze no others"))
     lines.append(_line(f"seq_len: {plan.seq_len}", "holds nine of ten customers' histories, at most 51"))
     rate = "null" if plan.rate is None else f"{plan.rate:g}"

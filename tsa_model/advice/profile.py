@@ -140,6 +140,11 @@ class Events:
         )
         return moment if known == inside > 0.99 * self.n_rows else None
 
+    def folded(self, column: Column) -> int:
+        """Number of values of a text column that differ in more than case and spaces."""
+        text = f"lower(trim(regexp_replace({quoted(column.name)}, '\\s+', ' ', 'g')))"
+        return int(self.one(f"SELECT count(DISTINCT {text}) FROM events")[0])
+
     def is_date(self, column: Column) -> bool:
         """Whether the column holds dates or moments of any year."""
         if column.kind != "text":

@@ -35,6 +35,8 @@ class Roles:
     categorical: list[str] = field(default_factory=list)
     numerical: list[str] = field(default_factory=list)
     may_be_missing: list[str] = field(default_factory=list)
+    messy: list[str] = field(default_factory=list)
+    """Categorical columns with values that differ only in case and spaces."""
     why: dict[str, str] = field(default_factory=dict)
     """Role or column → the reason, which begins with GUESS where values alone do not tell."""
     left_out: dict[str, str] = field(default_factory=dict)
@@ -178,11 +180,20 @@ def _sort_in(events: Events, column: Column, roles: Roles) -> None:
         _sort_in_number(events, column, roles)
     elif events.depends_on(name, roles.customer) and column.distinct > 100:
         roles.left_out[name] = f"the same in every order of a customer, {column.distinct:,} values"
-    elif column.distinct > MOST_CATEGORIES:
-        roles.left_out[name] = f"{column.distinct:,} values, too many to learn each"
     else:
-        roles.categorical.append(name)
-        roles.why[name] = f"{column.distinct} values, such as {', '.join(column.examples[:2])}"
+        _sort_in_text(events, column, roles)
+
+
+def _sort_in_text(events: Events, column: Column, roles: Roles) -> None:
+    distinct = events.folded(column) if column.kind == "text" else column.distinct
+    if distinct > MOST_CATEGORIES:
+        roles.left_out[column.name] = f"{distinct:,} values, too many to learn each"
+        return
+    roles.categorical.append(column.name)
+    examples = ", ".join(" ".join(text.split()) for text in column.examples[:2])
+    roles.why[column.name] = f"{distinct} values, such as {examples}"
+    if distinct < column.distinct:
+        roles.messy.append(column.name)
 
 
 def _sort_in_number(events: Events, column: Column, roles: Roles) -> None:

@@ -137,6 +137,8 @@ class DatasetDescription(Settings):
     """Values seen less often in the training period share the feature's unknown index, which trains it."""
     max_values: PositiveInt = 100_000
     """Largest vocabulary of one categorical feature; more is an error."""
+    fold_text: bool = False
+    """Categories that differ only in case and spaces are one: " Grocery" is "grocery"."""
     scale_quantile: float = Field(default=1.0, gt=0.5, le=1)
     """Numbers are scaled so that this quantile of the training period becomes 1; with 1 the largest does.
     Below 1, a few huge values no longer squeeze all others together near 0: they lie beyond 1 instead."""
@@ -158,7 +160,7 @@ class DatasetDescription(Settings):
     def _leave_out_how_files_are_read(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A store says how files are written only where it was set, and so which lags and logs there are."""
         content = dump(self)
-        for name in ("csv", "missing_words", "lags", "logs"):
+        for name in ("csv", "missing_words", "lags", "logs", "fold_text"):
             if getattr(self, name) == type(self).model_fields[name].default:
                 content.pop(name, None)
         return content

@@ -43,16 +43,21 @@ def add_lag_columns(
         for name, back in lag.columns().items()
         if name in roles
     ]
+    folded = description.fold_text
     for lag, name, back in wanted:
+        codes = orders.categorical[lag.column] if lag.statistic == "same" and lag.column else None
+        codes = codes.folded() if codes is not None and folded else codes
         for first, last in whole_keys(ordering):
-            files.append(f"lag by position {name}", _values(lag, back, orders, ordering, first, last))
+            files.append(f"lag by position {name}", _values(lag, back, orders, codes, ordering, first, last))
         by_row = np.empty(len(orders))
         by_row[ordering.rows] = files.read(f"lag by position {name}")
         files.put(f"lag {name}", by_row)
         orders.numerical.add(name, partial(files.read, f"lag {name}"))
 
 
-def _values(lag: Lag, back: int, orders: Orders, ordering: Ordering, first: int, last: int) -> np.ndarray:
+def _values(
+    lag: Lag, back: int, orders: Orders, codes: Codes | None, ordering: Ordering, first: int, last: int
+) -> np.ndarray:
     """The column at positions [first, last), float64; NaN where a number it needs is missing."""
     rows = ordering.rows[first:last]
     start, end = ordering.start[rows], ordering.end[rows]
@@ -67,10 +72,9 @@ def _values(lag: Lag, back: int, orders: Orders, ordering: Ordering, first: int,
         values = np.minimum(np.where(exists, gap_s, LONGEST_GAP_S), LONGEST_GAP_S)
         return signed_log(values) if lag.log else values
     assert lag.column is not None
-    if lag.statistic == "same":
-        codes: Codes = orders.categorical[lag.column]
-        own = codes.code[rows]
-        return (exists & (own >= 0) & (own == codes.code[earlier])).astype(np.float64)
+    if codes is not None:
+        code = codes.code[rows]
+        return (exists & (code >= 0) & (code == codes.code[earlier])).astype(np.float64)
     column = orders.numerical[lag.column]
     own, before = column[rows], column[earlier]
     if lag.statistic == "value":

@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import (
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
-from tsa_model.events.codes import Codes
+from tsa_model.events.codes import Codes, fold
 from tsa_model.files import write_json
 from tsa_model.sealed import read_document
 from tsa_model.sequences.columns.event_columns import Orders
@@ -34,11 +39,21 @@ class Vocabulary(Settings):
     """Index of every other value; the legacy uses 0, the padding."""
     default: str | None = None
     """The value that a missing one stands for; None = it is unknown."""
+    folded: bool = False
+    """Values differ in more than case and spaces, and what is encoded is folded first."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_usual(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content = dump(self)
+        if not self.folded:
+            content.pop("folded", None)
+        return content
 
     def encode(self, column: Codes) -> np.ndarray:
         """Return the column's indices, [N] int32."""
         default = self.unknown if self.default is None else self.values.get(self.default, self.unknown)
-        table = [self.values.get(value, self.unknown) for value in column.values]
+        texts = map(fold, column.values) if self.folded else column.values
+        table = [self.values.get(value, self.unknown) for value in texts]
         return np.array([*table, default], dtype=np.int32)[column.code]
 
 
@@ -176,6 +191,8 @@ def fit(orders: Orders, description: DatasetDescription) -> Preprocessing:
 def _fit_vocabulary(
     name: str, column: Codes, window: slice, first_index: int, description: DatasetDescription
 ) -> Vocabulary:
+    if description.fold_text:
+        column = column.folded()
     code = column.code[window]
     counts = np.bincount(code[code >= 0], minlength=len(column.values))
     frequent = [(-int(counts[i]), column.values[i]) for i in np.flatnonzero(counts >= description.min_count)]
@@ -190,6 +207,7 @@ def _fit_vocabulary(
         values={value: first_index + 1 + rank for rank, value in enumerate(ordered)},
         unknown=first_index,
         default=ordered[0] if ordered else None,
+        folded=description.fold_text,
     )
 
 
