@@ -141,8 +141,8 @@ def variant(name: str, run: RunConfig) -> RunConfig:
     recommended = ModelSettings.preset("recommended")
     model = recommended
     if name == "tsa_legacy":
-        narrow = ("dim_embedding_table", "dim_attn_feedforward", "num_heads", "n_layers_order")
-        narrow += ("n_layers_feature", "num_experts", "moe_eval")
+        narrow = ["dim_embedding_table", "dim_attn_feedforward", "num_heads", "n_layers_order"]
+        narrow += ["n_layers_feature", "num_experts", "moe_eval"]
         model = ModelSettings(**{field: getattr(recommended, field) for field in narrow})
     return run.changed(model=model.changed(sequences=run.model.sequences))
 

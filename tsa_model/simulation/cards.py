@@ -111,7 +111,7 @@ def _hours(first: int) -> np.ndarray:
 
 def _bursts(rng: np.random.Generator, config: CardPaymentsConfig, n_cards: int, n: int) -> _Payments:
     """Payments of thieves: four to fifteen on one card within one to three days."""
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < n:
         sizes.append(int(rng.integers(4, 16)))
     burst = np.repeat(np.arange(len(sizes)), sizes)[:n]
