@@ -69,7 +69,11 @@ ERRORS: list[tuple[tuple[str, ...], int, str]] = [
     (("run", "--config", "handbook"), 2, "give the file with --events"),
     (("run", "--data-interval-end", "yesterday"), 1, NO_TIME),
     (("init", "--events", "nowhere"), 1, "--events: there is no file or folder nowhere"),
-    (("init", "--events", "file", "--output", "here"), 1, "--output 'here' is a folder, and a file is needed"),
+    (
+        ("init", "--events", "file", "--output", "here"),
+        1,
+        "--output 'here' is a folder, and a file is needed",
+    ),
     (("compile", "--target", "moon"), 2, "'moon' is not one of 'kubeflow', 'vertex'"),
     (("compile", "--stages", "nowhere.yaml"), 1, "nowhere.yaml"),
     (("compile", "--stages", "bad.yaml"), 1, "dataset"),
