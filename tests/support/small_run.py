@@ -1,11 +1,13 @@
 """A run description small enough to go through every stage within seconds."""
 
+from support.plain_demo import plain_demo
+
 from tsa_model.settings.run import RunConfig
 
 
 def small_run() -> RunConfig:
     """The demo with a tenth of the orders, a tiny network and two epochs."""
-    run = RunConfig.load("demo").model_dump(mode="json")
+    run = plain_demo()
     run["simulation"] |= {"orders": 6000}
     run["model"] |= {
         "dim_embedding_table": 8,

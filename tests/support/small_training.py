@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from support.plain_demo import plain_demo
+
 from tsa_model.settings.run import RunConfig
 
 
 def small_run(sequences: str = "dual", **training: Any) -> RunConfig:
     """The demo with 3,000 orders, short histories and a network of a few thousand weights."""
-    content = RunConfig.load("demo").model_dump()
+    content = plain_demo()
     content["dataset"]["seq_len"] = 6
     content["simulation"]["orders"] = 3_000
     content["model"] = {
