@@ -8,7 +8,7 @@ from tsa_model.settings.run import RunConfig
 
 
 def plain_demo() -> dict[str, Any]:
-    """The demo as JSON values: only raw columns, numbers scaled to their largest, no known labels, no wide head."""
+    """The demo as JSON values: raw columns, scaled to the largest number, no known labels, no wide head."""
     content = RunConfig.load("demo").model_dump(mode="json")
     dataset = RunConfig.load("demo").dataset
     content["dataset"] |= {
