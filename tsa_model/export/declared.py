@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tsa_model.export.row_loop import BAND, rows_per_piece
 from tsa_model.network.blocks import FeatureAggregation, MixtureOfExperts, OrderAttentionModule
 from tsa_model.network.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
-from tsa_model.network.networks import DualSequenceNetwork, Network, SingleSequenceNetwork
+from tsa_model.network.networks import DualSequenceNetwork, Network, SingleSequenceNetwork, members_of
 from tsa_model.settings.model import ModelConfig
 
 
@@ -35,6 +35,13 @@ Weights = dict[str, Weight]
 
 def weights(network: Network) -> Weights:
     """Name → the tensor an export of this network holds under this name."""
+    members = members_of(network)
+    if len(members) > 1:
+        return {
+            f"members.{number}.{name}": weight
+            for number, member in enumerate(members)
+            for name, weight in weights(member).items()
+        }
     if isinstance(network, SingleSequenceNetwork):
         found = _orders("orders", network.order_attention)
         if network.mlp is not None:
@@ -45,6 +52,8 @@ def weights(network: Network) -> Weights:
         found |= _orders("orders_cid", network.order_attention_cid)
         found |= _orders("orders_ccid", network.order_attention_ccid)
         found |= _module("layer_norm", network.layer_norm)
+    if network.wide is not None:
+        found |= _module("wide", network.wide)
     return found | _features(network) | _module("clf", network.clf)
 
 
@@ -112,7 +121,7 @@ NUMBER_OPERATORS = {
     "LayerNormalization",
     "LeakyRelu",
     "MatMul",
-} | {"Mul", "ReduceSum", "Relu", "Sin", "Softmax", "Sub"}
+} | {"Mean", "Mul", "ReduceSum", "Relu", "Sin", "Softmax", "Sub"}
 CHOICE_OPERATORS = {"ArgMax", "Cast", "Equal", "Greater", "Min", "NonZero", "Not", "Or", "ReduceMin"} | {
     "TopK",
     "Where",

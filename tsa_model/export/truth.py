@@ -37,12 +37,14 @@ def outputs_of(network: Network, batch: Mapping[str, Tensor]) -> Outputs:
     logits, ensemble = network(
         {name: x.to(dtype) if x.is_floating_point() else x for name, x in batch.items()}, trace=trace
     )
+    gates = [gate for name, gate in trace.tensors.items() if name.split(".")[-1] == "gate_scores"]
     found = {
         "logits": logits,
         "score": torch.softmax(logits, dim=-1)[:, 1],
         "ensemble": ensemble,
-        "gate_scores": trace.tensors.get("gate_scores"),
     }
+    if gates:
+        found["gate_scores"] = torch.stack(gates).mean(dim=0)
     return {name: found[name].double().numpy() for name in output_names(network.config)}
 
 
@@ -91,11 +93,15 @@ class Truth:
         self._gates.clear()
         outputs = outputs_of(self.network, batch)
         with_card: Any = slice(None)
-        if "gate_scores" in outputs:
+        of_ensemble = self.network.config.members > 1
+        if "gate_scores" in outputs and not of_ensemble:
             with_card = torch.from_numpy(outputs["gate_scores"][:, 1] > self.network.config.gate_threshold)
         for name, gate_GNX in self._gates:
-            rows = with_card if name.startswith("order_attention_ccid") else slice(None)
-            counts_NG = _tokens_that_count(name, batch, gate_GNX.shape[0])[rows]
+            block = name.split(".", 2)[2] if of_ensemble else name
+            if of_ensemble and block.startswith("order_attention_ccid"):
+                continue  # which rows a member sends there is not among the ensemble's outputs
+            rows = with_card if block.startswith("order_attention_ccid") else slice(None)
+            counts_NG = _tokens_that_count(block, batch, gate_GNX.shape[0])[rows]
             best = gate_GNX.topk(2, dim=-1).indices
             self._hit[name][best[counts_NG.T].unique()] = True
         return outputs
