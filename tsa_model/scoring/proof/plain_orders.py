@@ -116,7 +116,14 @@ def _index(word: str | None, vocabulary: Vocabulary) -> int:
     """Index of a category; a missing one stands for the default."""
     if word is None:
         word = vocabulary.default
+    elif vocabulary.folded:
+        word = folded(word)
     return vocabulary.unknown if word is None else vocabulary.values.get(word, vocabulary.unknown)
+
+
+def folded(word: str) -> str:
+    """A text without capitals, and with one space wherever it has some: `DatasetDescription.fold_text`."""
+    return " ".join(word.casefold().split())
 
 
 def _scaled(value: float, scaler: Scaler) -> float:

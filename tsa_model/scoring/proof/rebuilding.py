@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tsa_model.events.arrays import one_array
-from tsa_model.scoring.proof.plain_orders import PlainOrder, PlainSequence
+from tsa_model.scoring.proof.derived import calendar_value, lag_value, log_value, window_value
+from tsa_model.scoring.proof.plain_orders import PlainOrder, PlainSequence, folded
 from tsa_model.scoring.proof.raw_orders import RawOrders
 from tsa_model.scoring.proof.statement import plain
-from tsa_model.scoring.proof.windows import calendar_value, window_value
-from tsa_model.settings.dataset import DatasetDescription, Window
+from tsa_model.settings.dataset import DatasetDescription
+from tsa_model.settings.derived import Lag, Window
 
 if TYPE_CHECKING:
     from tsa_model.events.wide.histories import WideSequences
@@ -47,9 +48,10 @@ def rebuild(raw: RawOrders, own: OwnKeys) -> list[PlainOrder]:
         return KeyedRows(raw.rows_of({name: pc.unique(ids.drop_null()) for name, ids in keys.items()}), d)
 
     rows = read()
-    further = {window.key for window in d.windows if set(window.columns()) & set(d.numerical)}
+    of_histories: tuple[Window | Lag, ...] = (*d.windows, *d.lags)
+    further = {each.key for each in of_histories if set(each.columns()) & set(d.numerical)}
     if further:
-        # Windows of the earlier orders look at the other rows of those orders' own keys.
+        # Windows and lags of the earlier orders look at the other rows of those orders' own keys.
         places = rows.histories_of(own.order_id)
         for key in further:
             wanted[key] = pa.concat_arrays([wanted[key], rows.ids_of(key, places)])
@@ -148,9 +150,37 @@ class KeyedRows:
             return float(self._numbers[name][place])
         if name in self._description.calendar:
             return float(calendar_value(name, int(self._time_us[place])))
+        if name in self._description.log_columns:
+            return log_value(float(self._numbers[self._description.log_columns[name]][place]))
         if (name, place) not in self._found:
-            self._found[name, place] = self._window_value(name, place)
+            of_history = self._window_value if name in self._windows else self._lag_value
+            self._found[name, place] = of_history(name, place)
         return self._found[name, place]
+
+    def _lag_value(self, name: str, place: int) -> float:
+        lag, back = self._lags[name]
+        earlier = self._earlier(lag.key, place)
+        then = int(earlier[-back]) if back <= len(earlier) else None
+        if lag.statistic == "same" and lag.column is not None:
+            if then is None:
+                return 0.0
+            own, before = self._texts(lag.column, np.array([place, then]))
+            if own is None or before is None:
+                return 0.0
+            fold = self._description.fold_text
+            return float((folded(own) == folded(before)) if fold else own == before)
+        column = None if lag.column is None else self._numbers[lag.column]
+        return lag_value(
+            lag,
+            len(earlier),
+            None if then is None else int(self._time_us[place] - self._time_us[then]),
+            math.nan if column is None else float(column[place]),
+            math.nan if column is None or then is None else float(column[then]),
+        )
+
+    @cached_property
+    def _lags(self) -> dict[str, tuple[Lag, int]]:
+        return {name: (lag, back) for lag in self._description.lags for name, back in lag.columns().items()}
 
     def _window_value(self, name: str, place: int) -> float:
         window, days = self._windows[name]

@@ -1,4 +1,4 @@
-"""Derived columns of one order, by hand: the calendar, and windows over a key's earlier orders."""
+"""Derived columns of one order, by hand: the calendar, windows, lags and logarithms."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from tsa_model.events.units import DAY_US
-from tsa_model.settings.dataset import Window
+from tsa_model.events.units import DAY_US, MICROSECONDS
+from tsa_model.settings.derived import Lag, Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_NIGHT_HOUR = 6
 SATURDAY = 5
+LONGEST_GAP_S = 1e7
 
 
 def calendar_value(name: str, time_us: int) -> int:
@@ -63,6 +64,41 @@ def window_value(
     mean = math.fsum(inside) / len(inside) if inside else 0.0
     if window.statistic == "mean":
         return mean
+    if window.statistic == "difference":
+        return own - mean if inside else 0.0 * own
     if math.isnan(own):
         return math.nan
     return own / mean if mean else 1.0
+
+
+def lag_value(lag: Lag, n_earlier: int, gap_us: int | None, own: float, before: float) -> float:
+    """A lag's column of one order, but for `same`.
+
+    Args:
+        lag: the statistic.
+        n_earlier: number of the key's strictly earlier orders.
+        gap_us: how much earlier the order looked back at was; None = there are not so many.
+        own: the order's own value of the lag's column, NaN = missing.
+        before: that of the order looked back at.
+
+    Returns:
+        The value; NaN where it needs one that is missing.
+    """
+    if lag.statistic == "position":
+        value = float(n_earlier)
+    elif lag.statistic == "gap":
+        value = LONGEST_GAP_S if gap_us is None else min(gap_us / MICROSECONDS, LONGEST_GAP_S)
+    elif lag.statistic == "value":
+        value = own if gap_us is None else before
+    elif lag.statistic == "difference":
+        return 0.0 * own if gap_us is None else own - before
+    elif gap_us is None:
+        return 1.0 + 0.0 * own
+    else:
+        return own / before if before else 1.0
+    return log_value(value) if lag.log else value
+
+
+def log_value(x: float) -> float:
+    """log(1 + |x|) with the sign of x."""
+    return math.copysign(math.log1p(abs(x)), x)
