@@ -169,6 +169,40 @@ def test_an_order_rebuilt_alone_has_the_stores_tensors(scored, tmp_path, time_ca
         assert torch.equal(tensor, expected[name]), name
 
 
+LAGS = [
+    {"name": "gap", "key": "customer", "statistic": "gap", "back": [1, 3], "log": True},
+    {"name": "card_gap", "key": "card", "statistic": "gap"},
+    {
+        "name": "before",
+        "key": "customer",
+        "statistic": "value",
+        "column": "amount",
+        "back": [1, 2],
+        "log": True,
+    },
+    {"name": "step", "key": "customer", "statistic": "difference", "column": "amount"},
+    {"name": "times", "key": "card", "statistic": "ratio", "column": "amount"},
+    {"name": "orders", "key": "customer", "statistic": "position", "log": True},
+]
+
+
+def test_lags_logarithms_and_folded_texts_are_rebuilt_too(scored, tmp_path) -> None:
+    content = scored.run.dataset.model_dump(mode="json")
+    category = content["categorical"][0]
+    same = {"name": "same", "key": "customer", "statistic": "same", "column": category, "back": [1, 2]}
+    difference = WINDOWS[0] | {"name": "above", "statistic": "difference"}
+    content |= {"lags": [*LAGS, same], "windows": [difference], "logs": ["amount"], "fold_text": True}
+    content["numerical"] = ["amount", "gap_1", "gap_3", "before_1", "before_2", "times_1", "same_1", "orders"]
+    content["engineered"] = ["card_gap_1", "step_1", "same_2", "above_7d", "log_amount"]
+    events = scored.events.copy()
+    events.loc[::3, category] = "  " + events[category].str.upper() + " "
+    store = SequenceStore.build(events, content, tmp_path / "store")
+    rows = np.random.default_rng(0).choice(len(store), 120, replace=False)
+    expected = store.batch_rows(rows)
+    for name, tensor in rebuilt(events, store, rows).items():
+        torch.testing.assert_close(tensor, expected[name], rtol=2e-7, atol=1e-9)
+
+
 def test_a_wide_row_rebuilt_alone_has_the_stores_tensors(tmp_path) -> None:
     events = REPOSITORY / "tests" / "cases" / "wide.parquet"
     store = SequenceStore.build(events, events.with_suffix(".yaml"), tmp_path / "store")
