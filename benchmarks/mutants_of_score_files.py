@@ -378,7 +378,7 @@ def exchange_many_before_scoring(folder: ScoreFolder) -> None:
     folder.manifest(lambda content: content["pairs"].update(test=digest))
 
 
-@fault("order ids through float32")
+@fault("order ids of the files through float32")
 def cast_ids(folder: ScoreFolder) -> None:
     folder.change(lambda frame: {"order_id": frame["order_id"].astype(np.float32).astype(np.int64)})
 

@@ -272,7 +272,7 @@ FOLDER = {
     ),
     "the calibrator is nobody's": (forged_calibrator_for_nothing, "calibration.json and .* do not belong"),
     "it states another verdict": (forged(verdict_id="5" * 64), together("model.onnx", "onnx.json")),
-    "it states other weights": (forged(weights_sha256="5" * 64), together("model.onnx", "onnx.json")),
+    "it states other weights": (forged(weights_sha256="5" * 64), together("model.safetensors", "onnx.json")),
     "it states another store": (forged(store_sha256="5" * 64), together("model.onnx", "onnx.json")),
     "it states other events": (forged(events_sha256="5" * 64), together("model.onnx", "onnx.json")),
     "it states another configuration": (

@@ -14,9 +14,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from safetensors.torch import load_file, save_file
 from support.exported import change_model
 from support.scored_run import scored_run
 
+from tsa_model.export.file_names import NETWORK_FOLDER
+from tsa_model.files import sha256
+from tsa_model.network.description import WEIGHTS_FILE
 from tsa_model.promotion import Comparison, Registry
 from tsa_model.promotion.comparison import Condition, ModelIdentity
 from tsa_model.scoring.model import ScoringModel
@@ -47,7 +51,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     good = scored_run(tmp_path_factory).scores / "model"
     bad = tmp_path_factory.mktemp("bad") / "model"
     shutil.copytree(good, bad)
-    change_model(bad, change_last_bias, weights_sha256="1" * 64)
+    weights = bad / NETWORK_FOLDER / WEIGHTS_FILE
+    tensors = load_file(weights)
+    save_file(dict(tensors) | {"clf.3.bias": tensors["clf.3.bias"] + 1}, weights)
+    change_model(bad, change_last_bias, weights_sha256=sha256(weights))
     return SimpleNamespace(good=SimpleNamespace(model=good), bad=SimpleNamespace(model=bad))
 
 

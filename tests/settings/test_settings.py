@@ -74,7 +74,7 @@ def test_what_is_not_changed_stays_unset() -> None:
 
 def without_cards(**model: Any) -> dict[str, Any]:
     content = demo()
-    content["dataset"] = {**content["dataset"], "card_id": None, "windows": [], "engineered": []}
+    content["dataset"] = {**content["dataset"], "card_id": None, "windows": [], "lags": [], "engineered": []}
     return {**content, "model": model}
 
 

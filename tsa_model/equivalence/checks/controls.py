@@ -30,6 +30,8 @@ from tsa_model.settings.training import TrainConfig
 from tsa_model.training.objective import Objective
 
 Spoil = Callable[[Network], None]
+ALONE = 8
+"""Rows that are looked at one by one."""
 
 
 @dataclass(frozen=True)
@@ -159,12 +161,15 @@ def _rounded(bad: Networks, evidence: Evidence) -> float:
 
 
 def _moved(bad: Networks, evidence: Evidence) -> float:
-    """Share of the change that check 5 lets pass by which the fault moves a logit, in float64."""
+    """Share of what check 5 lets pass by which rows' logits differ alone and together, in float64."""
     batch = evidence.traced_batch
-    found, good = (
-        outputs(network, batch)["logits"] for network in (bad.shipped64, evidence.networks.shipped64)
-    )
-    return difference(found, good).relative / tolerance.UNCHANGED
+    together = outputs(bad.shipped64, batch)["logits"]
+    rows = range(min(len(together), ALONE))
+    alone = [
+        outputs(bad.shipped64, {name: x[row : row + 1] for name, x in batch.items()})["logits"]
+        for row in rows
+    ]
+    return difference(torch.cat(alone), together[: len(alone)]).relative / tolerance.UNCHANGED
 
 
 CONTROLS = Check(
