@@ -51,10 +51,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     good = scored_run(tmp_path_factory).scores / "model"
     bad = tmp_path_factory.mktemp("bad") / "model"
     shutil.copytree(good, bad)
-    weights = bad / NETWORK_FOLDER / WEIGHTS_FILE
+    weights, other = bad / NETWORK_FOLDER / WEIGHTS_FILE, bad.with_name("weights")
     tensors = load_file(weights)
-    save_file(dict(tensors) | {"clf.3.bias": tensors["clf.3.bias"] + 1}, weights)
-    change_model(bad, change_last_bias, weights_sha256=sha256(weights))
+    save_file(tensors | {"clf.3.bias": tensors["clf.3.bias"] + 1}, other)
+
+    def change(model: onnx.ModelProto) -> None:
+        change_last_bias(model)
+        shutil.copyfile(other, weights)
+
+    change_model(bad, change, weights_sha256=sha256(other))
     return SimpleNamespace(good=SimpleNamespace(model=good), bad=SimpleNamespace(model=bad))
 
 
