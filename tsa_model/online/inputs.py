@@ -18,7 +18,12 @@ from tsa_model.online.records import NO_CATEGORY, Records, hash_text
 from tsa_model.sequences import Preprocessing
 from tsa_model.sequences.columns.column_files import MemoryColumns
 from tsa_model.sequences.columns.event_columns import Orders
-from tsa_model.sequences.features.derived import KEY_ORDERING, add_calendar_columns, add_window_columns
+from tsa_model.sequences.features.derived import (
+    KEY_ORDERING,
+    add_calendar_columns,
+    add_log_columns,
+    add_window_columns,
+)
 from tsa_model.sequences.features.encoding import Encoding, Role
 from tsa_model.sequences.features.orderings import order_by_key
 from tsa_model.sequences.store.gather import SequenceGather, SortedEvents
@@ -164,6 +169,7 @@ class InputBuilder:
         # Even an empty history has a dtype for ids, which must not decide that of the others.
         orders = self._orders(Records.joined(parts), np.concatenate(labels))
         add_calendar_columns(orders, self._d, MemoryColumns())
+        add_log_columns(orders, self._d, MemoryColumns())
         categorical, numerical = self._matrix("categorical", orders), self._matrix("numerical", orders)
         time_us, label = np.append(orders.time_us, 0), np.append(orders.label, np.int8(UNKNOWN_LABEL))
         now_us = np.concatenate([target.record.time_us for target in targets])
@@ -183,6 +189,7 @@ class InputBuilder:
             values = np.array([target.derived[name] for target in targets])
             orders.numerical.add(name, partial(_itself, values))
         add_calendar_columns(orders, self._d, MemoryColumns())
+        add_log_columns(orders, self._d, MemoryColumns())
         return self._matrix("engineered", orders)[:-1]
 
     def _matrix(self, role: Role, orders: Orders) -> np.ndarray:

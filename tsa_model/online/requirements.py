@@ -15,8 +15,14 @@ def columns_of(description: DatasetDescription, late_days: float = LATE_DAYS) ->
     """What a store must keep for a model of this description.
 
     Raises:
-        HistoryError: its orders are wide rows, which carry their own histories.
+        HistoryError: its orders are wide rows, which carry their own histories, or it derives lags.
     """
+    if description.lags:
+        names = ", ".join(lag.name for lag in description.lags)
+        raise HistoryError(
+            f"the model reads lags ({names}), which are not computed for single orders yet: "
+            "score with tsa score, or train a model whose description has no lags"
+        )
     if description.layout == "wide":
         raise HistoryError("orders of the wide layout carry their own histories: no store is needed for them")
     derived = DerivedColumns.of(description)
