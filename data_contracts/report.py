@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.findings import shorten
-from tsa_model.files import atomic_file
 from tsa_model.pages.render import render_page
+from tsa_model.sealed_pages import write_page
 from tsa_model.signing import NOT_SIGNED, shown_signature
 
 TEMPLATE = Path(__file__).with_name("contract.html.j2")
@@ -20,11 +20,9 @@ def write_report(path: str | Path, result: Mapping[str, Any]) -> None:
 
     Args:
         path: HTML file to write.
-        result: as in the JSON result; its parts `periods`, `drift`, `columns` and `tables` may be absent.
+        result: as in the JSON result, sealed; `periods`, `drift`, `columns` and `tables` may be absent.
     """
-    page = render_page(TEMPLATE, **_view(result))
-    with atomic_file(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_page(path, render_page(TEMPLATE, **_view(result)), result["sha256"])
 
 
 def _view(result: Mapping[str, Any]) -> dict[str, Any]:

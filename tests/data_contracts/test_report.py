@@ -7,6 +7,7 @@ import pytest
 
 from data_contracts.findings import Example, Finding
 from data_contracts.report import write_report
+from tsa_model.sealed import with_seal
 
 RESULT = {
     "contract": "raw events",
@@ -19,7 +20,8 @@ RESULT = {
 
 
 def page(path: Path, *findings: Finding, **parts: object) -> str:
-    write_report(path, RESULT | {"findings": [finding.as_json() for finding in findings]} | parts)
+    result = RESULT | {"findings": [finding.as_json() for finding in findings]} | parts
+    write_report(path, with_seal(result))
     return path.read_text(encoding="utf-8")
 
 

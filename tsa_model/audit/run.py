@@ -30,6 +30,7 @@ from tsa_model.scoring.files import (
     read_score_folder,
 )
 from tsa_model.sealed import check_together
+from tsa_model.sealed_pages import check_page
 from tsa_model.sequences.store.storage import MANIFEST, StoreManifest, events_digest, read_manifest
 
 FIRST = "validate-events"
@@ -114,9 +115,10 @@ class _Chain:
         self.contracts: dict[str, ContractHead] = {}
 
     def _contract(self, name: str) -> ContractHead:
-        """The result of a contract that was kept."""
+        """The result of a contract that was kept; its page shows it."""
         path = self.results[name]
         self.contracts[name] = result = read_contract(path)
+        _check_page(path.with_name(path.name.replace("result", "report")), path, result.sha256)
         if result.contract != name:
             raise ValueError(f"{path} is the result of the contract {result.contract!r}, not {name!r}")
         if not result.passed:
@@ -164,6 +166,7 @@ class _Chain:
         check_verdict(self.verdict, self.verdict_path, self.model_dir, self.model, *store)
         if not self.verdict.passed:
             raise ValueError(f"{self.verdict_path}: the model did not pass the gate: {self.verdict.reason}")
+        _check_page(self.verdict_path.with_name("report"), self.verdict_path, self.verdict.sha256)
         finding = f"on these weights, this configuration and this store: {self.verdict.reason}"
         return _link("verdict", self.verdict_path, self.verdict.verdict_id, finding, self.verdict.signature)
 
@@ -196,6 +199,7 @@ class _Chain:
         check_contract_of(result, path, self.scored, self.folder / DESCRIPTION_FILE)
         scores = (self.scores_dir / MANIFEST_FILE, manifest.sha256)
         check_together("the scores are", (path, result.scores_sha256), scores, SAME_RUN)
+        _check_page(self.scores_dir.with_name("report"), *scores)
         finding = f"{n_rows:,} scores of this model; {len(manifest.files)} files as listed"
         return _link("scores", self.scores_dir, manifest.sha256 or "", finding, manifest.signature)
 
@@ -225,9 +229,16 @@ class _Chain:
         evidence["scores"] = (self.scores_dir / MANIFEST_FILE, self.manifest.sha256)
         for name, found in evidence.items():
             check_together(f"the {name} is", (path, comparison.evidence.get(name)), found, SAME_RUN)
+        _check_page(path.with_name("report"), path, comparison.sha256)
         outcome = "may" if comparison.passed else "must not"
         finding = f"about this model and these proofs: it {outcome} be promoted"
         return _link("comparison", path, comparison.sha256 or "", finding, comparison.signature)
+
+
+def _check_page(page: Path, document: Path, about: str | None) -> None:
+    """A page that lies beside a document shows this document; a page may be missing."""
+    if page.is_file():
+        check_page(page, document, about or "")
 
 
 def _score_files(manifest: ScoreManifest) -> list[str]:

@@ -187,14 +187,13 @@ def check_equivalence(
         EquivalenceError: a check failed; the message names the first one and why.
     """
     from tsa_model.equivalence.page.verdict_page import render
-    from tsa_model.files import atomic_file
     from tsa_model.legacy.errors import EquivalenceError
+    from tsa_model.sealed_pages import write_page
 
     require_key(run.signing)
     verdict = judge_model(store_dir, model_dir, run)
     write_sealed(verdict_path, verdict)
-    with atomic_file(report_path) as temporary:
-        temporary.write_text(render(verdict), encoding="utf-8")
+    write_page(report_path, render(verdict), verdict.sha256)
     if not verdict.passed:
         raise EquivalenceError(f"{verdict.reason} (verdict: {verdict_path}, report: {report_path})")
     return metrics(verdict)

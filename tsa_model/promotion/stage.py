@@ -9,7 +9,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tsa_model.export.file_names import DESCRIPTION_FILE
-from tsa_model.files import atomic_file
 from tsa_model.promotion.champion import check_champion
 from tsa_model.promotion.compare import CANNOT_COMPARE, compare_models
 from tsa_model.promotion.comparison import Comparison
@@ -18,7 +17,8 @@ from tsa_model.promotion.registry import Registry
 from tsa_model.scoring.files import PARQUET_FILE, check_scored_with, read_score_folder
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.stage import MODEL_FOLDER
-from tsa_model.sealed import check_together
+from tsa_model.sealed import check_together, sealed
+from tsa_model.sealed_pages import write_page
 from tsa_model.sequences.store.storage import events_digest
 from tsa_model.settings.run import RunConfig
 from tsa_model.signing import require_key
@@ -86,11 +86,8 @@ def compare_champion(
     if registry is not None and promote and comparison.passed:
         registry.promote(challenger_dir, comparison)
         promoted = True
-    with atomic_file(report_path) as temporary:
-        page = render_comparison(
-            comparison, _outcome(comparison, promoted), _key_figure(comparison, promoted)
-        )
-        temporary.write_text(page, encoding="utf-8")
+    page = render_comparison(comparison, _outcome(comparison, promoted), _key_figure(comparison, promoted))
+    write_page(report_path, page, sealed(comparison).sha256)
     differences = {
         name: {"difference": one.difference, "low": one.low, "high": one.high}
         for name, one in comparison.figures.items()

@@ -152,7 +152,7 @@ def write_manifest(
     store_sha256: str,
     pairs: dict[str, str],
     notes: Sequence[str] = (),
-) -> None:
+) -> str:
     """Write `manifest.json`: size and SHA-256 of every file, the rows of the score files, and provenance.
 
     Args:
@@ -162,6 +162,9 @@ def write_manifest(
         store_sha256: the store the model was trained on.
         pairs: period → digest of its pairs, taken while they were computed.
         notes: what was said of the orders.
+
+    Returns:
+        The digest the manifest states of itself.
     """
     rows = {
         name if period == "test" else f"{period}/{name}": n_rows
@@ -176,7 +179,9 @@ def write_manifest(
         **dict(provenance), store_sha256=store_sha256, pairs=pairs, notes=tuple(notes), files=files
     )
     without = {"files": {name: {"rows"} for name, file in files.items() if file.rows is None}}
-    write_json(folder / MANIFEST_FILE, with_seal(manifest.model_dump(mode="json", exclude=without)))
+    content = with_seal(manifest.model_dump(mode="json", exclude=without))
+    write_json(folder / MANIFEST_FILE, content)
+    return str(content["sha256"])
 
 
 def read_score_folder(folder: Path) -> ScoreManifest:

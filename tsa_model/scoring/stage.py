@@ -30,7 +30,7 @@ from tsa_model.evaluation import (
 from tsa_model.export.description import OnnxDescription
 from tsa_model.export.file_names import DESCRIPTION_FILE
 from tsa_model.export.session import ScoringSession
-from tsa_model.files import atomic_file, atomic_folder, write_json
+from tsa_model.files import atomic_folder, write_json
 from tsa_model.outputs import check_replaceable
 from tsa_model.scoring.files import (
     METRICS_FILE,
@@ -47,6 +47,7 @@ from tsa_model.scoring.pictures import ScoredPeriod, draw_pictures
 from tsa_model.scoring.report import render_report
 from tsa_model.scoring.rows import score_rows
 from tsa_model.sealed import check_together
+from tsa_model.sealed_pages import write_page
 from tsa_model.sequences import SequenceStore
 from tsa_model.sequences.store.storage import MANIFEST
 from tsa_model.settings.run import RunConfig
@@ -110,10 +111,9 @@ def generate_scores(
         for picture in pictures:
             (folder / PLOTS_FOLDER / picture.file).write_bytes(picture.png)
         pairs = {name: period.rows.pairs for name, period in periods.items()}
-        write_manifest(folder, provenance, counts, store.digest, pairs)
+        seal = write_manifest(folder, provenance, counts, store.digest, pairs)
     page = render_report(run.dataset.name, metrics, pictures, _facts(model.description, provenance))
-    with atomic_file(report_path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_page(report_path, page, seal)
     return {"key_figure": _key_figure(metrics), **metrics}
 
 
