@@ -70,44 +70,19 @@ def victims(run: Path, folder: Path) -> list[Victim]:
         (folder / name / "theirs.txt").write_text("not ours")
         return folder / name / "out"
 
-    given = {"events": str(events), "run": str(description), "store": str(store), "onnx": str(onnx)}
+    def call(text: str, output: Path) -> list[str]:
+        given = {"events": str(events), "run": str(description), "store": str(store), "onnx": str(onnx)}
+        return [sys.executable, "-c", text.format(**given, output=str(output))]
+
     score, train, build, scores = (place(name) for name in ("score", "train", "build", "scores"))
+    by_score = ["score", "--model", str(model), "--events", str(events), "--output", str(score)]
+    by_train = ["train", "--store", str(store), "--config", str(description), "--model", str(train)]
+    log = ["--training-log", str(train.with_name("log"))]
     return [
-        Victim(
-            "score",
-            [*tsa, "score", "--model", str(model), "--events", str(events), "--output", str(score)],
-            score,
-            _has_all_listed,
-        ),
-        Victim(
-            "train",
-            [
-                *tsa,
-                "train",
-                "--store",
-                str(store),
-                "--config",
-                str(description),
-                "--model",
-                str(train),
-                "--training-log",
-                str(train.with_name("log")),
-            ],
-            train,
-            _is_model,
-        ),
-        Victim(
-            "build_sequences",
-            [sys.executable, "-c", BUILD.format(**given, output=str(build))],
-            build,
-            _is_store,
-        ),
-        Victim(
-            "generate_scores",
-            [sys.executable, "-c", SCORES.format(**given, output=str(scores))],
-            scores,
-            _has_all_listed,
-        ),
+        Victim("score", [*tsa, *by_score], score, _has_all_listed),
+        Victim("train", [*tsa, *by_train, *log], train, _is_model),
+        Victim("build_sequences", call(BUILD, build), build, _is_store),
+        Victim("generate_scores", call(SCORES, scores), scores, _has_all_listed),
     ]
 
 
@@ -171,6 +146,15 @@ def digests(*folders: Path) -> dict[str, str]:
     }
 
 
+def faults_afterwards(victim: Victim) -> int:
+    """Let a command end by itself, and count what is wrong then."""
+    failed = _start(victim).wait() != 0
+    left = [path.name for path in victim.output.parent.iterdir() if path.name.startswith(".")]
+    theirs = (victim.output.parent / "theirs.txt").read_text() == "not ours"
+    print(f"{victim.name} afterwards: left {left or 'nothing'}, theirs {'kept' if theirs else 'LOST'}")
+    return failed + bool(left) + (not theirs) + (not victim.is_whole(victim.output))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print every kill, and what was lost or left."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -210,14 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             is_command = victim.name in ("score", "train")
             faults += is_command and one.ended == STATUS_OF_TERM and one.scratch > 0
             print(*one, flush=True)
-        for victim in commands:
-            faults += _start(victim).wait() != 0
-            left = [path.name for path in victim.output.parent.iterdir() if path.name.startswith(".")]
-            theirs = (victim.output.parent / "theirs.txt").read_text() == "not ours"
-            faults += bool(left) + (not theirs) + (not victim.is_whole(victim.output))
-            print(
-                f"{victim.name} afterwards: left {left or 'nothing'}, theirs {'kept' if theirs else 'LOST'}"
-            )
+        faults += sum(faults_afterwards(victim) for victim in commands)
     changed = before != digests(inputs)
     print(Counter(f"{one.number}: output {one.output}" for one in found))
     print(f"kills with scratch left: {sum(one.scratch > 0 for one in found)} of {len(found)}")

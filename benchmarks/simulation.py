@@ -38,15 +38,19 @@ def history_features(orders: pd.DataFrame, key: str, categorical: list[str]) -> 
     return pd.DataFrame(features).astype(float).add_prefix(f"{key}_")
 
 
-def main() -> None:
-    """Fit on the training period, print test AUC overall and by pattern."""
+def read_arguments() -> argparse.Namespace:
+    """Number of orders and seed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=7)
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Fit on the training period, print test AUC overall and by pattern."""
     run = RunConfig.load("demo")
     assert run.simulation is not None
-    simulation = run.simulation.changed(orders=arguments.orders, seed=arguments.seed)
+    simulation = run.simulation.changed(**vars(read_arguments()))
     orders, pattern = simulate_orders_and_patterns(simulation)
 
     categorical = list(run.dataset.categorical)

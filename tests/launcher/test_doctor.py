@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.kfp_server import Fault, KfpServer
+from support.kfp_faults import Fault
+from support.kfp_server import KfpServer
 from support.kubernetes_stub import StubCluster, serve
 
 from launcher.doctor import machine

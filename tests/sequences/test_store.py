@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from support.event_oracle import DAY_S, START_S, description
+from support.event_oracle import START_S, description
+from support.mixed_orders import frame
 
 from tsa_model.sequences import SequenceStore, build_sequences
-
-
-def frame(n=800, seed=2):
-    rng = np.random.default_rng(seed)
-    return pd.DataFrame(
-        {
-            "id": rng.permutation(n) + 7,
-            "who": rng.integers(0, 30, n),
-            "card": pd.array(rng.integers(0, 50, n), dtype="Int64"),
-            "when": START_S + rng.integers(0, 16 * 1440, n) * 60,
-            "fraud": pd.array(rng.choice([0, 0, 0, 1], n), dtype="Int64"),
-            "shop": rng.choice(["a", "b", "c"], n),
-            "country": rng.choice(["DE", "FR"], n),
-            "amount": rng.lognormal(3, 1, n).round(2),
-            "items": rng.integers(1, 5, n).astype(float),
-        }
-    )
 
 
 def same_batches(one, two, ids):
@@ -103,58 +85,6 @@ def test_text_order_ids_are_ordered_as_text_and_numbers_as_numbers(tmp_path):
     assert text.ids_of(np.arange(3)).tolist() == ["é10", "é9", "é11"]
 
 
-def test_splits_take_labelled_orders_whose_label_is_known_in_time(tmp_path):
-    data = frame()
-    data.loc[::7, "fraud"] = pd.NA
-    data.loc[1::7, "fraud"] = -1
-    store = SequenceStore.build(data, description(label_delay_days=4), tmp_path / "store")
-    labelled = data[data["fraud"].isin([0, 1]).fillna(False)]
-    day = (labelled["when"] - START_S) / DAY_S
-    windows = {"train": (0, 4), "vali": (4, 7), "cali": (7, 9), "test": (13, 16)}  # cali ends on day 10 …
-    for period, (first, last) in windows.items():
-        inside = (day >= first) & ((day <= last) if period == "cali" else (day < last))
-        assert set(store.order_ids(period)) == set(labelled["id"][inside]), period  # … known on day 13
-        times = store.order_times(period)
-        assert (np.diff(times) >= np.timedelta64(0)).all()
-        by_id = labelled.set_index("id").loc[store.order_ids(period)]
-        np.testing.assert_array_equal(store.labels(period), by_id["fraud"].to_numpy(int))
-        np.testing.assert_array_equal(times.astype(np.int64) // 10**6, by_id["when"])
-    assert store.batch([data["id"][0]])["label"].item() == -1
-    with pytest.raises(ValueError, match="'tests' is not one of train, vali, cali, test"):
-        store.targets("tests")
-    with pytest.raises(ValueError, match="order id 123456 is not in"):
-        store.batch([data["id"][0], 123456])
-    with pytest.raises(ValueError, match=r"order id 7\.5 is not in"):
-        store.batch([7.5])
-
-
-def test_training_negatives_are_downsampled_and_the_prior_kept(tmp_path):
-    data = frame()
-    every = SequenceStore.build(data, description(), tmp_path / "all")
-    store = SequenceStore.build(data, description(target_positive_rate=0.5), tmp_path / "half")
-    again = SequenceStore.build(data, description(target_positive_rate=0.5), tmp_path / "again")
-    other = SequenceStore.build(
-        data, description(target_positive_rate=0.5, sampling_seed=1), tmp_path / "other"
-    )
-    assert store.prior == every.prior == every.sampled_prior == pytest.approx(every.labels("train").mean())
-    assert store.sampled_prior == pytest.approx(0.5, abs=0.01) == store.labels("train").mean()
-    assert set(store.order_ids("train")) < set(every.order_ids("train"))
-    assert (np.diff(store.targets("train")) > 0).all()
-    assert store.digest == again.digest
-    assert not np.array_equal(store.targets("train"), other.targets("train"))
-    for period in ("vali", "cali", "test"):
-        np.testing.assert_array_equal(store.targets(period), every.targets(period))
-    frequent = SequenceStore.build(data, description(target_positive_rate=0.01), tmp_path / "rare")
-    np.testing.assert_array_equal(frequent.targets("train"), every.targets("train"))
-
-
-def test_a_rate_below_the_prior_keeps_every_negative(tmp_path):
-    data = frame().assign(fraud=0)
-    store = SequenceStore.build(data, description(target_positive_rate=0.2), tmp_path / "store")
-    assert store.prior == store.sampled_prior == 0
-    assert len(store.targets("train")) == ((data["when"] - START_S) < 4 * DAY_S).sum()
-
-
 def test_the_index_space_is_shared_and_numbers_come_last(tmp_path):
     data = frame().assign(shop=["a", "b"] * 399 + ["once", "b"], when=START_S)
     store = SequenceStore.build(data, description(known_label=True, min_count=2), tmp_path / "store")
@@ -183,20 +113,6 @@ def test_numbers_and_truth_values_are_categories_too(tmp_path):
     assert set(truth.preprocessing.categorical["shop"].values) == {"true", "false"}
 
 
-def test_fitting_looks_at_the_training_window_only(tmp_path):
-    data = frame()
-    later = data["when"] >= START_S + 4 * DAY_S
-    changed = data.copy()
-    changed.loc[later, "shop"] = "new"
-    changed.loc[later, "amount"] = 1e6
-    one = SequenceStore.build(data, description(), tmp_path / "one")
-    two = SequenceStore.build(changed, description(), tmp_path / "two")
-    assert one.preprocessing == two.preprocessing
-    assert (two.directory / "preprocessing.json").read_bytes() == (
-        one.directory / "preprocessing.json"
-    ).read_bytes()
-
-
 def test_a_quantile_may_take_the_place_of_the_largest_number(tmp_path):
     data = frame().assign(when=START_S, items=(np.arange(800) % 100 == 0).astype(float))
     store = SequenceStore.build(data, description(scale_quantile=0.9), tmp_path / "store")
@@ -206,30 +122,6 @@ def test_a_quantile_may_take_the_place_of_the_largest_number(tmp_path):
     assert fitted.apply(np.array([amount.max()])) > 1
     mostly_zeros = store.preprocessing.numerical["items"]
     assert mostly_zeros.apply(np.array([0.0, 1.0])) == pytest.approx([0, 1])
-
-
-def test_a_later_period_reuses_what_was_fitted(tmp_path):
-    data = frame()
-    store = SequenceStore.build(data, description(), tmp_path / "store")
-    without_training = data[data["when"] >= START_S + 4 * DAY_S]
-    later = SequenceStore.build(
-        without_training,
-        description(),
-        tmp_path / "later",
-        preprocessing=store.directory / "preprocessing.json",
-    )
-    assert later.preprocessing == store.preprocessing
-    with pytest.raises(ValueError, match="numerical features"):
-        SequenceStore.build(
-            data.drop(columns="items"),
-            description(numerical=["amount"], may_be_missing=[]),
-            tmp_path / "x",
-            preprocessing=store.preprocessing,
-        )
-    fitted = json.loads((store.directory / "preprocessing.json").read_text())
-    fitted["categorical"]["shop"]["values"]["a"] = 99
-    with pytest.raises(ValueError, match="vocabulary overflow: index 99"):
-        SequenceStore.build(data, description(), tmp_path / "x", preprocessing=fitted)
 
 
 def test_a_data_set_may_have_one_key_and_a_dual_one_gives_single_batches(tmp_path):

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import jsonschema
+from support.kfp_faults import Broken, Fault, Refused, break_off
 
 SCHEMA = json.loads(Path(__file__).with_name("kfp_api_schema.json").read_text())
 VALIDATORS = {
@@ -28,49 +26,6 @@ VALIDATORS = {
 PAGE = 2
 """No list is answered in larger pages, whatever was asked for."""
 Json = dict[str, Any]
-
-
-class Refused(Exception):
-    """The answer is an error."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class Broken(Exception):
-    """The answer does not arrive whole."""
-
-    def __init__(self, body: bytes, how: str) -> None:
-        super().__init__(how)
-        self.body, self.how = body, how
-
-
-@dataclass
-class Fault:
-    """One answer that goes wrong."""
-
-    status: int
-    method: str = ""
-    path: str = ""
-    """Part of the path; with `end` its end."""
-    end: bool = False
-    done: bool = False
-    """The server does what it was asked, and fails only then."""
-    body: bytes | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    breaks: Literal["", "reset", "cut"] = ""
-    """The connection is reset before the answer, or in the middle of it."""
-    act: Callable[[], None] | None = None
-    """What else happens at that moment."""
-    stays: bool = False
-    """Every such request goes wrong, not only the next one."""
-
-    def fits(self, method: str, path: str) -> bool:
-        """Whether this request is the one that goes wrong."""
-        return method.startswith(self.method) and (
-            path.endswith(self.path) if self.end else self.path in path
-        )
 
 
 class KfpServer:
@@ -319,7 +274,7 @@ def serve(state: KfpServer) -> Iterator[KfpServer]:
             try:
                 status, headers, body = state.answer(self.command, self.path, self.headers, content)
             except Broken as broken:
-                self._break(broken)
+                break_off(self, broken)
                 return
             self.send_response(status)
             for name, value in ({"Content-Type": "application/json"} | headers).items():
@@ -327,18 +282,6 @@ def serve(state: KfpServer) -> Iterator[KfpServer]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def _break(self, broken: Broken) -> None:
-            if broken.how == "cut":
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(broken.body)))
-                self.end_headers()
-                self.wfile.write(broken.body[: len(broken.body) // 2])
-                self.wfile.flush()
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            self.connection.close()
 
         do_GET = do_POST = do_DELETE = do_PATCH = _do
 

@@ -20,6 +20,15 @@ NAMESPACE = "fraud"
 STAGE_POD = "tsa-pipeline-abc-system-container-impl-1"
 
 
+VOLUMES: list[dict[str, Any]] = [
+    {"name": "var-run-argo", "emptyDir": {}},
+    {"name": "shared", "persistentVolumeClaim": {"claimName": "tsa-shared"}},
+    {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}},
+    {"name": "unused", "persistentVolumeClaim": {"claimName": "other"}},
+    {"name": "kube-api-access", "projected": {"sources": []}},
+]
+
+
 def stage_pod(**container: Any) -> dict[str, Any]:
     """A pod as Kubeflow Pipelines makes it for the training stage."""
     return {
@@ -43,13 +52,7 @@ def stage_pod(**container: Any) -> dict[str, Any]:
             "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
             "imagePullSecrets": [{"name": "registry"}],
             "securityContext": {"fsGroup": 1000},
-            "volumes": [
-                {"name": "var-run-argo", "emptyDir": {}},
-                {"name": "shared", "persistentVolumeClaim": {"claimName": "tsa-shared"}},
-                {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}},
-                {"name": "unused", "persistentVolumeClaim": {"claimName": "other"}},
-                {"name": "kube-api-access", "projected": {"sources": []}},
-            ],
+            "volumes": [dict(volume) for volume in VOLUMES],
             "containers": [
                 {"name": "wait", "image": "argoexec"},
                 {
@@ -227,3 +230,12 @@ def serve(cluster: StubCluster, kubeconfig: Path) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def verb(method: str, path: str) -> tuple[str, str, str]:
+    """Kubernetes' words for a request: API group, resource, verb."""
+    parts = path.split("?")[0].strip("/").split("/")
+    group, rest = ("", parts[4:]) if parts[0] == "api" else (parts[1], parts[5:])
+    resource = "/".join(rest[::2])
+    name = {"POST": "create", "DELETE": "delete", "GET": "get" if len(rest) > 1 else "list"}
+    return group, resource, name[method]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from kfp import dsl
-from support.kubernetes_stub import STAGE_POD, StubCluster, node_pod, on_nodes
+from support.kubernetes_stub import STAGE_POD, StubCluster, node_pod, on_nodes, verb
 from support.local_nodes import LocalNodes
 from support.small_training import small_run
 
@@ -221,15 +221,6 @@ def test_a_second_attempt_replaces_a_failed_train_job(
     train_model(trained.store, run, tmp_path / "model", tmp_path / "log")
     first, second = (job["metadata"]["name"] for job in kubernetes.created)
     assert first == second
-
-
-def verb(method: str, path: str) -> tuple[str, str, str]:
-    """Kubernetes' words for a request: API group, resource, verb."""
-    parts = path.split("?")[0].strip("/").split("/")
-    group, rest = ("", parts[4:]) if parts[0] == "api" else (parts[1], parts[5:])
-    resource = "/".join(rest[::2])
-    name = {"POST": "create", "DELETE": "delete", "GET": "get" if len(rest) > 1 else "list"}
-    return group, resource, name[method]
 
 
 def test_the_role_grants_what_the_stage_does_and_nothing_more(

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.kfp_server import Fault, KfpServer
+from support.kfp_faults import Fault
+from support.kfp_server import KfpServer
 
 from launcher.errors import LauncherError
 from launcher.kubeflow import schedule

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
-from support.kfp_server import Fault, KfpServer
+from support.kfp_faults import Fault
+from support.kfp_server import KfpServer
 
 from tsa_model.settings.data_interval import SCHEDULED_TIME, interval_end
 
