@@ -44,8 +44,9 @@ def promote(challenger: Any, registry: Path, comparison: Path) -> int:
 
 
 def test_from_the_first_champion_to_a_rollback(
-    world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # a line of the history stays one line
     registry, found = tmp_path / "registry", tmp_path / "comparison.json"
     assert tsa("promote", "init", "--registry", registry) == 0
     empty = (registry / "champion.json").read_bytes()
@@ -112,7 +113,7 @@ def put_model(candidate: Any, scores: Path) -> Path:
     shutil.rmtree(scores, ignore_errors=True)
     shutil.copytree(candidate.model, scores / "model")
     about = ScoringModel.load(scores / "model").description
-    write_manifest(scores, provenance_of(about, scores / "model"), {}, about.store_sha256)
+    write_manifest(scores, provenance_of(about, scores / "model"), {}, about.store_sha256, pairs={})
     return scores
 
 
