@@ -144,18 +144,40 @@ def decision_figures(
 
 
 def reliability_bins(
-    probability: ArrayLike, label: ArrayLike, n_bins: int = CALIBRATION_BINS
+    probability: ArrayLike,
+    label: ArrayLike,
+    n_bins: int = CALIBRATION_BINS,
+    weight: ArrayLike | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Mean probability, share of fraud and count in bins of equally many orders (ties stay together)."""
+    """Mean probability, share of fraud and count in bins of equally many orders (ties stay together).
+
+    Args:
+        probability: [N].
+        label: [N] 0 or 1.
+        n_bins: bins at most.
+        weight: [N] how many orders each one stands for; None = 1 each.
+
+    Returns:
+        `predicted`, `observed`, `count` (sum of the weights) and `effective` (as how many equally heavy
+        orders the bin counts), each [bins].
+    """
     probabilities, labels = np.asarray(probability, np.float64), np.asarray(label, np.float64)
+    weights = np.ones(probabilities.size) if weight is None else np.asarray(weight, np.float64)
     # A tie that fills whole bins is a bin by itself, at the lowest probability, too.
     edges = np.unique(np.quantile(probabilities, np.linspace(0, 1, n_bins + 1))[1:-1])
     place = np.searchsorted(edges, probabilities, side="left")
-    count = np.bincount(place, minlength=edges.size + 1).astype(np.float64)
+
+    def total(values: FloatArray) -> FloatArray:
+        return np.bincount(place, values, minlength=edges.size + 1).astype(np.float64)
+
+    count = total(weights)
     kept = count > 0
-    predicted = np.bincount(place, probabilities, minlength=count.size)[kept] / count[kept]
-    observed = np.bincount(place, labels, minlength=count.size)[kept] / count[kept]
-    return {"predicted": predicted, "observed": observed, "count": count[kept]}
+    return {
+        "predicted": total(probabilities * weights)[kept] / count[kept],
+        "observed": total(labels * weights)[kept] / count[kept],
+        "count": count[kept],
+        "effective": count[kept] ** 2 / total(weights**2)[kept],
+    }
 
 
 def calibration_error(probability: ArrayLike, label: ArrayLike) -> float:

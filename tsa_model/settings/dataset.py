@@ -22,10 +22,11 @@ from tsa_model.settings.base import PathName, Settings
 from tsa_model.settings.csv_format import MISSING_WORDS, CsvFormat
 from tsa_model.settings.derived import Lag, Window
 from tsa_model.settings.descriptions import read_description
+from tsa_model.settings.slices import Slices
 
 PERIODS = ("train", "vali", "cali", "test")
 KNOWN_LABEL = "known_label"
-REPORT_ROLES = {"amount"}
+REPORT_ROLES = {"amount", "slices"}
 """Roles on which neither the store nor the weights depend; no digest covers them."""
 
 
@@ -108,6 +109,8 @@ class DatasetDescription(Settings):
     amount: str | None = None
     """The numerical or engineered column with an order's value in money; None = reports show no amounts.
     A role for reports: neither the store nor the weights depend on it."""
+    slices: Slices = Slices()
+    """Groups of orders that are judged one by one; for reports and promotions, as the amount is."""
     numeric_categorical: tuple[str, ...] = ()
     """Categories written as numbers, of which the whole part counts: "3.0" is "3"."""
     float_categorical: tuple[str, ...] = ()
@@ -188,6 +191,8 @@ class DatasetDescription(Settings):
         self._check_windows()
         self._check_markers()
         self._check_amount()
+        self.slices.chosen(self.card_id is not None, self.amount is not None)
+        self.slices.check_columns(self.layout, (self.order_id, self.order_time, self.label))
         return self
 
     def _check_amount(self) -> None:

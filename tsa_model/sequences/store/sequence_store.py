@@ -162,8 +162,13 @@ class SequenceStore:
 
     def history_lengths(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Earlier orders in the histories of row numbers, by key; each [n] int64, at most `seq_len` - 1."""
+        earlier = self.earlier_orders(rows)
+        return {key: np.minimum(number, self.seq_len - 1) for key, number in earlier.items()}
+
+    def earlier_orders(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """All strictly earlier orders of row numbers, by key; each [n] int64, beyond `seq_len` too."""
         return {
-            key: np.minimum(events.end[rows].astype(np.int64) - events.start[rows], self.seq_len - 1)
+            key: events.end[rows].astype(np.int64) - events.start[rows]
             for key, events in self._sequences.items()
         }
 
