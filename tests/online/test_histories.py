@@ -7,8 +7,8 @@ import pytest
 from support.online import DAY_S, as_table, assert_same, description, histories, iso, orders
 
 from tsa_model.events.errors import BadEvents
-from tsa_model.online.histories import Contradiction, Histories, UnknownOrder
-from tsa_model.online.history import HistoryError, TooOld
+from tsa_model.online.histories import Histories
+from tsa_model.online.history import Contradiction, HistoryError, TooOld, UnknownOrder
 from tsa_model.online.lmdb_store import LmdbStore
 from tsa_model.online.loading import load_history
 from tsa_model.online.orders import WrongOrder

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tsa_model.batch import Sequences as SequencesKind
 from tsa_model.events.ids import IdForm, id_columns
 from tsa_model.events.units import UNKNOWN_LABEL
-from tsa_model.online.history import Entry, HistoryError, HistoryStore, KeyKind, Transaction
+from tsa_model.online.history import (
+    Contradiction,
+    Entry,
+    HistoryError,
+    HistoryStore,
+    KeyKind,
+    Transaction,
+    UnknownOrder,
+)
 from tsa_model.online.inputs import InputBuilder, Target
 from tsa_model.online.orders import CleanOrder, OrderReader, id_forms_of
 from tsa_model.online.records import Records
@@ -21,13 +28,8 @@ from tsa_model.online.requirements import check_fits, columns_of
 from tsa_model.sequences import Preprocessing
 from tsa_model.settings.dataset import DatasetDescription
 
-
-class Contradiction(ValueError):
-    """An order id was sent before with another content."""
-
-
-class UnknownOrder(ValueError):
-    """No order of that id is kept."""
+T = TypeVar("T")
+Keys = tuple[bytes, bytes]
 
 
 class Histories:
@@ -55,7 +57,6 @@ class Histories:
         self.inputs = InputBuilder(description, fitted, sequences)
         self._n_raw = len(description.raw_numerical)
         self._reader: OrderReader | None = None
-        self._writing = threading.Lock()
         self._request = threading.local()
         """How the ids of the request of each thread are read, as long as the store does not know it."""
 
@@ -66,15 +67,19 @@ class Histories:
             ValueError: as `score_many`.
         """
         clean = self.read([orders] if isinstance(orders, Mapping) else orders)
-        with self._recording() as transaction:
+
+        def add(transaction: Transaction) -> int:
             n_new = 0
+            transaction.expect((order.name, order.keys) for order in clean)
             for order in _by_time(clean):
                 if (entry := transaction.entry(order.name)) is not None:
                     self._compare(transaction, entry, order)
                     continue
                 self._record(transaction, order, self._target(transaction, order).record)
                 n_new += 1
-        return n_new
+            return n_new
+
+        return self._recorded(add)
 
     def add_label(self, order_id: Any, label: Any, at: Any) -> None:
         """Record the label of an order; see `add_labels`."""
@@ -94,13 +99,17 @@ class Histories:
         """
         reader = self._reader_for([])
         clean = [reader.read_label(row, *each) for row, each in enumerate(labels)]
-        with self._recording() as transaction:
+
+        def add(transaction: Transaction) -> None:
+            transaction.expect((name, (b"", b"")) for _, name, _, _ in clean)
             for order_id, name, label, at_us in clean:
                 if (entry := transaction.entry(name)) is None:
                     raise UnknownOrder(
                         f"order {order_id!r} is not kept: it was never sent, or no history needs it any more"
                     )
                 self._set_label(transaction, entry, name, label, at_us)
+
+        self._recorded(add)
 
     def read(self, orders: Sequence[Mapping[str, Any]]) -> list[CleanOrder]:
         """Cast raw orders; see `OrderReader.read`."""
@@ -109,25 +118,12 @@ class Histories:
     def tensors(self, orders: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """The batch of raw orders over the histories as they are now; nothing is recorded."""
         clean = self.read(orders)
-        with self.store.reading() as transaction:
-            return self.inputs.batch([self._target(transaction, order) for order in clean])
 
-    def example(self) -> Target:
-        """A made-up order without histories, to warm up with."""
-        d = self.description
-        row: dict[str, Any] = {d.order_time: d.split.test_start.timestamp()}
-        row |= dict.fromkeys(d.raw_categorical) | dict.fromkeys(d.raw_numerical, 1.0)
-        if d.card_id is not None:
-            row[d.card_id] = None
-        for name in (d.order_id, d.customer_id):
-            row[name] = "0"
-        (clean,) = self.read([row])
-        none = clean.record.take(slice(0, 0))
-        derived: dict[str, float] = {}
-        for kind in self.inputs.kinds:
-            derived |= self.inputs.derive(kind, none, clean.record)
-        record = self.inputs.with_kept(clean.record, derived)
-        return Target(record, dict.fromkeys(self.inputs.kinds, none), derived)
+        def look_up(transaction: Transaction) -> list[Target]:
+            transaction.expect((order.name, order.keys) for order in clean)
+            return [self._target(transaction, order) for order in clean]
+
+        return self.inputs.batch(self.store.read(look_up))
 
     def look_up(self, orders: Sequence[CleanOrder]) -> tuple[dict[bytes, bytes], dict[bytes, Target]]:
         """Record orders, all or none.
@@ -138,9 +134,11 @@ class Histories:
         Returns:
             What was answered before, by the orders' names; and what the others are scored by.
         """
-        answers: dict[bytes, bytes] = {}
-        targets: dict[bytes, Target] = {}
-        with self._recording() as transaction:
+
+        def look_up(transaction: Transaction) -> tuple[dict[bytes, bytes], dict[bytes, Target]]:
+            answers: dict[bytes, bytes] = {}
+            targets: dict[bytes, Target] = {}
+            transaction.expect((order.name, order.keys) for order in orders)
             # Of orders in the sequence of their times, none changes the history of one before it.
             for order in _by_time(orders):
                 entry = transaction.entry(order.name)
@@ -152,7 +150,9 @@ class Histories:
                 targets[order.name] = self._target(transaction, order)
                 if entry is None:
                     self._record(transaction, order, targets[order.name].record)
-        return answers, targets
+            return answers, targets
+
+        return self._recorded(look_up)
 
     def _record(self, transaction: Transaction, order: CleanOrder, record: Records) -> None:
         """Keep an order that is new."""
@@ -204,9 +204,7 @@ class Histories:
         self.inputs.check(target)
         return target
 
-    def _refresh(
-        self, transaction: Transaction, keys: tuple[bytes, bytes], since_us: int, from_us: int
-    ) -> None:
+    def _refresh(self, transaction: Transaction, keys: Keys, since_us: int, from_us: int) -> None:
         """Derive the kept columns of younger orders anew, where an order or label came late.
 
         Args:
@@ -246,8 +244,10 @@ class Histories:
 
     def answer(self, answers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """Note answers by the orders' names; return those that other requests noted earlier, which stand."""
-        earlier = {}
-        with self._recording() as transaction:
+
+        def note(transaction: Transaction) -> dict[bytes, bytes]:
+            earlier = {}
+            transaction.expect((name, (b"", b"")) for name in answers)
             for name, text in answers.items():
                 if (entry := transaction.entry(name)) is None:
                     continue
@@ -255,7 +255,9 @@ class Histories:
                     earlier[name] = entry.answer
                 else:
                     transaction.put_entry(name, entry.answered(text))
-        return earlier
+            return earlier
+
+        return self._recorded(note)
 
     def _reader_for(self, orders: Sequence[Mapping[str, Any]]) -> OrderReader:
         if self._reader is not None:
@@ -273,18 +275,19 @@ class Histories:
         self._request.is_whole = is_whole
         return reader
 
-    @contextmanager
-    def _recording(self) -> Iterator[Transaction]:
-        """A transaction; ids are read from now on as those of its orders, which were not refused."""
+    def _recorded(self, work: Callable[[Transaction], T]) -> T:
+        """Work done in the store; ids are read from now on as those of its orders, which were not refused."""
         is_whole: dict[str, bool] = self._request.__dict__.pop("is_whole", {})
-        with self._writing:
-            stored = self.store.columns.is_whole
+
+        def with_forms(transaction: Transaction) -> T:
+            stored = transaction.columns.is_whole
             if is_whole.keys() - stored.keys():
                 if any(is_whole[name] != each for name, each in stored.items()):
                     raise HistoryError("another order said in the meantime how ids are read: send it again")
-                self.store.set_forms(is_whole)
-            with self.store.writing() as transaction:
-                yield transaction
+                transaction.set_forms(is_whole)
+            return work(transaction)
+
+        return self.store.write(with_forms)
 
 
 def _by_time(orders: Sequence[CleanOrder]) -> list[CleanOrder]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from pydantic import NonNegativeInt
 
@@ -16,6 +17,7 @@ from tsa_model.settings.dataset import Window
 KeyKind = Literal["cid", "ccid"]
 KINDS: tuple[KeyKind, ...] = ("cid", "ccid")
 """The customer's and the card's history."""
+T = TypeVar("T")
 
 
 class HistoryError(ValueError):
@@ -28,6 +30,14 @@ class TooOld(HistoryError):
 
 class StoreAway(RuntimeError):
     """The store does not answer: nothing can be scored, for no score is given from half a history."""
+
+
+class Contradiction(ValueError):
+    """An order id was sent before with another content."""
+
+
+class UnknownOrder(ValueError):
+    """No order of that id is kept."""
 
 
 class Columns(Settings):
@@ -103,6 +113,20 @@ class Entry:
 class Transaction(Protocol):
     """Reads of one state; and writes that are done together or not at all."""
 
+    @property
+    def columns(self) -> Columns:
+        """What is kept of an order."""
+
+    def set_forms(self, is_whole: dict[str, bool]) -> None:
+        """Say how ids are read."""
+
+    def expect(self, orders: Iterable[tuple[bytes, tuple[bytes, bytes]]]) -> None:
+        """Name the orders and keys that will be asked for; a distant store then fetches them at once.
+
+        Args:
+            orders: their names, and the keys of customer and card; empty = none.
+        """
+
     def entry(self, order: bytes) -> Entry | None:
         """What is known of an order; None = nothing."""
 
@@ -137,25 +161,42 @@ class Transaction(Protocol):
         """Put one order in the place of that with its time and id; nothing where it was dropped."""
 
 
+class Filling(Protocol):
+    """Writes into a store that nobody reads yet."""
+
+    def put_entry(self, order: bytes, entry: Entry) -> None:
+        """Note an order."""
+
+    def put_block(self, kind: KeyKind, key: bytes, since_us: int, block: Records) -> None:
+        """Write a block as it is."""
+
+
 class HistoryStore(Protocol):
-    """Keeps the earlier orders of customers and cards."""
+    """Keeps the earlier orders of customers and cards; may be used by several threads at once."""
 
     @property
     def columns(self) -> Columns:
         """What is kept of an order."""
 
-    def set_forms(self, is_whole: dict[str, bool]) -> None:
-        """Say how ids are read; what was said before stays."""
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        """Do work that reads one state, and return what it returns.
 
-    def reading(self) -> AbstractContextManager[Transaction]:
-        """Read one state."""
+        Raises:
+            StoreAway: it could not be read.
+        """
 
-    def writing(self) -> AbstractContextManager[Transaction]:
-        """Write; whatever is raised inside undoes all of it.
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Do work that reads and writes, all or nothing: whatever it raises undoes all of it.
+
+        Args:
+            work: is done anew where another writer came in between, so it changes nothing but the store.
 
         Raises:
             StoreAway: it could not be kept.
         """
+
+    def filling(self) -> AbstractContextManager[Filling]:
+        """Write many blocks and entries; for loading."""
 
     def flush(self) -> None:
         """Make what was written safe from a failure of the machine."""

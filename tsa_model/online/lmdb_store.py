@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lmdb
-import numpy as np
 
-from tsa_model.online.blocks import earlier, inserted, split, too_old, unpack
-from tsa_model.online.history import KINDS, Columns, Entry, HistoryError, KeyKind, StoreAway
-from tsa_model.online.records import Records
+from tsa_model.online.history import Columns, Entry, Filling, HistoryError, KeyKind, StoreAway, Transaction
+from tsa_model.online.transactions import BlockTransaction, Expected, prefix_of
 
 MAP_BYTES = 2**38
 """Address space; the file grows as it is filled."""
 META = b"columns"
 _MOMENT = struct.Struct(">Q")
+T = TypeVar("T")
 
 
 class LmdbStore:
@@ -39,7 +39,7 @@ class LmdbStore:
         if not (path / "data.mdb").is_file():
             raise HistoryError(f"{path} is no history store: make one with `tsa online load`")
         self._open(path, sync)
-        with self._env.begin(db=self._meta) as reading:
+        with self._env.begin(db=self.meta) as reading:
             text = reading.get(META)
         if text is None:
             raise HistoryError(
@@ -64,47 +64,55 @@ class LmdbStore:
         return store
 
     def _open(self, path: Path, sync: bool) -> None:
-        self.folder = path
+        self.folder, self._lock = path, threading.Lock()
         try:
             self._env = lmdb.open(str(path), map_size=MAP_BYTES, max_dbs=3, sync=sync, max_readers=512)
-            self._meta, self._orders, self._blocks = (
+            self.meta, self.orders, self.blocks = (
                 self._env.open_db(name) for name in (b"meta", b"orders", b"blocks")
             )
         except lmdb.Error as error:
             raise HistoryError(f"{path} cannot be opened as a history store: {error}") from error
 
     def _set_columns(self, columns: Columns) -> None:
-        with self._env.begin(write=True, db=self._meta) as writing:
-            writing.put(META, json.dumps(columns.model_dump(mode="json")).encode())
         self._columns = columns
+        with self._env.begin(write=True, db=self.meta) as writing:
+            writing.put(META, _packed(columns))
 
     @property
     def columns(self) -> Columns:
         """See `HistoryStore`."""
         return self._columns
 
-    def set_forms(self, is_whole: dict[str, bool]) -> None:
-        """See `HistoryStore`."""
-        self._set_columns(self._columns.changed(is_whole=is_whole))
-
-    @contextmanager
-    def reading(self) -> Iterator[LmdbTransaction]:
+    def read(self, work: Callable[[Transaction], T]) -> T:
         """See `HistoryStore`."""
         try:
             transaction = self._env.begin()
         except lmdb.Error as error:
             raise StoreAway(f"the history store {self.folder} could not be read: {error}") from error
         with transaction:
-            yield LmdbTransaction(transaction, self._orders, self._blocks, self._columns)
+            return work(LmdbTransaction(self, transaction))
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """See `HistoryStore`."""
+        with self._writing() as transaction:
+            return work(transaction)
 
     @contextmanager
-    def writing(self) -> Iterator[LmdbTransaction]:
+    def filling(self) -> Iterator[Filling]:
         """See `HistoryStore`."""
-        try:
-            with self._env.begin(write=True) as transaction:
-                yield LmdbTransaction(transaction, self._orders, self._blocks, self._columns)
-        except (lmdb.Error, OSError) as error:
-            raise StoreAway(f"the history store {self.folder} could not be written: {error}") from error
+        with self._writing() as transaction:
+            yield transaction
+
+    @contextmanager
+    def _writing(self) -> Iterator[LmdbTransaction]:
+        with self._lock:
+            try:
+                with self._env.begin(write=True) as written:
+                    transaction = LmdbTransaction(self, written)
+                    yield transaction
+                self._columns = transaction.columns
+            except (lmdb.Error, OSError) as error:
+                raise StoreAway(f"the history store {self.folder} could not be written: {error}") from error
 
     def flush(self) -> None:
         """See `HistoryStore`."""
@@ -114,8 +122,8 @@ class LmdbStore:
         """See `HistoryStore`."""
         with self._env.begin() as reading:
             return {
-                "orders": reading.stat(self._orders)["entries"],
-                "blocks": reading.stat(self._blocks)["entries"],
+                "orders": reading.stat(self.orders)["entries"],
+                "blocks": reading.stat(self.blocks)["entries"],
             }
 
     def close(self) -> None:
@@ -124,132 +132,73 @@ class LmdbStore:
         self._env.close()
 
 
-class LmdbTransaction:
+class LmdbTransaction(BlockTransaction):
     """See `Transaction`."""
 
-    def __init__(self, transaction: Any, orders: Any, blocks: Any, columns: Columns) -> None:
-        self._txn, self._orders, self._blocks = transaction, orders, blocks
-        self._columns = columns
+    def __init__(self, store: LmdbStore, transaction: Any) -> None:
+        super().__init__(store.columns)
+        self._store, self._txn = store, transaction
+
+    @property
+    def columns(self) -> Columns:
+        """See `Transaction`."""
+        return self._columns
+
+    def set_forms(self, is_whole: dict[str, bool]) -> None:
+        """See `Transaction`."""
+        self._columns = self._columns.changed(is_whole=is_whole)
+        self._txn.put(META, _packed(self._columns), db=self._store.meta)
+
+    def expect(self, orders: Iterable[Expected]) -> None:
+        """See `Transaction`; nothing here is distant."""
 
     def entry(self, order: bytes) -> Entry | None:
         """See `Transaction`."""
-        data = self._txn.get(order, db=self._orders)
+        data = self._txn.get(order, db=self._store.orders)
         return None if data is None else Entry.unpacked(data)
 
     def put_entry(self, order: bytes, entry: Entry) -> None:
         """See `Transaction`."""
-        self._txn.put(order, entry.packed(), db=self._orders)
+        self._txn.put(order, entry.packed(), db=self._store.orders)
 
-    def put_block(self, kind: KeyKind, key: bytes, since_us: int, block: Records) -> None:
-        """Write a block as it is; for loading."""
-        self._txn.put(_prefix(kind, key) + _MOMENT.pack(since_us), block.packed(), db=self._blocks)
+    def _delete_entry(self, order: bytes) -> None:
+        self._txn.delete(order, db=self._store.orders)
 
-    def earlier(self, kind: KeyKind, key: bytes, before_us: int, latest: int, reach_us: int) -> Records:
-        """See `Transaction`."""
-        blocks = self._backwards(_prefix(kind, key), before_us)
-        return earlier(blocks, self._columns, before_us, latest, reach_us)
+    def _put(self, kind: KeyKind, key: bytes, since_us: int, block: bytes) -> None:
+        self._txn.put(prefix_of(kind, key) + _MOMENT.pack(since_us), block, db=self._store.blocks)
 
-    def later(self, kind: KeyKind, key: bytes, after_us: int, until_us: int) -> Records:
-        """See `Transaction`."""
-        prefix, columns = _prefix(kind, key), self._columns
-        parts = [Records.none(len(columns.categorical), columns.n_numbers)]
-        for since_us, block in self._backwards(prefix, until_us, or_first=False):
-            part = unpack(block, columns)
-            first, last = np.searchsorted(part.time_us, [after_us, until_us], side="right")
-            parts.append(part.take(slice(int(first), int(last))))
-            if since_us <= after_us:
-                break
-        return Records.joined(parts[::-1])
-
-    def insert(self, kind: KeyKind, key: bytes, record: Records) -> None:
-        """See `Transaction`."""
-        prefix, time_us = _prefix(kind, key), int(record.time_us[0])
-        cursor = self._txn.cursor(db=self._blocks)
-        if not self._to_block(cursor, prefix, time_us):
-            self._txn.put(prefix + _MOMENT.pack(0), record.packed(), db=self._blocks)
-            return
-        place = cursor.key()
-        block = inserted(unpack(cursor.value(), self._columns), record)
-        is_last = not (cursor.next() and cursor.key().startswith(prefix))
-        if (cut := split(block, is_last)) is None:
-            self._txn.put(place, block.packed(), db=self._blocks)
-            return
-        newer = block.take(slice(cut, len(block)))
-        self._txn.put(place, block.take(slice(0, cut)).packed(), db=self._blocks)
-        self._txn.put(prefix + _MOMENT.pack(int(newer.time_us[0])), newer.packed(), db=self._blocks)
-        self._drop(kind, prefix)
-
-    def replace(self, kind: KeyKind, key: bytes, record: Records) -> None:
-        """See `Transaction`."""
-        prefix, time_us = _prefix(kind, key), int(record.time_us[0])
-        cursor = self._txn.cursor(db=self._blocks)
-        if not self._to_block(cursor, prefix, time_us, or_first=False):
-            return
-        block = unpack(cursor.value(), self._columns)
-        place = block.place(time_us, record.order_id[0])
-        if place is not None:
-            parts = [block.take(slice(0, place)), record, block.take(slice(place + 1, len(block)))]
-            self._txn.put(cursor.key(), Records.joined(parts).packed(), db=self._blocks)
-
-    def _to_block(self, cursor: Any, prefix: bytes, moment_us: int, or_first: bool = True) -> bool:
-        """Move to the block that holds a moment; False = the key has no blocks.
-
-        Raises:
-            TooOld: the blocks of that time were dropped, unless `or_first` is False.
-        """
-        if cursor.set_range(prefix + _MOMENT.pack(moment_us + 1)):
-            is_there = cursor.prev()
-        else:
-            is_there = cursor.last()
-        if is_there and cursor.key().startswith(prefix):
-            return True
-        if cursor.set_range(prefix) and cursor.key().startswith(prefix) and or_first:
-            raise too_old(moment_us, _moment(cursor.key()))
-        return False
-
-    def _backwards(self, prefix: bytes, moment_us: int, or_first: bool = True) -> Iterator[tuple[int, bytes]]:
-        cursor = self._txn.cursor(db=self._blocks)
-        is_there = self._to_block(cursor, prefix, moment_us, or_first)
-        while is_there and (key := cursor.key()).startswith(prefix):
-            yield _moment(key), cursor.value()
+    def _backwards(self, kind: KeyKind, key: bytes, moment_us: int) -> Iterator[tuple[int, bytes]]:
+        prefix, cursor = prefix_of(kind, key), self._cursor()
+        after = prefix + _MOMENT.pack(moment_us + 1)
+        is_there = cursor.prev() if cursor.set_range(after) else cursor.last()
+        while is_there and (place := cursor.key()).startswith(prefix):
+            yield _moment(place), cursor.value()
             is_there = cursor.prev()
 
-    def _drop(self, kind: KeyKind, prefix: bytes) -> None:
-        """Drop the key's oldest blocks that no order to come needs."""
-        columns = self._columns
-        newest_us: int | None = None
-        n_settled, cursor = 0, self._txn.cursor(db=self._blocks)
-        needless = None
-        for since_us, data in self._backwards(prefix, 2**62):
-            block = unpack(data, columns)
-            newest_us = int(block.time_us[-1]) if newest_us is None else newest_us
-            settled_us = newest_us - columns.late_us
-            n_settled += int(np.searchsorted(block.time_us, settled_us))
-            if n_settled >= columns.latest and since_us <= settled_us - columns.reach_us:
-                needless = since_us
-                break
-        if not needless:
-            return
+    def _oldest(self, kind: KeyKind, key: bytes) -> int | None:
+        prefix, cursor = prefix_of(kind, key), self._cursor()
+        is_there = cursor.set_range(prefix) and cursor.key().startswith(prefix)
+        return _moment(cursor.key()) if is_there else None
+
+    def _is_newest(self, kind: KeyKind, key: bytes, since_us: int) -> bool:
+        prefix, cursor = prefix_of(kind, key), self._cursor()
+        return not (cursor.set_range(prefix + _MOMENT.pack(since_us + 1)) and cursor.key().startswith(prefix))
+
+    def _delete_before(self, kind: KeyKind, key: bytes, since_us: int) -> list[bytes]:
+        prefix, cursor = prefix_of(kind, key), self._cursor()
+        deleted: list[bytes] = []
         is_there = cursor.set_range(prefix)
-        while is_there and cursor.key().startswith(prefix) and _moment(cursor.key()) < needless:
-            self._forget(kind, unpack(cursor.value(), columns))
+        while is_there and cursor.key().startswith(prefix) and _moment(cursor.key()) < since_us:
+            deleted.append(cursor.value())
             is_there = cursor.delete()
+        return deleted
 
-    def _forget(self, kind: KeyKind, block: Records) -> None:
-        """Orders that no history holds any more are unknown from now on."""
-        for name in map(block.name, range(len(block))):
-            entry = self.entry(name)
-            if entry is None:
-                continue
-            kept = entry.kept & ~(1 << KINDS.index(kind))
-            if kept:
-                self.put_entry(name, entry.still_kept(kept))
-            else:
-                self._txn.delete(name, db=self._orders)
+    def _cursor(self) -> Any:
+        return self._txn.cursor(db=self._store.blocks)
 
 
-def _prefix(kind: KeyKind, key: bytes) -> bytes:
-    return bytes([KINDS.index(kind), len(key)]) + key
+def _packed(columns: Columns) -> bytes:
+    return json.dumps(columns.model_dump(mode="json")).encode()
 
 
 def _moment(key: bytes) -> int:

@@ -13,8 +13,8 @@ from tsa_model.events.ids import read_id_forms
 from tsa_model.events.units import NO_KEY
 from tsa_model.files import atomic_folder
 from tsa_model.online.blocks import MOST
-from tsa_model.online.history import KINDS, Columns, Entry, HistoryError, KeyKind
-from tsa_model.online.lmdb_store import LmdbStore, LmdbTransaction
+from tsa_model.online.history import KINDS, Columns, Entry, Filling, HistoryError, KeyKind
+from tsa_model.online.lmdb_store import LmdbStore
 from tsa_model.online.orders import content_digest
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text, id_bytes
 from tsa_model.online.requirements import LATE_DAYS, columns_of
@@ -103,7 +103,7 @@ class _Loader:
         done = 0
         for place, kind in enumerate(self._keys):
             for part in _batches(self._blocks(kind, 1 << place), PART):
-                with store.writing() as transaction:
+                with store.filling() as transaction:
                     for key, since_us, block in part:
                         transaction.put_block(kind, key, since_us, block)
                 if show is not None:
@@ -111,7 +111,7 @@ class _Loader:
             done += len(self._records)
         rows = np.flatnonzero(self._kept)
         for first in range(0, len(rows), PART):
-            with store.writing() as transaction:
+            with store.filling() as transaction:
                 self._write_entries(transaction, rows[first : first + PART])
             if show is not None:
                 show(done + first, n_steps)
@@ -160,7 +160,7 @@ class _Loader:
         cut = int(np.searchsorted(time_us[rows], time_us[rows[MOST]]))
         return cut or int(np.searchsorted(time_us[rows], time_us[rows[0]], side="right"))
 
-    def _write_entries(self, transaction: LmdbTransaction, rows: np.ndarray) -> None:
+    def _write_entries(self, transaction: Filling, rows: np.ndarray) -> None:
         records, n_raw = self._records.take(rows), len(self._columns.numerical)
         keys = [
             [b"" if number == NO_KEY else self._key_bytes[kind][number] for number in numbers[rows].tolist()]

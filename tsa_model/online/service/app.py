@@ -19,8 +19,7 @@ from starlette.routing import Route
 
 from tsa_model.events.errors import BadEvents
 from tsa_model.export.serving import MODEL_NAME
-from tsa_model.online.histories import Contradiction, UnknownOrder
-from tsa_model.online.history import HistoryError, StoreAway
+from tsa_model.online.history import Contradiction, HistoryError, StoreAway, UnknownOrder
 from tsa_model.online.orders import WrongOrder
 from tsa_model.online.service import protocol
 from tsa_model.online.service.describe import description_of

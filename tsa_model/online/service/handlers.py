@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +9,14 @@ from starlette.requests import Request
 
 from tsa_model.batch import sequences_of
 from tsa_model.export.serving import MODEL_NAME
-from tsa_model.online.inputs import Target
-from tsa_model.online.records import Records
 from tsa_model.online.scorer import OnlineScorer, Scored
 from tsa_model.online.service import protocol
 from tsa_model.online.service.metrics import Metrics
 from tsa_model.online.service.requests import Refused, objects, parsed
+from tsa_model.online.service.warming import warm_up
 from tsa_model.online.wide import WideRows, needs_more_than_rows, positional
 from tsa_model.sequences import Preprocessing
 
-WARM_UPS = 8
 LABEL_FIELDS = ("order_id", "label", "known_at")
 
 
@@ -113,14 +110,7 @@ class Handlers:
 
     def warm_up(self) -> None:
         """Score made-up orders, with and without a history, so that the first request finds all in place."""
-        if self._wide is not None:
-            self.scorer.outputs_of(self._wide.batch([self._wide.example()]))
-        if self.scorer.store is None:
-            return
-        order = self.scorer.histories.example()
-        for _ in range(WARM_UPS):
-            for target in (order, _with_full_histories(order, self.scorer.model.config.seq_len - 1)):
-                self.scorer.outputs_of(self.scorer.histories.inputs.batch([target]))
+        warm_up(self.scorer, self._wide)
 
     def close(self) -> None:
         """Close the store."""
@@ -139,9 +129,3 @@ def _columns(answers: list[Scored]) -> dict[str, np.ndarray]:
         if getattr(answers[0], name) is not None
     }
     return {"score": score, **other}
-
-
-def _with_full_histories(target: Target, n: int) -> Target:
-    record = target.record
-    earlier = replace(record, time_us=record.time_us - 1)
-    return replace(target, histories={kind: Records.joined([earlier] * n) for kind in target.histories})
