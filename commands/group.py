@@ -13,7 +13,7 @@ import click
 from tsa_model.stopping import asked, check, listening
 
 SECTIONS = {
-    "The whole pipeline": ("init", "run", "runs", "compile", "submit", "schedule"),
+    "The whole pipeline": ("init", "run", "runs", "track", "compile", "submit", "schedule"),
     "One step of it": ("train", "check", "export", "score"),
     "The proof of all steps": ("audit",),
     "The model in use": ("compare", "promote", "rollback", "history"),

@@ -56,20 +56,28 @@ def command(
     from launcher.compilation import compiled_documents
     from launcher.local.display import make_console
     from launcher.local.run import StageError, print_results, run_locally
+    from launcher.local.tracker import Tracker
 
     console = make_console()
     documents = compiled_documents(pipeline.define())
-    with clear_errors():
-        try:
-            results = run_locally(documents, arguments, description.dataset.name, runs, console)
-        except StageError:
+    tracker = Tracker(description.tracking)
+    try:
+        with clear_errors(), tracker:
+            try:
+                results = run_locally(
+                    documents, arguments, description.dataset.name, runs, console, tracker.start
+                )
+            except StageError:
+                _write_pages(runs)
+                raise
             _write_pages(runs)
-            raise
-    _write_pages(runs)
-    console.print()
-    print_results(console, results)
-    outcome = audit_finished(results[0].output.parent)
-    console.print(f"\n{outcome}", markup=False, highlight=False, soft_wrap=True)
+            console.print()
+            print_results(console, results)
+            outcome = audit_finished(results[0].output.parent)
+            console.print(f"\n{outcome}", markup=False, highlight=False, soft_wrap=True)
+    finally:
+        if tracker.outcome:
+            click.echo(tracker.outcome, err=True)
 
 
 def _write_pages(runs: Path) -> None:

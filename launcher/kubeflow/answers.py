@@ -17,7 +17,7 @@ from urllib3.exceptions import NewConnectionError
 
 from launcher.errors import LauncherError
 from launcher.kubeflow.connection import Connection
-from launcher.kubeflow.secrets import blot, blot_whole
+from launcher.secrets import blot, blot_whole
 
 AGAIN = frozenset({429, 500, 502, 503, 504})
 """Answers after which another try may succeed."""

@@ -8,9 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,14 +20,12 @@ from launcher.compilation import Documents, output_types, stage_names, stages_be
 from launcher.errors import LauncherError
 from launcher.local.display import Display, make_display
 from launcher.local.failure import exception_text
+from launcher.local.folder import clear, new_run_folder
 from launcher.local.runner_lines import Ended, Started, read_events
 from launcher.records.record import Recorder
 from tsa_model import progress, stopping
 from tsa_model.files import write_json
-from tsa_model.scratch import delete, is_dead, temporary_name
 
-OWNER = "owner"
-"""What a run's `tmp` is marked with, so that a later run can tell whether its process still lives."""
 GRACE_S = 5.0
 """Seconds between asking the stages to end and killing them."""
 
@@ -47,7 +44,12 @@ class StageError(LauncherError):
 
 
 def run_locally(
-    documents: Documents, arguments: dict[str, Any], name: str, runs: Path, console: Console
+    documents: Documents,
+    arguments: dict[str, Any],
+    name: str,
+    runs: Path,
+    console: Console,
+    began: Callable[[Path], None] = lambda folder: None,
 ) -> list[StageResult]:
     """Execute a compiled pipeline in a fresh folder below `runs`, showing its progress on `console`.
 
@@ -57,6 +59,7 @@ def run_locally(
         name: first part of the run folder's name.
         runs: folder of all runs; `latest` in it points to the newest.
         console: where people read.
+        began: is told the run's folder when its record has begun.
 
     Returns:
         The stages in the order they ran.
@@ -64,12 +67,13 @@ def run_locally(
     Raises:
         StageError: a stage failed, or ended without one of its outputs.
     """
-    folder = _new_run_folder(runs, name)
+    folder = new_run_folder(runs, name)
     console.print(f"Run folder: {folder}", markup=False, highlight=False, soft_wrap=True)
     write_documents(documents, folder / "pipeline.yaml")
     write_json(folder / "arguments.json", arguments)
     recorder = Recorder(folder, name, stages_before(documents))
     try:
+        began(folder)
         with make_display(console) as display, _child(folder) as child:
             assert child.stdout is not None
             results = _watch(child.stdout, documents, folder, display, recorder)
@@ -116,52 +120,6 @@ def results_table(results: list[StageResult], with_output: bool = True) -> Table
         table.add_row(result.name, f"{result.seconds:.1f}", result.key_figure, *output)
     table.add_row("all", f"{sum(result.seconds for result in results):.1f}", style="bold")
     return table
-
-
-def _new_run_folder(runs: Path, name: str) -> Path:
-    """Make `<runs>/<name>-<time>` (a number follows when it exists) and point `<runs>/latest` to it."""
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LauncherError(
-            f"runs cannot be written to {runs} ({error.strerror}): name another folder"
-        ) from None
-    if not os.access(runs, os.W_OK | os.X_OK):
-        raise LauncherError(f"runs cannot be written to {runs} (it is read-only): name another folder")
-    _clear_killed(runs)
-    stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    number = 1
-    while True:
-        folder = runs / (stem if number == 1 else f"{stem}-{number}")
-        try:
-            folder.mkdir()
-            break
-        except FileExistsError:
-            number += 1
-    for part in ("logs", "artifacts", "tmp"):
-        (folder / part).mkdir()
-    temporary_name(folder / "tmp" / OWNER).touch()
-    latest = runs / "latest"
-    if latest.is_symlink() or not latest.exists():  # a file of that name is somebody else's
-        link = folder / "tmp" / "latest"
-        link.symlink_to(folder.name)
-        os.replace(link, latest)
-    return folder
-
-
-def _clear_killed(runs: Path) -> None:
-    """Delete the temporary files of runs whose process was killed; their logs and whole outputs stay."""
-    for marker in runs.glob(f"*/tmp/.{OWNER}.*"):
-        if is_dead(marker):
-            _clear(marker.parents[1])
-
-
-def _clear(folder: Path) -> None:
-    """Delete the temporary files of a run whose stages are gone."""
-    for path in [*(folder / "artifacts").rglob(".*.tmp"), *(folder / "artifacts").rglob(".*.old")]:
-        if is_dead(path):
-            delete(path)
-    delete(folder / "tmp")
 
 
 def _wait_for_the_end_of(group: int) -> None:
@@ -220,7 +178,7 @@ def _child(folder: Path) -> Iterator[subprocess.Popen[str]]:
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 continue
         _wait_for_the_end_of(child.pid)
-        _clear(folder)
+        clear(folder)
 
 
 def _watch(

@@ -16,6 +16,7 @@ from tsa_model.settings.model import ModelSettings
 from tsa_model.settings.promotion import PromotionConfig
 from tsa_model.settings.scoring import ScoringConfig
 from tsa_model.settings.simulation import SimulationConfig
+from tsa_model.settings.tracking import TrackingConfig
 from tsa_model.settings.train_job import TrainJobConfig
 from tsa_model.settings.training import TrainConfig
 
@@ -36,6 +37,8 @@ class RunConfig(Settings):
     promotion: PromotionConfig = PromotionConfig()
     signing: Literal["optional", "required"] = "optional"
     """Documents are signed where a stage has a key (TSA_SIGNING_KEY); required = without one it stops."""
+    tracking: TrackingConfig | None = None
+    """Records of runs in MLflow, too; None = a run's own folder is its only record."""
     simulation: SimulationConfig | None = None
     """Where no events are given, these make them."""
 

@@ -11,7 +11,7 @@ import pytest
 from launcher.kubeflow.answers import ApiError
 from launcher.kubeflow.api import Api
 from launcher.kubeflow.connection import Connection, ConnectionProblem
-from launcher.kubeflow.secrets import blot
+from launcher.secrets import blot
 
 SECRET = "very-secret"
 HOST = {"host": "https://kfp.example"}

@@ -66,9 +66,9 @@ def test_a_run_shows_its_stages_and_keeps_everything_in_its_folder(tmp_path: Pat
 
 
 def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
-    from launcher.local.run import _new_run_folder
+    from launcher.local.folder import new_run_folder
 
-    first, second = _new_run_folder(tmp_path, "x"), _new_run_folder(tmp_path, "x")
+    first, second = new_run_folder(tmp_path, "x"), new_run_folder(tmp_path, "x")
     assert first != second
     assert (tmp_path / "latest").resolve() == second
 
