@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tsa_model.batch import ORDER_ID
 from tsa_model.equivalence.results import Verdict
 from tsa_model.evaluation.stability import TrainingOrders
+from tsa_model.export.background import ReasonsDescription
 from tsa_model.export.description import OnnxDescription, ParitySummary, write_description
 from tsa_model.export.file_names import (
     DATASET_FILE,
@@ -54,8 +55,8 @@ def export_onnx(
         verdict_path: the gate's verdict on this model and this store.
         run: the run description.
         onnx_dir: folder to create: `model.onnx`, `onnx.json` (signature, session options, parity, digests),
-            the preprocessing and column roles the model expects, histograms of the training orders, and the
-            weights as they were trained.
+            the preprocessing and column roles the model expects, histograms of the training orders, the
+            background of reasons, and the weights as they were trained.
 
     Returns:
         Metrics of the stage.
@@ -85,6 +86,7 @@ def export_onnx(
         shutil.copyfile(store.directory / PREPROCESSING_FILE, folder / PREPROCESSING_FILE)
         write_json(folder / DATASET_FILE, store.description.as_prepared())
         TrainingOrders.of(store).save(folder / TRAINING_ORDERS_FILE)
+        ReasonsDescription.of(store, run).save(folder)
         copy_model(model_dir, folder / NETWORK_FOLDER)
         content = _describe(network.config, metadata, folder, settings, parity, store)
         write_description(content, folder)

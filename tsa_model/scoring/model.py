@@ -7,6 +7,7 @@ repository/tsa/              a model repository of Triton (and of KServe's runti
 dataset.json                 the columns' roles
 preprocessing.json           vocabulary, scaler, defaults
 training_orders.json         histograms of the training period's orders
+reasons.json                 genuine training orders and words, with which scores are explained
 network/                     the trained weights, with which scores are recomputed
     model.json, model.safetensors
 percentile_map.json, calibration.json
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from tsa_model.calibration import Calibrator, PercentileMap, load_calibrator
 from tsa_model.evaluation.stability import TrainingOrders
+from tsa_model.export.background import ReasonsDescription
 from tsa_model.export.description import (
     OnnxDescription,
     check_metadata,
@@ -32,12 +34,15 @@ from tsa_model.export.file_names import (
     DATASET_FILE,
     NETWORK_FOLDER,
     PREPROCESSING_FILE,
+    REASONS_FILE,
     REPOSITORY_MODEL,
     TRAINING_ORDERS_FILE,
 )
 from tsa_model.export.session import ScoringSession
 from tsa_model.files import write_json
+from tsa_model.reasons.game import Rules
 from tsa_model.sealed import check_together, read_document, read_json
+from tsa_model.sequences.features.preprocessing import Preprocessing
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.model import ModelConfig
 
@@ -96,6 +101,15 @@ class ScoringModel:
         path = self.directory / NETWORK_FOLDER
         return path if path.is_dir() else None
 
+    def rules(self) -> Rules:
+        """What explaining a score needs.
+
+        Raises:
+            ValueError: a former version wrote the folder, or its groups do not fit its columns.
+        """
+        described = ReasonsDescription.load(self.directory)
+        return Rules(self.session, self.dataset, Preprocessing.load(self.preprocessing_path), described)
+
     def percentiles(self) -> PercentileMap | None:
         """The percentile map; None in a folder without calibration."""
         path = self.directory / PERCENTILE_FILE
@@ -138,7 +152,7 @@ def write_model_folder(
     repository_model.parent.mkdir(parents=True)
     shutil.copyfile(model.directory / model.description.model_file, repository_model)
     repository_model.parents[1].joinpath("config.pbtxt").write_text(triton_config(model.config))
-    for name in (DATASET_FILE, PREPROCESSING_FILE, TRAINING_ORDERS_FILE):
+    for name in (DATASET_FILE, PREPROCESSING_FILE, TRAINING_ORDERS_FILE, REASONS_FILE):
         if (model.directory / name).is_file():
             shutil.copyfile(model.directory / name, folder / name)
     if model.weights_dir is not None:

@@ -14,6 +14,7 @@ from tsa_model.settings.descriptions import read_description
 from tsa_model.settings.gate import GateConfig
 from tsa_model.settings.model import ModelSettings
 from tsa_model.settings.promotion import PromotionConfig
+from tsa_model.settings.reasons import ReasonsConfig
 from tsa_model.settings.scoring import ScoringConfig
 from tsa_model.settings.simulation import SimulationConfig
 from tsa_model.settings.tracking import TrackingConfig
@@ -35,6 +36,7 @@ class RunConfig(Settings):
     equivalence: GateConfig = GateConfig()
     scoring: ScoringConfig = ScoringConfig()
     promotion: PromotionConfig = PromotionConfig()
+    reasons: ReasonsConfig = ReasonsConfig()
     signing: Literal["optional", "required"] = "optional"
     """Documents are signed where a stage has a key (TSA_SIGNING_KEY); required = without one it stops."""
     tracking: TrackingConfig | None = None
