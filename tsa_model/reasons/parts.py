@@ -8,6 +8,7 @@ from typing import Literal
 
 from tsa_model.sequences.features.preprocessing import Preprocessing
 from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription
+from tsa_model.settings.derived import Lag, Window
 
 Side = Literal["order", "customer", "card"]
 """The order's own features, the customer's history, the card's history."""
@@ -91,6 +92,7 @@ def order_parts(side: Side, earlier: int) -> tuple[Part, ...]:
 
 def _columns_of_histories(dataset: DatasetDescription) -> dict[str, Side]:
     found: dict[str, Side] = {}
-    for each in (*dataset.windows, *dataset.lags):
-        found |= dict.fromkeys(each.columns(), each.key)
+    derived: tuple[Window | Lag, ...] = (*dataset.windows, *dataset.lags)
+    for each in derived:
+        found.update(dict.fromkeys(each.columns(), each.key))
     return found
