@@ -195,6 +195,10 @@ def test_lags_logarithms_and_folded_texts_are_rebuilt_too(scored, tmp_path) -> N
     content["engineered"] = ["card_gap_1", "step_1", "same_2", "above_7d", "log_amount"]
     events = scored.events.copy()
     events.loc[::3, category] = "  " + events[category].str.upper() + " "
+    cards = events[scored.run.dataset.card_id]
+    events[scored.run.dataset.card_id] = ("card_" + cards.astype(str)).where(cards.notna())
+    events.loc[::4, scored.run.dataset.card_id] = (" CARD-" + cards.astype(str)).where(cards.notna())
+    content["fold_keys"] = [scored.run.dataset.card_id]
     store = SequenceStore.build(events, content, tmp_path / "store")
     rows = np.random.default_rng(0).choice(len(store), 120, replace=False)
     expected = store.batch_rows(rows)

@@ -96,6 +96,7 @@ WINDOW = {"name": "n", "key": "card", "statistic": "count", "days": [1]}
             "a raw column",
         ),
         ({"may_be_missing": ["shop"]}, "may_be_missing names .'shop'., which the features do not"),
+        ({"fold_keys": ["shop"]}, "fold_keys names .'shop'., which are no keys of events"),
         ({"numeric_categorical": ["shops"]}, "numeric_categorical names .'shops'."),
         ({"amount": "amuont"}, "amount names 'amuont', which is no numerical or engineered column"),
         ({"amount": "shop"}, "amount names 'shop'"),

@@ -96,6 +96,9 @@ def _dataset(name: str, events: Events, roles: Roles, plan: Plan, delay_is_guess
     ):
         if column is not None:
             lines.append(_line(f"{role}: {_quoted(column)}", why.get(role, "given")))
+    if roles.fold_keys:
+        reason = "spellings of one key differ in capitals, spaces, hyphens"
+        lines.append(_line(f"fold_keys: {_names(roles.fold_keys)}", reason))
     if roles.second is None:
         lines.append("  # card_id: no second key was found, so there is one history")
     if (delimiter := events.delimiter()) != ",":
@@ -116,7 +119,7 @@ def _dataset(name: str, events: Events, roles: Roles, plan: Plan, delay_is_guess
     lines += ["  numerical:  # of every order in a history; few, because one token is made of all of them"]
     lines += [_item(c, why) for c in (*roles.numerical, *in_sequence)]
     lines += ["  engineered:  # of the current order; the wide head reads them"]
-    lines += [_item(c, {}) for c in engineered]
+    lines += [_item(c, why if c in roles.profile else {}) for c in engineered]
     lines += [
         "  windows:  # what the key did lately",
         *windows,
@@ -126,7 +129,9 @@ def _dataset(name: str, events: Events, roles: Roles, plan: Plan, delay_is_guess
     if logs:
         lines.append(_line(f"logs: {_names(logs)}", "amounts differ by factors"))
     if roles.messy:
-        lines.append(_line("fold_text: true", f"capitals and spaces differ in {', '.join(roles.messy)}"))
+        lines.append(
+            _line("fold_text: true", f"capitals, spaces, hyphens differ in {', '.join(roles.messy)}")
+        )
     lines.append(_line("scale_quantile: 0.99", "a few huge numbers squeeze no others"))
     lines.append(_line(f"seq_len: {plan.seq_len}", "holds nine of ten customers' histories, at most 51"))
     rate = "null" if plan.rate is None else f"{plan.rate:g}"
@@ -141,7 +146,7 @@ def _item(name: str, why: dict[str, str]) -> str:
 
 def _derived(roles: Roles, plan: Plan) -> tuple[list[str], list[str], list[str], list[str], list[str]]:
     """Lines of windows and lags, columns of `logs`, numerical and engineered columns made of them."""
-    windows, lags, sequence, engineered = [], [], [], list(roles.numerical)
+    windows, lags, sequence, engineered = [], [], [], [*roles.numerical, *roles.profile]
     amount = roles.amount
     logs = [] if amount is None else [amount]
     sequence += [f"log_{column}" for column in logs]
@@ -173,7 +178,7 @@ def _derived(roles: Roles, plan: Plan) -> tuple[list[str], list[str], list[str],
         )
         lags.append(_flow(name="amount_ratio", key="customer", statistic="ratio", column=amount, back=[1, 2]))
         engineered += [f"amount_back_{back}" for back in (1, 2, 3)] + ["amount_ratio_1", "amount_ratio_2"]
-    for column in roles.categorical[:6]:
+    for column in [column for column in roles.categorical if column not in roles.steady][:6]:
         name = "same_" + re.sub(r"\W+", "_", column)
         lags.append(_flow(name=name, key="customer", statistic="same", column=column))
         engineered.append(f"{name}_1")

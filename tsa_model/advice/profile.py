@@ -141,8 +141,8 @@ class Events:
         return moment if known == inside > 0.99 * self.n_rows else None
 
     def folded(self, column: Column) -> int:
-        """Number of values of a text column that differ in more than case and spaces."""
-        text = f"lower(trim(regexp_replace({quoted(column.name)}, '\\s+', ' ', 'g')))"
+        """Number of values of a text column that differ in more than spelling (`fold_text`)."""
+        text = _spelled_alike(quoted(column.name))
         return int(self.one(f"SELECT count(DISTINCT {text}) FROM events")[0])
 
     def is_date(self, column: Column) -> bool:
@@ -152,6 +152,12 @@ class Events:
         q = quoted(column.name)
         known, dates = self.one(f"SELECT count({q}), count(TRY_CAST({q} AS TIMESTAMP)) FROM events")
         return bool(known == dates)
+
+    def counts_rows(self, column: Column) -> bool:
+        """Whether the column numbers the rows: whole numbers without a gap, from 0 or 1."""
+        if column.kind != "whole" or column.low not in (0, 1) or column.high is None:
+            return False
+        return column.high - column.low + 1 == self.n_rows
 
     def groups(self, name: str) -> tuple[float, float]:
         """Mean number of rows per value of a column, and the share of its values with more than one row."""
@@ -163,8 +169,11 @@ class Events:
 
     def depends_on(self, name: str, key: str) -> bool:
         """Whether each value of a key has one value of the column, nearly always."""
+        value = quoted(name)
+        if self.columns[name].kind == "text":
+            value = _spelled_alike(value)
         (share,) = self.one(
-            f"SELECT avg((n <= 1)::INT) FROM (SELECT count(DISTINCT {quoted(name)}) n FROM events"
+            f"SELECT avg((n <= 1)::INT) FROM (SELECT count(DISTINCT {value}) n FROM events"
             f" GROUP BY {quoted(key)} HAVING count(*) > 1)"
         )
         return share is not None and share > 0.99
@@ -173,6 +182,15 @@ class Events:
 def quoted(name: str) -> str:
     """A column's name in a query."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _spelled_alike(text: str) -> str:
+    """An expression of a text as `fold_text` reads it."""
+    for _ in range(
+        2
+    ):  # words of one letter share theirs with the next, so half of them are left by the first
+        text = f"regexp_replace({text}, '([\\p{{L}}\\p{{N}}])[\\s_-]+([\\p{{L}}\\p{{N}}])', '\\1 \\2', 'g')"
+    return f"lower(trim(regexp_replace({text}, '\\s+', ' ', 'g')))"
 
 
 def _family(kind: str) -> str:

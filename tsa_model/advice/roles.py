@@ -11,11 +11,14 @@ LABEL = re.compile(r"fraud|label|target|class|charge.?back", re.I)
 IDENTITY = re.compile(r"(^|_)(id|no|num|number|key|uuid)$|trans|order|tx", re.I)
 TIME = re.compile(r"time|date|moment|timestamp", re.I)
 CUSTOMER = re.compile(r"cust|client|user|account|acct|member|buyer|cid|cc_?num|card", re.I)
-SECOND = re.compile(r"card|terminal|merchant|device|store|shop|payee|seller|ccid|beneficiary", re.I)
+SECOND = re.compile(r"card|terminal|merch|device|store|shop|payee|seller|ccid|beneficiary", re.I)
+PLACE = re.compile(r"zip|post.?code|(^|_)(lat|lon|long|lng)(_|$)|latitude|longitude", re.I)
 AMOUNT = re.compile(r"amount|amt|price|value|total|sum", re.I)
 MOST_CATEGORIES = 1_000
 FEW_NUMBERS = 12
 """A whole number with at most this many values is taken for a category."""
+MOST_PROFILE_VALUES = 60
+"""A text that never changes for a customer is kept with at most this many values: more would name people."""
 FORETELLS = 0.999
 """A column whose values tell the label this well was most likely written after it."""
 
@@ -34,9 +37,15 @@ class Roles:
     amount: str | None
     categorical: list[str] = field(default_factory=list)
     numerical: list[str] = field(default_factory=list)
+    profile: list[str] = field(default_factory=list)
+    """Numbers that say nothing in a history: the same for all orders of a customer, or of a place."""
+    fold_keys: list[str] = field(default_factory=list)
+    """Keys with values that differ only in case, spaces, hyphens and underscores."""
     may_be_missing: list[str] = field(default_factory=list)
     messy: list[str] = field(default_factory=list)
-    """Categorical columns with values that differ only in case and spaces."""
+    """Categorical columns with values that differ only in case, spaces, hyphens and underscores."""
+    steady: list[str] = field(default_factory=list)
+    """Categorical columns that have one value for all orders of a customer."""
     why: dict[str, str] = field(default_factory=dict)
     """Role or column → the reason, which begins with GUESS where values alone do not tell."""
     left_out: dict[str, str] = field(default_factory=dict)
@@ -74,6 +83,11 @@ def guess_roles(events: Events, given: dict[str, str | None]) -> Roles:
         raise ValueError("no numerical column was found: a model needs at least one, such as an amount")
     named = [name for name in roles.numerical if AMOUNT.search(name)]
     roles.amount = named[0] if named else None
+    for key in (customer, second):
+        if key is None or events.columns[key].kind != "text":
+            continue
+        if events.folded(events.columns[key]) < events.columns[key].distinct:
+            roles.fold_keys.append(key)
     return roles
 
 
@@ -105,7 +119,12 @@ def _find_time(events: Events, taken: set[str], why: dict[str, str]) -> str:
     fitting = [c for c in events.columns.values() if c.name not in taken and events.moments(c) is not None]
     if not fitting:
         raise ValueError("no column holds moments between 2000 and 2100: name one with --order-time")
-    best = max(fitting, key=lambda c: (c.distinct, c.kind == "time", bool(TIME.search(c.name))))
+    finest = max(c.distinct for c in fitting)
+    # Written out, a moment cannot be off by years, as a number of seconds with another beginning can.
+    best = max(
+        (c for c in fitting if c.distinct >= 0.9 * finest),
+        key=lambda c: (c.kind == "time", c.kind == "text", bool(TIME.search(c.name)), c.distinct),
+    )
     others = [c.name for c in fitting if c.name != best.name and bool(TIME.search(c.name))]
     why["order_time"] = "the moments with the most different values"
     if others:
@@ -119,12 +138,15 @@ def _find_id(events: Events, taken: set[str], why: dict[str, str]) -> str:
         near = column.distinct > 0.9 * events.n_rows and column.missing == 0
         if column.name in taken or column.kind not in ("whole", "text") or not near:
             continue
+        if events.moments(column) is not None:
+            continue
         (distinct,) = events.one(f"SELECT count(DISTINCT {quoted(column.name)}) FROM events")
         if distinct == events.n_rows:
             fitting.append(column)
     if not fitting:
         raise ValueError("no column is different in every row: name the order's id with --order-id")
-    named = [c for c in fitting if IDENTITY.search(c.name)] or fitting
+    own = [c for c in fitting if not events.counts_rows(c)] or fitting
+    named = [c for c in own if IDENTITY.search(c.name)] or own
     why["order_id"] = "different in every row"
     if len(named) > 1:
         why["order_id"] = f"GUESS: different in every row, as {', '.join(c.name for c in named[1:])} is"
@@ -137,12 +159,12 @@ def _find_keys(
     """The customer, and a second key with histories of its own."""
     able = []
     for column in events.columns.values():
-        if column.name in taken or column.kind not in ("whole", "text"):
+        if column.name in taken or column.kind not in ("whole", "text") or PLACE.search(column.name):
             continue
         if not max(20, events.n_rows // 5_000) <= column.distinct <= events.n_rows // 2:
             continue
         mean, repeated = events.groups(column.name)
-        if mean >= 2 and repeated > 0.3:
+        if mean >= 2 and repeated > 0.3 and not events.is_date(column):
             able.append(column)
     customer = given.get("customer_id")
     if customer is None:
@@ -178,8 +200,6 @@ def _sort_in(events: Events, column: Column, roles: Roles) -> None:
         roles.left_out[name] = "a date; the order time says when"
     elif column.kind in ("whole", "fraction"):
         _sort_in_number(events, column, roles)
-    elif events.depends_on(name, roles.customer) and column.distinct > 100:
-        roles.left_out[name] = f"the same in every order of a customer, {column.distinct:,} values"
     else:
         _sort_in_text(events, column, roles)
 
@@ -189,6 +209,11 @@ def _sort_in_text(events: Events, column: Column, roles: Roles) -> None:
     if distinct > MOST_CATEGORIES:
         roles.left_out[column.name] = f"{distinct:,} values, too many to learn each"
         return
+    if events.depends_on(column.name, roles.customer):
+        if distinct > MOST_PROFILE_VALUES:
+            roles.left_out[column.name] = f"the same in every order of a customer, {distinct:,} values"
+            return
+        roles.steady.append(column.name)
     roles.categorical.append(column.name)
     examples = ", ".join(" ".join(text.split()) for text in column.examples[:2])
     roles.why[column.name] = f"{distinct} values, such as {examples}"
@@ -201,14 +226,20 @@ def _sort_in_number(events: Events, column: Column, roles: Roles) -> None:
     (with_time,) = events.one(f"SELECT abs(corr({q}::DOUBLE, epoch({roles.moment}))) FROM events")
     if with_time is not None and with_time > 0.999:
         roles.left_out[name] = "it grows with the order time"
-    elif column.kind == "whole" and column.distinct == events.n_rows:
+    elif column.kind == "whole" and column.distinct > 0.98 * events.n_rows:
         roles.left_out[name] = "different in every row, like an id"
     elif column.kind == "whole" and column.distinct <= FEW_NUMBERS:
         roles.categorical.append(name)
         roles.why[name] = f"GUESS: {column.distinct} whole numbers, taken for categories"
     else:
-        roles.numerical.append(name)
+        steady = events.depends_on(name, roles.customer)
+        if PLACE.search(name) and steady:
+            roles.left_out[name] = "a place that is the same in every order of a customer"
+            return
+        (roles.profile if steady or PLACE.search(name) else roles.numerical).append(name)
         roles.why[name] = f"{column.low:g} to {column.high:g}"
+        if steady:
+            roles.why[name] += ", the same in every order of a customer"
         if column.missing:
             roles.may_be_missing.append(name)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
+
+_BETWEEN_WORDS = re.compile(r"(?<=[^\W_])[\s_-]+(?=[^\W_])")
 
 
 @dataclass
@@ -16,12 +19,15 @@ class Codes:
     values: list[str]
 
     def folded(self) -> Codes:
-        """The same column where texts that differ only in case and spaces are one."""
+        """The same column where texts that differ only in spelling are one; see `fold`."""
         number: dict[str, int] = {}
         place = [number.setdefault(fold(value), len(number)) for value in self.values]
         return Codes(np.array([*place, -1], dtype=np.int32)[self.code], list(number))
 
 
 def fold(text: str) -> str:
-    """A text without capitals, and with one space wherever it has some."""
-    return " ".join(text.split()).casefold()
+    """A text without capitals, and with one space wherever words are apart by spaces, hyphens or underscores.
+
+    " Misc-NET", "misc_net" and "misc net" are one; "-1" and "1" stay two.
+    """
+    return " ".join(_BETWEEN_WORDS.sub(" ", text).split()).casefold()

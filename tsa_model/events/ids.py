@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from tsa_model.events.cast import (
     nothing,
     stripped,
 )
+from tsa_model.events.codes import fold
 from tsa_model.events.errors import BadEvents
 from tsa_model.events.numbers import is_number, whole_numbers
 from tsa_model.events.reading import open_events
@@ -55,6 +56,8 @@ class IdForm:
     """An id that is written otherwise, for messages."""
     spellings: tuple[str, ...] = ()
     """An example of each way in which whole numbers are written; one way = none."""
+    is_folded: bool = False
+    """Texts that differ only in spelling are one id; see `fold_keys` of the dataset description."""
 
 
 def cast_id(raw: pa.ChunkedArray | pa.Array, form: IdForm, missing_words: Sequence[str] = ()) -> Cast:
@@ -88,6 +91,8 @@ def _cast_id(raw: pa.Array, form: IdForm, missing_words: Sequence[str]) -> Cast:
         )
     elif form.has_exponents:
         values = by_distinct(values, pa.string(), lambda id_: None if _is_shortened(id_) else id_)
+    if form.is_folded and not form.is_whole:
+        values = by_distinct(values, pa.string(), fold)
     bad = text.bad | lost(text.values, values)
     hint = ""
     if form.has_exponents and bad.any():
@@ -125,7 +130,7 @@ def read_id_forms(
         for name in names
         if any(is_text(value_type(one.field(name).type)) for one in schemas if name in one.names)
     ]
-    forms = {name: IdForm() for name in names}
+    forms = {name: IdForm(is_folded=name in description.fold_keys) for name in names}
     if not text:
         return forms
 
@@ -142,7 +147,7 @@ def read_id_forms(
         for origin, part in parts(doubtful):
             for name in doubtful:
                 seen[name].compare(origin, part[name])
-    return forms | {name: seen[name].form for name in text}
+    return forms | {name: replace(seen[name].form, is_folded=forms[name].is_folded) for name in text}
 
 
 def id_columns(description: DatasetDescription) -> list[str]:

@@ -268,7 +268,8 @@ class Histories:
             raise UnknownOrder("the history store holds no orders yet")
         columns = id_columns(self.description)
         # Where no order had such an id yet, it does not matter how one would be read.
-        forms = {name: IdForm(is_whole.get(name, True)) for name in columns}
+        folded = self.description.fold_keys
+        forms = {name: IdForm(is_whole.get(name, True), is_folded=name in folded) for name in columns}
         reader = OrderReader(self.description, forms, len(self.inputs.derived.kept))
         if set(stored) == set(columns):
             self._reader = reader

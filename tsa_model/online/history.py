@@ -47,6 +47,8 @@ class Columns(Settings):
     order_id: str
     customer_id: str
     card_id: str | None
+    fold_keys: tuple[str, ...] = ()
+    """Keys of which texts that differ only in spelling are one."""
     categorical: tuple[str, ...]
     """Raw categorical columns."""
     numerical: tuple[str, ...]

@@ -30,6 +30,7 @@ def columns_of(description: DatasetDescription, late_days: float = LATE_DAYS) ->
         order_id=description.order_id,
         customer_id=description.customer_id,
         card_id=description.card_id,
+        fold_keys=description.fold_keys,
         categorical=description.raw_categorical,
         numerical=description.raw_numerical,
         derived=derived.kept,

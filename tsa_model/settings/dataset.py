@@ -141,7 +141,9 @@ class DatasetDescription(Settings):
     max_values: PositiveInt = 100_000
     """Largest vocabulary of one categorical feature; more is an error."""
     fold_text: bool = False
-    """Categories that differ only in case and spaces are one: " Grocery" is "grocery"."""
+    """Categories that differ only in case, spaces, hyphens and underscores are one category."""
+    fold_keys: tuple[str, ...] = ()
+    """Columns of keys (`customer_id`, `card_id`) of which texts that differ only so are one key."""
     scale_quantile: float = Field(default=1.0, gt=0.5, le=1)
     """Numbers are scaled so that this quantile of the training period becomes 1; with 1 the largest does.
     Below 1, a few huge values no longer squeeze all others together near 0: they lie beyond 1 instead."""
@@ -163,7 +165,7 @@ class DatasetDescription(Settings):
     def _leave_out_how_files_are_read(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A store says how files are written only where it was set, and so which lags and logs there are."""
         content = dump(self)
-        for name in ("csv", "missing_words", "lags", "logs", "fold_text"):
+        for name in ("csv", "missing_words", "lags", "logs", "fold_text", "fold_keys"):
             if getattr(self, name) == type(self).model_fields[name].default:
                 content.pop(name, None)
         return content
@@ -188,6 +190,11 @@ class DatasetDescription(Settings):
             raise ValueError("the wide layout knows no labels or keys of earlier orders: no derived columns")
         if self.known_label and KNOWN_LABEL in self.categorical:
             raise ValueError(f"known_label adds the feature {KNOWN_LABEL!r}, which categorical names too")
+        strange = [key for key in self.fold_keys if key not in (self.customer_id, self.card_id)]
+        if strange or (self.fold_keys and self.layout == "wide"):
+            raise ValueError(
+                f"fold_keys names {strange or list(self.fold_keys)}, which are no keys of events"
+            )
         self._check_windows()
         self._check_markers()
         self._check_amount()

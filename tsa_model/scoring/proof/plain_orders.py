@@ -122,8 +122,16 @@ def _index(word: str | None, vocabulary: Vocabulary) -> int:
 
 
 def folded(word: str) -> str:
-    """A text without capitals, and with one space wherever it has some: `DatasetDescription.fold_text`."""
-    return " ".join(word.casefold().split())
+    """A text without capitals, words apart by one space: `DatasetDescription.fold_text`."""
+    apart = list(word)
+    for first in range(len(apart)):
+        last = first
+        while last < len(apart) and (apart[last] in "-_" or apart[last].isspace()):
+            last += 1
+        inside = 0 < first < last < len(apart) and apart[first - 1].isalnum() and apart[last].isalnum()
+        if inside:
+            apart[first:last] = " " * (last - first)
+    return " ".join("".join(apart).split()).casefold()
 
 
 def _scaled(value: float, scaler: Scaler) -> float:
