@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
-from tsa_model.evaluation.rival import current_orders
 from tsa_model.events.units import to_us
 from tsa_model.files import write_json
 from tsa_model.sealed import read_document
@@ -54,6 +53,22 @@ def population_stability(expected: NDArray[Any], observed: NDArray[Any]) -> tupl
     return psi, float(noise)
 
 
+def stability_beyond_chance(expected: NDArray[Any], observed: NDArray[Any]) -> tuple[float, float]:
+    """Population stability index of two histograms, and the largest value that says nothing.
+
+    Args:
+        expected: [bins] counts of the training period.
+        observed: [bins] counts of the later period.
+    """
+    from scipy.special import chdtri
+
+    psi, noise = population_stability(expected, observed)
+    freedom = max(1, int(np.count_nonzero(expected + observed)) - 1)
+    # Of two samples of one distribution, the index over its expectation is chi-square over its own. A day may
+    # bring a dozen orders, and then three times the noise is nothing unusual.
+    return psi, max(TIMES_THE_NOISE, float(chdtri(freedom, UNUSUAL)) / freedom) * noise
+
+
 class Histogram(Settings):
     """Counts of one column of the training period."""
 
@@ -66,11 +81,19 @@ class Histogram(Settings):
 
     def count(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """[bins] orders of some values, binned as these were."""
+        return np.bincount(self.places(values), minlength=len(self.bins) + 1)
+
+    def places(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """[n] the bin of each value."""
+        bins = np.array(self.bins)
         if self.role != "categorical":
-            found = np.searchsorted(np.array(self.bins), values, side="right")
-            return np.bincount(found, minlength=len(self.bins) + 1)
-        each = [int(np.count_nonzero(values == index)) for index in self.bins]
-        return np.array([*each, values.size - sum(each)], dtype=np.int64)
+            return np.searchsorted(bins, values, side="right").astype(np.int64)
+        if not bins.size:
+            return np.zeros(values.size, np.int64)
+        in_order = np.argsort(bins)
+        found = np.searchsorted(bins, values, sorter=in_order).clip(max=bins.size - 1)
+        place = in_order[found]
+        return np.where(bins[place] == values, place, bins.size)
 
 
 class TrainingOrders(Settings):
@@ -108,22 +131,25 @@ class TrainingOrders(Settings):
             store: other orders, encoded with the same vocabulary and scaler.
             rows: [n] row numbers of those to look at.
         """
-        from scipy.stats import chi2
-
         found: dict[str, float] = {}
-        known = {(one.role, one.name): one for one in self.columns}
-        for role, name, values in _columns(store, spread(rows)):
-            one = known.get((role, name))
-            if one is None:
-                continue
-            expected, observed = np.array(one.counts), one.count(values)
-            psi, noise = population_stability(expected, observed)
-            freedom = max(1, np.count_nonzero(expected + observed) - 1)
-            # Of two samples of one distribution, the index over its expectation is chi-square over its own.
-            # A day may bring a dozen orders, and then three times the noise is nothing unusual.
-            by_chance = max(TIMES_THE_NOISE, chi2.isf(UNUSUAL, freedom) / freedom) * noise
-            found[name] = max(found.get(name, 0.0), psi if psi > by_chance else 0.0)
+        for one, values in self.columns_of(store, spread(rows)):
+            psi, by_chance = stability_beyond_chance(np.array(one.counts), one.count(values))
+            found[one.name] = max(found.get(one.name, 0.0), psi if psi > by_chance else 0.0)
         return found
+
+    def columns_of(
+        self, store: SequenceStore, rows: NDArray[Any]
+    ) -> Iterator[tuple[Histogram, NDArray[Any]]]:
+        """Every known column with the [n] encoded values that orders have in it.
+
+        Args:
+            store: other orders, encoded with the same vocabulary and scaler.
+            rows: [n] their row numbers.
+        """
+        known = {(one.role, one.name): one for one in self.columns}
+        for role, name, values in _columns(store, rows):
+            if (one := known.get((role, name))) is not None:
+                yield one, values
 
     def save(self, path: Path) -> None:
         """Write the file that `load` reads."""
@@ -154,7 +180,8 @@ def _columns(
         return
     dataset = store.description
     read = {*dataset.raw_categorical, *dataset.raw_numerical}
-    categories, values = current_orders(store, rows)
+    categories, values = store.own_values(rows)
+    values = values.astype(np.float64)
     for place, name in enumerate(store.preprocessing.categorical):
         if name in read:
             yield "categorical", name, categories[:, place]

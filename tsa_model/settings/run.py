@@ -13,6 +13,7 @@ from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.descriptions import read_description
 from tsa_model.settings.gate import GateConfig
 from tsa_model.settings.model import ModelSettings
+from tsa_model.settings.monitoring import MonitoringConfig
 from tsa_model.settings.promotion import PromotionConfig
 from tsa_model.settings.reasons import ReasonsConfig
 from tsa_model.settings.scoring import ScoringConfig
@@ -37,6 +38,7 @@ class RunConfig(Settings):
     scoring: ScoringConfig = ScoringConfig()
     promotion: PromotionConfig = PromotionConfig()
     reasons: ReasonsConfig = ReasonsConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
     signing: Literal["optional", "required"] = "optional"
     """Documents are signed where a stage has a key (TSA_SIGNING_KEY); required = without one it stops."""
     tracking: TrackingConfig | None = None

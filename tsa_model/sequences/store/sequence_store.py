@@ -172,6 +172,21 @@ class SequenceStore:
             for key, events in self._sequences.items()
         }
 
+    def own_values(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What orders say of themselves, encoded, without their histories.
+
+        Args:
+            rows: [n] row numbers.
+
+        Returns:
+            Category indices [n, Fc less the known label], and numerical and engineered values [n, Fn + Fe]
+            float32.
+        """
+        events = self._sequences[self.keys[0]]
+        place = events.position[rows]
+        numbers = [events.numerical[place], *([self._engineered[rows]] if self.n_engineered else [])]
+        return events.categorical[place], np.concatenate(numbers, axis=1)
+
     def rows_of(self, order_ids: Sequence | np.ndarray) -> np.ndarray:
         """Row numbers of order ids, [n] int64.
 

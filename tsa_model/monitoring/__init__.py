@@ -1,0 +1,1 @@
+"""What the scores of production are worth, day by day. Imports scoring and what stands below it."""
