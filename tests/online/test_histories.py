@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from support.online import DAY_S, as_table, assert_same, description, histories, iso, orders
 
@@ -12,13 +15,16 @@ from tsa_model.online.history import Contradiction, HistoryError, TooOld, Unknow
 from tsa_model.online.lmdb_store import LmdbStore
 from tsa_model.online.loading import load_history
 from tsa_model.online.orders import WrongOrder
+from tsa_model.online.records import Records
 from tsa_model.online.requirements import columns_of
 from tsa_model.sequences import SequenceStore
+from tsa_model.settings.run import RunConfig
+from tsa_model.simulation import simulate_orders
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict]:
-    return orders()
+    return orders(160)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +60,7 @@ def test_a_stream_in_time_order_with_labels_as_they_become_known(rows, built, tm
 def test_orders_and_labels_that_come_late_land_where_they_belong(built, tmp_path, seed) -> None:
     online = histories(tmp_path / "h", built, late_days=20)
     random = np.random.default_rng(seed)
-    rows = orders(60, seed, customers=2)
+    rows = orders(45, seed, customers=2)
     fitted = built.preprocessing
     wanted = SequenceStore.build(as_table(rows), built.description, tmp_path / "s", fitted)
     shuffled = [rows[place] for place in random.permutation(len(rows))]
@@ -68,7 +74,7 @@ def test_orders_and_labels_that_come_late_land_where_they_belong(built, tmp_path
 
 
 def test_a_loaded_log_and_then_a_stream(rows, built, tmp_path) -> None:
-    for n in (70, 160):
+    for n in (50, 130):
         folder = tmp_path / str(n)
         counts = load_history(as_table(rows[:n]), built.description, folder)
         assert counts["orders"] == n
@@ -76,6 +82,85 @@ def test_a_loaded_log_and_then_a_stream(rows, built, tmp_path) -> None:
         for row in rows[n:]:
             assert_same(online.tensors([row]), built.batch([row["id"]]), row["id"])
             online.add(row)
+
+
+def test_texts_that_differ_in_case_and_spaces_are_one_where_asked(rows, tmp_path) -> None:
+    built = SequenceStore.build(as_table(rows), description(fold_text=True), tmp_path / "s")
+    load_history(as_table(rows[:100]), built.description, tmp_path / "h")
+    online = histories_of(tmp_path / "h", built)
+    online.add(rows[100:])
+    assert_same(online.tensors(rows), built.batch([row["id"] for row in rows]))
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> tuple[list[dict], SequenceStore]:
+    """The demo's own description and simulator, with few orders, so that most of a key's lie far apart."""
+    run = RunConfig.load("demo")
+    frame = simulate_orders(run.simulation.changed(orders=2000))
+    built = SequenceStore.build(frame, run.dataset, tmp_path_factory.mktemp("demo") / "store")
+    frame = frame.sort_values(["order_time", "order_id"])
+    found = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{**row, "order_time": iso(row["order_time"])} for row in found], built
+
+
+def test_a_stream_of_the_demo(demo, tmp_path) -> None:
+    rows, built = demo
+    load_history(pa.Table.from_pylist(rows[:-100]), built.description, tmp_path / "h", late_days=0)
+    online = histories_of(tmp_path / "h", built)
+    due = [(row["order_time"], row) for row in rows[-100:] if row["label"] is not None]
+    for row in rows[-100:]:
+        while due and moved(due[0][0], 5) <= row["order_time"]:
+            known_at, labelled = due.pop(0)
+            online.add_labels([(labelled["order_id"], labelled["label"], moved(known_at, 5))])
+        order = {name: value for name, value in row.items() if name != "label"}
+        assert_same(online.tensors([order]), built.batch([row["order_id"]]), row["order_id"])
+        online.add(order)
+    assert len(due) < 90, "labels came in between"
+
+
+def moved(moment: str, days: float) -> str:
+    return iso(datetime.fromisoformat(moment).timestamp() + days * DAY_S)
+
+
+def test_a_position_counts_orders_that_were_dropped(built, tmp_path) -> None:
+    online = histories(tmp_path / "h", built, late_days=0.5)
+    template = without_label(orders(1)[0])
+    many = [dict(template, id=f"n{i:05d}", when=template["when"] + 5400 * i) for i in range(300)]
+    load_history(as_table([{**row, "fraud": None} for row in many]), built.description, tmp_path / "l", 0.5)
+    online.add(many)
+    newest = dict(many[-1], id="newest", when=many[-1]["when"] + 60)
+    wanted = SequenceStore.build(
+        as_table([{**row, "fraud": None} for row in [*many, newest]]),
+        built.description,
+        tmp_path / "s",
+        built.preprocessing,
+    )
+    assert online.store.counts()["orders"] < 250
+    for each in (online, histories_of(tmp_path / "l", built)):
+        assert_same(each.tensors([newest]), wanted.batch(["newest"]))
+
+
+def test_a_key_with_many_orders_reads_no_more_blocks_than_one_with_a_few(
+    built, tmp_path, monkeypatch
+) -> None:
+    template = dict(orders(1)[0], card=None)
+
+    def read(n: int) -> int:
+        many = [
+            dict(template, id=f"n{i:06d}", when=template["when"] + 3 * DAY_S * i / n, fraud=i % 2)
+            for i in range(n)
+        ]
+        load_history(as_table(many), built.description, tmp_path / str(n))
+        online, unpacked = histories_of(tmp_path / str(n), built), []
+        whole = Records.unpacked.__func__
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                Records, "unpacked", classmethod(lambda *words: unpacked.append(1) or whole(*words))
+            )
+            online.tensors([dict(template, id="new", when=template["when"] + 3.1 * DAY_S)])
+        return len(unpacked)
+
+    assert read(50) <= read(6000) <= 8
 
 
 def test_a_label_counts_neither_before_its_delay_nor_before_it_is_known(rows, built, tmp_path) -> None:
@@ -98,7 +183,7 @@ def test_what_no_order_to_come_needs_is_dropped(built, tmp_path) -> None:
     online = histories(tmp_path / "h", built, late_days=0.5)
     template = without_label(orders(1)[0])
     start = template["when"]
-    many = [dict(template, id=f"n{i:05d}", when=start + 5400 * i) for i in range(400)]
+    many = [dict(template, id=f"n{i:05d}", when=start + 5400 * i) for i in range(300)]
     for first in range(0, len(many), 100):
         online.add(many[first : first + 100])
     kept = online.store.counts()
@@ -115,7 +200,7 @@ def test_what_no_order_to_come_needs_is_dropped(built, tmp_path) -> None:
         )
         assert_same(online.tensors([row]), wanted.batch([row["id"]]))
     with pytest.raises(TooOld, match="comes too late"):
-        online.add(dict(many[0], id="far too late", when=many[150]["when"]))
+        online.add(dict(many[0], id="far too late", when=many[100]["when"]))
     with pytest.raises(UnknownOrder, match="no history needs it any more"):
         online.add_labels([(many[0]["id"], 1, many[-1]["when"])])
 

@@ -19,7 +19,7 @@ DAY_S = event_oracle.DAY_S
 
 
 def description(**changes) -> DatasetDescription:
-    """Windows over both keys, in sequences too; a known label; the calendar; ids as text."""
+    """Windows and lags of every kind, in sequences too; a known label; the calendar; ids as text."""
     content = event_oracle.description(
         seq_len=6,
         known_label=True,
@@ -31,11 +31,27 @@ def description(**changes) -> DatasetDescription:
             {"name": "many", "key": "card", "statistic": "count", "days": [1, 3]},
             {"name": "ratio", "key": "card", "statistic": "ratio", "column": "amount", "days": [3]},
             {"name": "risk", "key": "customer", "statistic": "label_rate", "days": [4]},
+            {"name": "labels", "key": "card", "statistic": "label_count", "days": [2]},
+            {"name": "off", "key": "customer", "statistic": "difference", "column": "items", "days": [3]},
+        ],
+        lags=[
+            {"name": "gap", "key": "customer", "statistic": "gap", "back": [1, 3], "log": True},
+            {"name": "card_gap", "key": "card", "statistic": "gap"},
+            {"name": "last", "key": "customer", "statistic": "value", "column": "items", "back": [2]},
+            {"name": "more", "key": "card", "statistic": "difference", "column": "amount"},
+            {"name": "times", "key": "customer", "statistic": "ratio", "column": "amount", "back": [1, 7]},
+            {"name": "shop", "key": "card", "statistic": "same", "column": "shop"},
+            {"name": "land", "key": "customer", "statistic": "same", "column": "country", "back": [2]},
+            {"name": "seen", "key": "customer", "statistic": "position", "log": True},
+            {"name": "card_seen", "key": "card", "statistic": "position"},
         ],
     )
     content["categorical"] = ["shop", "country", "hour"]
-    content["numerical"] = ["amount", "items", "many_1d", "risk_4d", "ratio_3d"]
-    content["engineered"] = ["amount", "spent_2d", "many_3d", "risk_4d", "night"]
+    content["numerical"] = ["amount", "items", "many_1d", "risk_4d", "ratio_3d", "labels_2d"]
+    content["numerical"] += ["seen", "shop_1", "times_7", "card_gap_1"]
+    content["engineered"] = ["amount", "spent_2d", "many_3d", "risk_4d", "night", "off_3d"]
+    content["engineered"] += ["gap_1", "gap_3", "card_gap_1", "last_2", "more_1", "times_1", "times_7"]
+    content["engineered"] += ["shop_1", "land_2", "seen", "card_seen"]
     return DatasetDescription.model_validate(content | changes)
 
 
@@ -52,7 +68,7 @@ def orders(n: int = 220, seed: int = 0, customers: int = 4) -> list[dict]:
                 "card": None if card < 0 else f"card {card}",
                 "when": event_oracle.START_S + int(random.integers(16 * 48)) * 1800,
                 "fraud": [None, 0, 0, 1][random.integers(4)],
-                "shop": [None, "a", "b", "ü", "x" * 40][random.integers(5)],
+                "shop": [None, "a", " A", "b", "ü", "x" * 40][random.integers(6)],
                 "country": ["1", "2.0", "2", "7.5"][random.integers(4)],
                 "amount": float(np.round(random.lognormal(3, 2), 2)),
                 "items": None if random.random() < 0.2 else int(random.integers(9)),

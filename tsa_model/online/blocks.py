@@ -10,54 +10,123 @@ begins at 0; if a later one is the first, older orders were dropped.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from tsa_model.online.history import Columns, TooOld
+from tsa_model.online.history import KINDS, Columns, Stream, TooOld
 from tsa_model.online.records import Records
+from tsa_model.online.totals import totals_of, width
 
 MOST = 64
 """Orders of a block; more only where all are of one moment."""
 
 
-def unpack(block: bytes, columns: Columns) -> Records:
-    """The orders of a block."""
-    return Records.unpacked(block, len(columns.categorical), columns.n_numbers)
+@dataclass(frozen=True)
+class Block:
+    """Consecutive orders of a key, or labels."""
+
+    before: np.ndarray
+    """[T] int64, the totals of all that came before; see `totals`."""
+    records: Records
+    columns: Columns
+    stream: Stream
+
+    @classmethod
+    def first(cls, records: Records, columns: Columns, stream: Stream) -> Block:
+        """The first one of a key."""
+        return cls(np.zeros(width(columns, stream), np.int64), records, columns, stream)
+
+    @classmethod
+    def unpacked(cls, data: bytes, columns: Columns, stream: Stream) -> Block:
+        """From bytes; the arrays are views of them."""
+        n_totals = width(columns, stream)
+        sizes = (len(columns.categorical), columns.n_numbers) if stream in KINDS else (0, 0)
+        records = Records.unpacked(memoryview(data)[8 * n_totals :], *sizes)
+        return cls(np.frombuffer(data, "<i8", n_totals), records, columns, stream)
+
+    def packed(self) -> bytes:
+        """As bytes."""
+        return self.before.astype("<i8").tobytes() + self.records.packed()
+
+    @cached_property
+    def running(self) -> np.ndarray:
+        """[N + 1, T] int64: the totals before each order, and after the last."""
+        summands = totals_of(self.records, self.columns, self.stream)
+        return np.cumsum(np.concatenate([self.before[None], summands]), axis=0)
+
+    def totals(self, before_us: int) -> np.ndarray:
+        """The totals of all orders before a moment, [T] int64."""
+        return self.running[int(np.searchsorted(self.records.time_us, before_us))]
+
+    def holding(self, records: Records) -> Block:
+        """The same stretch with other orders."""
+        return Block(self.before, records, self.columns, self.stream)
+
+    def after(self, summand: np.ndarray) -> Block:
+        """The same orders where the earlier ones add up to so much more."""
+        return Block(self.before + summand, self.records, self.columns, self.stream)
+
+    def inserted(self, record: Records) -> Block:
+        """With one order more."""
+        held = self.records
+        time_us, order_id = record.time_us[0], record.order_id[0]
+        first, last = np.searchsorted(held.time_us, [time_us, time_us + 1])
+        place = int(first + (np.count_nonzero(held.order_id[first:last] < order_id) if last > first else 0))
+        parts = [held.take(slice(0, place)), record, held.take(slice(place, len(held)))]
+        return self.holding(Records.joined(parts))
+
+    def put(self, place: int, record: Records | None) -> Block:
+        """With another order at a place, or with none."""
+        held = self.records
+        parts = [held.take(slice(0, place)), held.take(slice(place + 1, len(held)))]
+        return self.holding(Records.joined([parts[0], record, parts[1]] if record is not None else parts))
+
+    def cut(self, is_last: bool) -> tuple[Block, Block] | None:
+        """A block that grew, divided; None = it need not be.
+
+        Args:
+            is_last: no block of its key follows; it is then left full, for orders come at the end.
+        """
+        held = self.records
+        if len(held) <= MOST:
+            return None
+        cuts = np.flatnonzero(np.diff(held.time_us)) + 1  # orders of one moment stay together
+        if not len(cuts):
+            return None
+        wanted = len(held) - 1 if is_last else len(held) // 2
+        at = int(cuts[np.argmin(np.abs(cuts - wanted))])
+        newer = Block(self.running[at], held.take(slice(at, len(held))), self.columns, self.stream)
+        return self.holding(held.take(slice(0, at))), newer
 
 
-def earlier(
-    blocks: Iterator[tuple[int, bytes]], columns: Columns, before_us: int, latest: int, reach_us: int
-) -> Records:
+def earlier(blocks: Iterator[tuple[int, Block]], columns: Columns, before_us: int, latest: int) -> Records:
     """Orders before a moment; see `Transaction.earlier`.
 
     Args:
-        blocks: (its moment, its bytes) of the blocks that begin at or before `before_us`, backwards.
+        blocks: with their moments, those that begin at or before `before_us`, backwards.
         columns: what an order holds.
         before_us: the moment.
         latest: how many orders are needed.
-        reach_us: how far back all are needed.
     """
     parts: list[Records] = []
     n_found, whole_since_us = 0, 0
-    for whole_since_us, block in blocks:
-        part = unpack(block, columns)
-        if part.time_us[-1] >= before_us:
+    for since_us, block in blocks:
+        whole_since_us = since_us
+        part = block.records
+        if len(part) and part.time_us[-1] >= before_us:
             part = part.take(slice(0, int(np.searchsorted(part.time_us, before_us))))
         parts.append(part)
         n_found += len(part)
-        if n_found >= latest and whole_since_us <= before_us - reach_us:
+        if n_found >= latest:
             break
-    if whole_since_us > 0 and (n_found < latest or whole_since_us > before_us - reach_us):
+    if whole_since_us > 0 and n_found < latest:
         raise too_old(before_us, whole_since_us)
     if not n_found:
         return Records.none(len(columns.categorical), columns.n_numbers)
     found = Records.joined(parts[::-1])
-    # Windows look at orders that are younger than their length, not as old.
-    in_reach = (
-        int(np.searchsorted(found.time_us, before_us - reach_us, side="right")) if reach_us else n_found
-    )
-    first = max(0, min(n_found - latest, in_reach))
-    return found.take(slice(first, n_found)) if first else found
+    return found.take(slice(n_found - latest, n_found)) if n_found > latest else found
 
 
 def too_old(moment_us: int, whole_since_us: int) -> TooOld:
@@ -67,27 +136,3 @@ def too_old(moment_us: int, whole_since_us: int) -> TooOld:
         f"an order of {moment} UTC comes too late: of its customer or card, orders are kept only from "
         f"{since} UTC on; load the store again with a larger late_days"
     )
-
-
-def inserted(block: Records, record: Records) -> Records:
-    """A block with one order more."""
-    time_us, order_id = record.time_us[0], record.order_id[0]
-    first, last = np.searchsorted(block.time_us, [time_us, time_us + 1])
-    place = int(first + np.count_nonzero(block.order_id[first:last] < order_id))
-    return Records.joined([block.take(slice(0, place)), record, block.take(slice(place, len(block)))])
-
-
-def split(block: Records, is_last: bool) -> int | None:
-    """Where a block that grew is divided; None = not at all.
-
-    Args:
-        block: its orders.
-        is_last: no block of its key follows; it is then left full, for orders come at the end.
-    """
-    if len(block) <= MOST:
-        return None
-    cuts = np.flatnonzero(np.diff(block.time_us)) + 1  # orders of one moment stay together
-    if not len(cuts):
-        return None
-    wanted = len(block) - 1 if is_last else len(block) // 2
-    return int(cuts[np.argmin(np.abs(cuts - wanted))])

@@ -12,6 +12,7 @@ import numpy as np
 from tsa_model.batch import Sequences as SequencesKind
 from tsa_model.events.ids import IdForm, id_columns
 from tsa_model.events.units import UNKNOWN_LABEL
+from tsa_model.online.derived import Past
 from tsa_model.online.history import (
     Contradiction,
     Entry,
@@ -22,6 +23,7 @@ from tsa_model.online.history import (
     UnknownOrder,
 )
 from tsa_model.online.inputs import InputBuilder, Target
+from tsa_model.online.labels import count_label
 from tsa_model.online.orders import CleanOrder, OrderReader, id_forms_of
 from tsa_model.online.records import Records
 from tsa_model.online.requirements import check_fits, columns_of
@@ -29,7 +31,6 @@ from tsa_model.sequences import Preprocessing
 from tsa_model.settings.dataset import DatasetDescription
 
 T = TypeVar("T")
-Keys = tuple[bytes, bytes]
 
 
 class Histories:
@@ -160,8 +161,10 @@ class Histories:
         for kind, key in zip(self.inputs.kinds, order.keys, strict=False):
             if key:
                 transaction.insert(kind, key, record)
-        transaction.put_entry(order.name, Entry(order.time_us, order.keys, order.content(self._n_raw), kept))
-        self._refresh(transaction, order.keys, order.time_us, order.time_us)
+                count_label(transaction, kind, key, record)
+        entry = Entry(order.time_us, order.keys, order.content(self._n_raw), kept)
+        transaction.put_entry(order.name, entry)
+        self._refresh(transaction, entry, self.inputs.derived.renewed_us)
 
     def _compare(self, transaction: Transaction, entry: Entry, order: CleanOrder) -> None:
         """Refuse another order of the same id; a label that is new is taken."""
@@ -189,44 +192,43 @@ class Histories:
 
     def _target(self, transaction: Transaction, order: CleanOrder) -> Target:
         """An order with its histories and derived columns."""
-        record = order.record
-        latest, reach_us = self.description.seq_len - 1, self.inputs.derived.reach_us
+        record, latest = order.record, self.description.seq_len - 1
+        none = record.take(slice(0, 0))
         histories: dict[KeyKind, Records] = {}
         derived: dict[str, float] = {}
         for kind, key in zip(self.inputs.kinds, order.keys, strict=False):
-            if key:
-                found = transaction.earlier(kind, key, order.time_us, latest, reach_us[kind])
-            else:
-                found = record.take(slice(0, 0))
-            derived |= self.inputs.derive(kind, found, record)
+            past = Past(transaction, kind, key, order.time_us)
+            found = past.latest(max(latest, self.inputs.derived.most_back(kind)), none)
+            derived |= self.inputs.derive(past, record, found)
             histories[kind] = found.take(slice(max(0, len(found) - latest), len(found)))
         target = Target(self.inputs.with_kept(record, derived), histories, derived)
         self.inputs.check(target)
         return target
 
-    def _refresh(self, transaction: Transaction, keys: Keys, since_us: int, from_us: int) -> None:
+    def _refresh(
+        self, transaction: Transaction, entry: Entry, reach_us: Mapping[KeyKind, int], from_us: int = 0
+    ) -> None:
         """Derive the kept columns of younger orders anew, where an order or label came late.
 
         Args:
             transaction: to write in.
-            keys: of the order that came late.
-            since_us: its time.
+            entry: the order that came late, or whose label did.
+            reach_us: how much younger an order may be that this changes, by key.
             from_us: from when on it changes anything.
         """
         derived = self.inputs.derived
-        for place, kind in enumerate(self.inputs.kinds):
-            key = keys[place]
-            if not key or not set(derived.by_key[kind]) & set(derived.kept):
+        for kind, key in zip(self.inputs.kinds, entry.keys, strict=False):
+            if not key or not reach_us[kind]:
                 continue
-            younger = transaction.later(
-                kind, key, max(since_us, from_us - 1), since_us + derived.reach_us[kind]
-            )
+            first_us = max(entry.time_us, from_us - 1)
+            younger = transaction.later(kind, key, first_us, entry.time_us + reach_us[kind])
             for row in range(len(younger)):
                 record = younger.take(slice(row, row + 1))
-                earlier = transaction.earlier(kind, key, int(record.time_us[0]), 0, derived.reach_us[kind])
-                renewed = self.inputs.with_kept(record, self.inputs.derive(kind, earlier, record))
-                entry = transaction.entry(record.name())
-                owners = entry.keys if entry is not None else keys
+                past = Past(transaction, kind, key, int(record.time_us[0]))
+                latest = past.latest(derived.most_back(kind), record.take(slice(0, 0)))
+                renewed = self.inputs.with_kept(record, self.inputs.derive(past, record, latest))
+                known = transaction.entry(record.name())
+                owners = entry.keys if known is None else known.keys
                 for each, owner in zip(self.inputs.kinds, owners, strict=False):
                     if owner:
                         transaction.replace(each, owner, renewed)
@@ -239,8 +241,10 @@ class Histories:
         changed = replace(record, label=np.array([label], np.int8), known_us=np.array([known_us], np.int64))
         for kind, key in zip(self.inputs.kinds, entry.keys, strict=False):
             if key:
+                count_label(transaction, kind, key, record, is_gone=True)
                 transaction.replace(kind, key, changed)
-        self._refresh(transaction, entry.keys, entry.time_us, known_us)
+                count_label(transaction, kind, key, changed)
+        self._refresh(transaction, entry, self.inputs.derived.relabelled_us, known_us)
 
     def answer(self, answers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """Note answers by the orders' names; return those that other requests noted earlier, which stand."""

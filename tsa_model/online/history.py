@@ -6,18 +6,25 @@ import struct
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, get_args
 
+import numpy as np
 from pydantic import NonNegativeInt
 
 from tsa_model.online.records import Records
 from tsa_model.settings import Settings
-from tsa_model.settings.dataset import Window
+from tsa_model.settings.dataset import Lag, Window
 
 KeyKind = Literal["cid", "ccid"]
 KINDS: tuple[KeyKind, ...] = ("cid", "ccid")
 """The customer's and the card's history."""
 T = TypeVar("T")
+Stream = Literal["cid", "ccid", "cid labels", "ccid labels", "cid late labels", "ccid late labels"]
+"""What is kept of a key, each in blocks: its orders; the labels of its orders by the moment from which they
+count; and labels that were known later than the label delay says, by the moment at which they were due."""
+STREAMS: tuple[Stream, ...] = get_args(Stream)
+LABELS: dict[KeyKind, Stream] = {"cid": "cid labels", "ccid": "ccid labels"}
+LATE_LABELS: dict[KeyKind, Stream] = {"cid": "cid late labels", "ccid": "ccid late labels"}
 
 
 class HistoryError(ValueError):
@@ -43,7 +50,7 @@ class UnknownOrder(ValueError):
 class Columns(Settings):
     """What a store keeps of every order: a model can use it whose columns are the same."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     order_id: str
     customer_id: str
     card_id: str | None
@@ -56,7 +63,15 @@ class Columns(Settings):
     derived: tuple[str, ...]
     """Derived columns of earlier orders, which a sequence holds."""
     windows: tuple[Window, ...]
-    """How derived columns are computed."""
+    """How the kept derived columns are computed."""
+    lags: tuple[Lag, ...]
+    """How the kept ones among the lags are computed."""
+    summed: tuple[str, ...]
+    """Raw numbers of which running totals are kept, for windows."""
+    labelled: tuple[KeyKind, ...]
+    """The keys whose labels are counted in windows."""
+    fold_text: bool
+    """Texts that differ only in case and spaces are one category."""
     label_delay_us: NonNegativeInt
     latest: NonNegativeInt
     """Orders of a key that are kept at least."""
@@ -135,32 +150,51 @@ class Transaction(Protocol):
     def put_entry(self, order: bytes, entry: Entry) -> None:
         """Note it."""
 
-    def earlier(self, kind: KeyKind, key: bytes, before_us: int, latest: int, reach_us: int) -> Records:
-        """Orders of a key before a moment.
+    def earlier(self, kind: KeyKind, key: bytes, before_us: int, latest: int) -> Records:
+        """The latest orders of a key before a moment, fewer where there are not so many.
 
         Args:
             kind: of the key.
             key: see `records.id_bytes`.
             before_us: the moment; orders at it are left out.
-            latest: how many of the latest orders are needed.
-            reach_us: how far back all orders are needed.
+            latest: how many orders are needed.
 
         Raises:
             TooOld: some of them were dropped.
         """
 
-    def later(self, kind: KeyKind, key: bytes, after_us: int, until_us: int) -> Records:
-        """Orders of a key after a moment, and not after another."""
-
-    def insert(self, kind: KeyKind, key: bytes, record: Records) -> None:
-        """Add one order where it belongs, and drop what is needed no more.
+    def totals(self, stream: Stream, key: bytes, before_us: int) -> np.ndarray:
+        """The totals of all that a stream ever held before a moment, [T] int64; see `totals.totals_of`.
 
         Raises:
-            TooOld: it belongs where orders were dropped.
+            TooOld: what is needed to know them was dropped.
         """
 
-    def replace(self, kind: KeyKind, key: bytes, record: Records) -> None:
-        """Put one order in the place of that with its time and id; nothing where it was dropped."""
+    def later(self, stream: Stream, key: bytes, after_us: int, until_us: int) -> Records:
+        """What a stream holds after a moment, and not after another."""
+
+    def insert(self, stream: Stream, key: bytes, record: Records) -> None:
+        """Add one order or label where it belongs, and drop what is needed no more.
+
+        Raises:
+            TooOld: an order belongs where orders were dropped; a label that does is left out.
+        """
+
+    def replace(self, stream: Stream, key: bytes, record: Records) -> None:
+        """Put one order in the place of that with its time and id; nothing where it was dropped.
+
+        The raw numbers must be the same, for the totals stay.
+        """
+
+    def remove(self, stream: Stream, key: bytes, record: Records) -> None:
+        """Take out the label with its time and id; nothing where it was dropped."""
+
+
+class PackedBlock(Protocol):
+    """A stretch of what a stream holds; see `blocks.Block`."""
+
+    def packed(self) -> bytes:
+        """As bytes."""
 
 
 class Filling(Protocol):
@@ -169,7 +203,7 @@ class Filling(Protocol):
     def put_entry(self, order: bytes, entry: Entry) -> None:
         """Note an order."""
 
-    def put_block(self, kind: KeyKind, key: bytes, since_us: int, block: Records) -> None:
+    def put_block(self, stream: Stream, key: bytes, since_us: int, block: PackedBlock) -> None:
         """Write a block as it is."""
 
 

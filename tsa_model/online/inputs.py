@@ -12,20 +12,18 @@ import numpy as np
 from tsa_model.batch import ENGINEERED, history_names
 from tsa_model.batch import Sequences as SequencesKind
 from tsa_model.events.codes import Codes
-from tsa_model.events.units import DAY_US, MICROSECONDS, UNKNOWN_LABEL
+from tsa_model.events.units import MICROSECONDS, UNKNOWN_LABEL
+from tsa_model.online.derived import Derivation, DerivedColumns, Past
 from tsa_model.online.history import KINDS, KeyKind
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text
 from tsa_model.sequences import Preprocessing
 from tsa_model.sequences.columns.column_files import MemoryColumns
 from tsa_model.sequences.columns.event_columns import Orders
 from tsa_model.sequences.features.derived import (
-    KEY_ORDERING,
     add_calendar_columns,
     add_log_columns,
-    add_window_columns,
 )
 from tsa_model.sequences.features.encoding import Encoding, Role
-from tsa_model.sequences.features.orderings import order_by_key
 from tsa_model.sequences.store.gather import SequenceGather, SortedEvents
 from tsa_model.settings.dataset import DatasetDescription
 
@@ -48,35 +46,6 @@ class Target:
         return {"orders": len(found), "newest_s": None if newest_us is None else newest_us / MICROSECONDS}
 
 
-@dataclass(frozen=True)
-class DerivedColumns:
-    """The columns that a description derives from a key's earlier orders."""
-
-    by_key: Mapping[KeyKind, tuple[str, ...]]
-    kept: tuple[str, ...]
-    """Those that a sequence holds of every order: they are kept with it."""
-    reach_us: Mapping[KeyKind, int]
-    """How far back they look."""
-
-    @classmethod
-    def of(cls, description: DatasetDescription) -> DerivedColumns:
-        """The columns that have a role."""
-        roles = {*description.numerical, *description.engineered}
-        by_key: dict[KeyKind, list[str]] = {kind: [] for kind in KINDS}
-        reach_us: dict[KeyKind, int] = dict.fromkeys(KINDS, 0)
-        for window in description.windows:
-            kind: KeyKind = KEY_ORDERING[window.key]  # type: ignore[assignment]
-            about_labels = window.statistic in ("label_rate", "label_count")
-            delay = description.label_delay_days if about_labels else 0.0
-            for name, days in window.columns().items():
-                if name in roles:
-                    by_key[kind].append(name)
-                    reach_us[kind] = max(reach_us[kind], round(days * DAY_US) + round(delay * DAY_US))
-        names = [name for each in by_key.values() for name in each]
-        kept = tuple(name for name in names if name in description.numerical)
-        return cls({kind: tuple(each) for kind, each in by_key.items()}, kept, reach_us)
-
-
 class InputBuilder:
     """Makes batches from kept orders.
 
@@ -94,35 +63,23 @@ class InputBuilder:
         self._categories = description.raw_categorical
         self._numbers = (*description.raw_numerical, *self.derived.kept)
         self._largest = _largest(fitted)
-        self._of_target = sorted({name for names in self.derived.by_key.values() for name in names})
+        self._of_target = self.derived.names
         self.kinds: tuple[KeyKind, ...] = KINDS if description.card_id is not None else KINDS[:1]
         self._names = history_names(sequences)
         self._encoding = Encoding(fitted)
         self._n_engineered = len(fitted.engineered)
         self._gather = SequenceGather(description, fitted)
+        self._derivation = Derivation(description, self.derived, self._orders)
         self._texts = [
-            {hash_text(text): text for text in fitted.categorical[name].values}
+            {hash_text(text, description.fold_text): text for text in fitted.categorical[name].values}
             if name in fitted.categorical
             else {}
             for name in self._categories
         ]
 
-    def derive(self, kind: KeyKind, earlier: Records, target: Records) -> dict[str, float]:
-        """The target's columns that are derived from one key's earlier orders.
-
-        Args:
-            kind: of the key.
-            earlier: the key's orders before it, as far back as the columns look.
-            target: one row.
-        """
-        names = self.derived.by_key[kind]
-        if not names:
-            return {}
-        table = Records.joined([earlier, target])
-        orders = self._orders(table, _known_labels(table, target.time_us[0]))
-        ordering = order_by_key(np.zeros(len(table), np.int32), table.time_us)
-        add_window_columns(orders, kind, ordering, self._d, MemoryColumns())
-        return {name: float(orders.numerical[name][-1]) for name in names}
+    def derive(self, past: Past, target: Records, latest: Records) -> dict[str, float]:
+        """The target's columns that are derived from one key's earlier orders; see `Derivation`."""
+        return self._derivation(past, target, latest)
 
     def with_kept(self, record: Records, derived: Mapping[str, float]) -> Records:
         """A record with the kept ones of its derived columns."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import lmdb
 
-from tsa_model.online.history import Columns, Entry, Filling, HistoryError, KeyKind, StoreAway, Transaction
+from tsa_model.online.history import Columns, Entry, Filling, HistoryError, StoreAway, Stream, Transaction
 from tsa_model.online.transactions import BlockTransaction, Expected, prefix_of
 
 MAP_BYTES = 2**38
@@ -164,28 +164,28 @@ class LmdbTransaction(BlockTransaction):
     def _delete_entry(self, order: bytes) -> None:
         self._txn.delete(order, db=self._store.orders)
 
-    def _put(self, kind: KeyKind, key: bytes, since_us: int, block: bytes) -> None:
-        self._txn.put(prefix_of(kind, key) + _MOMENT.pack(since_us), block, db=self._store.blocks)
+    def _put(self, stream: Stream, key: bytes, since_us: int, block: bytes) -> None:
+        self._txn.put(prefix_of(stream, key) + _MOMENT.pack(since_us), block, db=self._store.blocks)
 
-    def _backwards(self, kind: KeyKind, key: bytes, moment_us: int) -> Iterator[tuple[int, bytes]]:
-        prefix, cursor = prefix_of(kind, key), self._cursor()
+    def _backwards(self, stream: Stream, key: bytes, moment_us: int) -> Iterator[tuple[int, bytes]]:
+        prefix, cursor = prefix_of(stream, key), self._cursor()
         after = prefix + _MOMENT.pack(moment_us + 1)
         is_there = cursor.prev() if cursor.set_range(after) else cursor.last()
         while is_there and (place := cursor.key()).startswith(prefix):
             yield _moment(place), cursor.value()
             is_there = cursor.prev()
 
-    def _oldest(self, kind: KeyKind, key: bytes) -> int | None:
-        prefix, cursor = prefix_of(kind, key), self._cursor()
+    def _oldest(self, stream: Stream, key: bytes) -> int | None:
+        prefix, cursor = prefix_of(stream, key), self._cursor()
         is_there = cursor.set_range(prefix) and cursor.key().startswith(prefix)
         return _moment(cursor.key()) if is_there else None
 
-    def _is_newest(self, kind: KeyKind, key: bytes, since_us: int) -> bool:
-        prefix, cursor = prefix_of(kind, key), self._cursor()
+    def _is_newest(self, stream: Stream, key: bytes, since_us: int) -> bool:
+        prefix, cursor = prefix_of(stream, key), self._cursor()
         return not (cursor.set_range(prefix + _MOMENT.pack(since_us + 1)) and cursor.key().startswith(prefix))
 
-    def _delete_before(self, kind: KeyKind, key: bytes, since_us: int) -> list[bytes]:
-        prefix, cursor = prefix_of(kind, key), self._cursor()
+    def _delete_before(self, stream: Stream, key: bytes, since_us: int) -> list[bytes]:
+        prefix, cursor = prefix_of(stream, key), self._cursor()
         deleted: list[bytes] = []
         is_there = cursor.set_range(prefix)
         while is_there and cursor.key().startswith(prefix) and _moment(cursor.key()) < since_us:

@@ -10,14 +10,17 @@ import numpy as np
 import pyarrow as pa
 
 from tsa_model.events.ids import read_id_forms
-from tsa_model.events.units import NO_KEY
+from tsa_model.events.units import NO_KEY, UNKNOWN_LABEL
 from tsa_model.files import atomic_folder
-from tsa_model.online.blocks import MOST
-from tsa_model.online.history import KINDS, Columns, Entry, Filling, HistoryError, KeyKind
+from tsa_model.online.blocks import MOST, Block
+from tsa_model.online.derived import label_due_us
+from tsa_model.online.history import KINDS, LABELS, Columns, Entry, Filling, HistoryError, KeyKind, Stream
+from tsa_model.online.labels import as_labels
 from tsa_model.online.lmdb_store import LmdbStore
 from tsa_model.online.orders import content_digest
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text, id_bytes
 from tsa_model.online.requirements import LATE_DAYS, columns_of
+from tsa_model.online.totals import totals_of
 from tsa_model.scratch import scratch_folder
 from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.columns.event_columns import Orders, Prepared
@@ -105,7 +108,7 @@ class _Loader:
             for part in _batches(self._blocks(kind, 1 << place), PART):
                 with store.filling() as transaction:
                     for key, since_us, block in part:
-                        transaction.put_block(kind, key, since_us, block)
+                        transaction.put_block(block.stream, key, since_us, block)
                 if show is not None:
                     show(done + int(np.count_nonzero(self._kept & (1 << place))), n_steps)
             done += len(self._records)
@@ -118,8 +121,8 @@ class _Loader:
         if show is not None:
             show(n_steps, n_steps)
 
-    def _blocks(self, kind: KeyKind, bit: int) -> Iterator[tuple[bytes, int, Records]]:
-        """What is kept of each key, cut into blocks, in the store's own sequence."""
+    def _blocks(self, kind: KeyKind, bit: int) -> Iterator[tuple[bytes, int, Block]]:
+        """What is kept of each key, cut into blocks, in about the store's own sequence."""
         places = self._prepared.keyed[kind].places["rows"]
         number = self._keys[kind][places]
         has_key = np.flatnonzero(number != NO_KEY)
@@ -128,17 +131,15 @@ class _Loader:
         ends = np.append(begins[1:], len(number))
         names = self._key_bytes[kind]
         by_name = sorted(range(len(begins)), key=lambda each: names[number[begins[each]]])
+        totals = totals_of(self._records, self._columns, kind)
         for each in by_name:
-            rows = places[begins[each] : ends[each]]
+            key, rows = names[number[begins[each]]], places[begins[each] : ends[each]]
             since_us, first = self._needed(rows)
-            rows = rows[first:]
-            self._kept[rows] |= bit
-            key = names[number[begins[each]]]
-            while len(rows):
-                cut = self._cut(rows)
-                yield key, since_us, self._records.take(rows[:cut])
-                rows = rows[cut:]
-                since_us = int(self._records.time_us[rows[0]]) if len(rows) else 0
+            self._kept[rows[first:]] |= bit
+            held = self._records.take(rows)
+            yield from self._cut(kind, key, held, totals[rows], since_us, first)
+            if kind in self._columns.labelled:
+                yield from self._labels(kind, key, held)
 
     def _needed(self, rows: np.ndarray) -> tuple[int, int]:
         """From when on a key's orders are kept, 0 = always; and the first of them."""
@@ -147,18 +148,41 @@ class _Loader:
         first = int(np.searchsorted(time_us, settled_us)) - columns.latest
         if first <= 0:
             return 0, 0
-        first = min(first, int(np.searchsorted(time_us, settled_us - columns.reach_us)))
-        since_us = int(time_us[first])
+        since_us = min(int(time_us[first]), settled_us - columns.reach_us)
         first = int(np.searchsorted(time_us, since_us))  # orders of one moment stay together
         return (since_us, first) if first else (0, 0)
 
-    def _cut(self, rows: np.ndarray) -> int:
-        """How many of a key's orders make its next block."""
-        if len(rows) <= MOST:
-            return len(rows)
-        time_us = self._records.time_us
-        cut = int(np.searchsorted(time_us[rows], time_us[rows[MOST]]))
-        return cut or int(np.searchsorted(time_us[rows], time_us[rows[0]], side="right"))
+    def _labels(self, kind: KeyKind, key: bytes, held: Records) -> Iterator[tuple[bytes, int, Block]]:
+        """The known labels of a key's orders, from as far back as windows look."""
+        columns = self._columns
+        oldest_us = int(held.time_us[-1]) - columns.late_us - columns.reach_us
+        held = held.take(np.flatnonzero(held.label != UNKNOWN_LABEL))
+        due_us = label_due_us(held.time_us, columns.label_delay_us)
+        labels, stream = as_labels(held, due_us), LABELS[kind]
+        first = int(np.searchsorted(due_us, oldest_us))
+        totals = totals_of(labels, columns, stream)
+        yield from self._cut(stream, key, labels, totals, max(0, oldest_us) if first else 0, first)
+
+    def _cut(
+        self, stream: Stream, key: bytes, held: Records, totals: np.ndarray, since_us: int, first: int
+    ) -> Iterator[tuple[bytes, int, Block]]:
+        """Blocks of what a key holds from a place on.
+
+        Args:
+            stream: what it is.
+            key: the key.
+            held: [N] all of it.
+            totals: [N, T] what each adds to the totals.
+            since_us: the moment of the first block.
+            first: the place.
+        """
+        before = totals[:first].sum(axis=0)
+        while first < len(held):
+            last = first + _length(held.time_us[first:])
+            yield key, since_us, Block(before, held.take(slice(first, last)), self._columns, stream)
+            before = before + totals[first:last].sum(axis=0)
+            first = last
+            since_us = int(held.time_us[first]) if first < len(held) else 0
 
     def _write_entries(self, transaction: Filling, rows: np.ndarray) -> None:
         records, n_raw = self._records.take(rows), len(self._columns.numerical)
@@ -175,12 +199,22 @@ class _Loader:
             transaction.put_entry(records.name(row), Entry(time_us, both, content, kept[row]))
 
 
+def _length(time_us: np.ndarray) -> int:
+    """How many of a key's orders make its next block; those of one moment stay together."""
+    if len(time_us) <= MOST:
+        return len(time_us)
+    cut = int(np.searchsorted(time_us, time_us[MOST]))
+    return cut or int(np.searchsorted(time_us, time_us[0], side="right"))
+
+
 def _records(orders: Orders, columns: Columns) -> Records:
     """Columns of a log as records."""
     categories = np.empty((len(orders), len(columns.categorical)), np.uint64)
     for place, name in enumerate(columns.categorical):
         codes = orders.categorical[name]
-        hashes = np.array([*map(hash_text, codes.values), NO_CATEGORY], np.uint64)
+        hashes = np.array(
+            [*(hash_text(text, columns.fold_text) for text in codes.values), NO_CATEGORY], np.uint64
+        )
         categories[:, place] = hashes[codes.code]
     numbers = np.empty((len(orders), columns.n_numbers))
     for place, name in enumerate((*columns.numerical, *columns.derived)):
@@ -200,7 +234,7 @@ def _batches(items: Iterator[Any], n: int) -> Iterator[list[Any]]:
     n_orders = 0
     for item in items:
         part.append(item)
-        n_orders += len(item[-1])
+        n_orders += len(item[-1].records)
         if n_orders >= n:
             yield part
             part, n_orders = [], 0

@@ -172,7 +172,7 @@ class OrderReader:
         order_id, customer = values[d.order_id][row], values[d.customer_id][row]
         card = values[d.card_id][row] if d.card_id is not None else None
         texts = [values.get(f"category {name}", values[name])[row] for name in self._categories]
-        hashes = [NO_CATEGORY if text is None else hash_text(text) for text in texts]
+        hashes = [NO_CATEGORY if text is None else hash_text(text, d.fold_text) for text in texts]
         numbers = np.full((1, len(self._numbers) + self._n_derived), np.nan)
         for place, name in enumerate(self._numbers):
             value = values[name][row]

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tsa_model.events.codes import fold
+
 _HEADER = struct.Struct("<II")
 NO_CATEGORY = 0
 """Stands for a missing category."""
@@ -92,7 +94,7 @@ class Records:
         return header + b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
     @classmethod
-    def unpacked(cls, block: bytes, n_categories: int, n_numbers: int) -> Records:
+    def unpacked(cls, block: bytes | memoryview, n_categories: int, n_numbers: int) -> Records:
         """From bytes; the arrays are views of them."""
         n, width = _HEADER.unpack_from(block)
         at = _HEADER.size
@@ -127,7 +129,12 @@ def id_bytes(value: int | str) -> bytes:
     return hashlib.blake2b(value.encode(), digest_size=16).digest()
 
 
-def hash_text(text: str) -> int:
-    """What stands for a category: 64 bits, never `NO_CATEGORY`."""
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+def hash_text(text: str, folded: bool = False) -> int:
+    """What stands for a category: 64 bits, never `NO_CATEGORY`.
+
+    Args:
+        text: the category.
+        folded: texts that differ only in case and spaces are one.
+    """
+    digest = hashlib.blake2b((fold(text) if folded else text).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") or 1

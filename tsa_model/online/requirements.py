@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tsa_model.events.units import DAY_US
-from tsa_model.online.history import Columns, HistoryError
-from tsa_model.online.inputs import DerivedColumns
+from tsa_model.online.derived import DerivedColumns
+from tsa_model.online.history import KINDS, Columns, HistoryError
 from tsa_model.settings.dataset import DatasetDescription
 
 LATE_DAYS = 7.0
@@ -15,14 +15,8 @@ def columns_of(description: DatasetDescription, late_days: float = LATE_DAYS) ->
     """What a store must keep for a model of this description.
 
     Raises:
-        HistoryError: its orders are wide rows, which carry their own histories, or it derives lags.
+        HistoryError: its orders are wide rows, which carry their own histories.
     """
-    if description.lags:
-        names = ", ".join(lag.name for lag in description.lags)
-        raise HistoryError(
-            f"the model reads lags ({names}), which are not computed for single orders yet: "
-            "score with tsa score, or train a model whose description has no lags"
-        )
     if description.layout == "wide":
         raise HistoryError("orders of the wide layout carry their own histories: no store is needed for them")
     derived = DerivedColumns.of(description)
@@ -35,8 +29,12 @@ def columns_of(description: DatasetDescription, late_days: float = LATE_DAYS) ->
         numerical=description.raw_numerical,
         derived=derived.kept,
         windows=tuple(each for each in description.windows if set(each.columns()) & set(derived.kept)),
+        lags=tuple(each for each in description.lags if set(each.columns()) & set(derived.kept)),
+        summed=derived.summed(),
+        labelled=derived.labelled(),
+        fold_text=description.fold_text,
         label_delay_us=round(description.label_delay_days * DAY_US),
-        latest=description.seq_len - 1,
+        latest=max(description.seq_len - 1, *map(derived.most_back, KINDS)),
         reach_us=max(derived.reach_us.values()),
         late_us=round(late_days * DAY_US),
     )

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from tsa_model.online.blocks import earlier, inserted, split, too_old, unpack
-from tsa_model.online.history import KINDS, Columns, Entry, KeyKind
+from tsa_model.online.blocks import Block, earlier, too_old
+from tsa_model.online.history import (
+    KINDS,
+    LABELS,
+    LATE_LABELS,
+    STREAMS,
+    Columns,
+    Entry,
+    KeyKind,
+    PackedBlock,
+    Stream,
+)
 from tsa_model.online.records import Records
+from tsa_model.online.totals import totals_of, width
 
 FOREVER = 2**62
 """A moment after all others, in microseconds."""
@@ -26,6 +38,8 @@ class BlockTransaction(ABC):
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
+        self._seen: dict[tuple[Stream, bytes, int], Block] = {}
+        """Blocks that were read: windows of several lengths often end in the same one."""
 
     @abstractmethod
     def entry(self, order: bytes) -> Entry | None:
@@ -40,109 +54,153 @@ class BlockTransaction(ABC):
         """Forget an order."""
 
     @abstractmethod
-    def _backwards(self, kind: KeyKind, key: bytes, moment_us: int) -> Iterator[tuple[int, bytes]]:
+    def _backwards(self, stream: Stream, key: bytes, moment_us: int) -> Iterator[tuple[int, bytes]]:
         """(its moment, its bytes) of the blocks that begin at or before a moment, the newest first."""
 
     @abstractmethod
-    def _oldest(self, kind: KeyKind, key: bytes) -> int | None:
+    def _oldest(self, stream: Stream, key: bytes) -> int | None:
         """The moment of a key's first block; None = it has none."""
 
     @abstractmethod
-    def _is_newest(self, kind: KeyKind, key: bytes, since_us: int) -> bool:
+    def _is_newest(self, stream: Stream, key: bytes, since_us: int) -> bool:
         """Whether no block of the key follows the one of this moment."""
 
     @abstractmethod
-    def _put(self, kind: KeyKind, key: bytes, since_us: int, block: bytes) -> None:
+    def _put(self, stream: Stream, key: bytes, since_us: int, block: bytes) -> None:
         """Write a block."""
 
     @abstractmethod
-    def _delete_before(self, kind: KeyKind, key: bytes, since_us: int) -> list[bytes]:
+    def _delete_before(self, stream: Stream, key: bytes, since_us: int) -> list[bytes]:
         """Delete a key's blocks before that of a moment; returns them."""
 
     @abstractmethod
     def expect(self, orders: Iterable[Expected]) -> None:
         """See `Transaction`."""
 
-    def put_block(self, kind: KeyKind, key: bytes, since_us: int, block: Records) -> None:
+    def put_block(self, stream: Stream, key: bytes, since_us: int, block: PackedBlock) -> None:
         """See `Filling`."""
-        self._put(kind, key, since_us, block.packed())
+        self._seen.pop((stream, key, since_us), None)
+        self._put(stream, key, since_us, block.packed())
 
-    def earlier(self, kind: KeyKind, key: bytes, before_us: int, latest: int, reach_us: int) -> Records:
+    def earlier(self, kind: KeyKind, key: bytes, before_us: int, latest: int) -> Records:
         """See `Transaction`."""
-        return earlier(self._held(kind, key, before_us), self._columns, before_us, latest, reach_us)
+        return earlier(self._held(kind, key, before_us), self._columns, before_us, latest)
 
-    def later(self, kind: KeyKind, key: bytes, after_us: int, until_us: int) -> Records:
+    def totals(self, stream: Stream, key: bytes, before_us: int) -> np.ndarray:
         """See `Transaction`."""
-        columns = self._columns
-        parts = [Records.none(len(columns.categorical), columns.n_numbers)]
-        for since_us, block in self._backwards(kind, key, until_us):
-            part = unpack(block, columns)
-            first, last = np.searchsorted(part.time_us, [after_us, until_us], side="right")
-            parts.append(part.take(slice(int(first), int(last))))
+        held = next(self._held(stream, key, max(before_us, 0)), None)
+        return np.zeros(width(self._columns, stream), np.int64) if held is None else held[1].totals(before_us)
+
+    def later(self, stream: Stream, key: bytes, after_us: int, until_us: int) -> Records:
+        """See `Transaction`."""
+        sizes = (len(self._columns.categorical), self._columns.n_numbers) if stream in KINDS else (0, 0)
+        parts = [Records.none(*sizes)]
+        for since_us, block in self._held(stream, key, until_us, must_be_whole=False):
+            held = block.records
+            first, last = np.searchsorted(held.time_us, [after_us, until_us], side="right")
+            parts.append(held.take(slice(int(first), int(last))))
             if since_us <= after_us:
                 break
         return Records.joined(parts[::-1])
 
-    def insert(self, kind: KeyKind, key: bytes, record: Records) -> None:
+    def insert(self, stream: Stream, key: bytes, record: Records) -> None:
         """See `Transaction`."""
-        held = next(self._held(kind, key, int(record.time_us[0])), None)
+        held = next(self._held(stream, key, int(record.time_us[0]), must_be_whole=stream in KINDS), None)
         if held is None:
-            self._put(kind, key, 0, record.packed())
+            if stream in KINDS or self._oldest(stream, key) is None:
+                self.put_block(stream, key, 0, Block.first(record, self._columns, stream))
             return
-        since_us, data = held
-        block = inserted(unpack(data, self._columns), record)
-        if (cut := split(block, self._is_newest(kind, key, since_us))) is None:
-            self._put(kind, key, since_us, block.packed())
+        since_us, block = held[0], held[1].inserted(record)
+        is_newest = self._add_to_later(stream, key, since_us, totals_of(record, self._columns, stream)[0])
+        if (parts := block.cut(is_newest)) is None:
+            self.put_block(stream, key, since_us, block)
             return
-        newer = block.take(slice(cut, len(block)))
-        self._put(kind, key, since_us, block.take(slice(0, cut)).packed())
-        self._put(kind, key, int(newer.time_us[0]), newer.packed())
-        self._drop(kind, key)
+        self.put_block(stream, key, since_us, parts[0])
+        self.put_block(stream, key, int(parts[1].records.time_us[0]), parts[1])
+        if stream in KINDS:
+            self._drop(stream, key)  # type: ignore[arg-type]
 
-    def replace(self, kind: KeyKind, key: bytes, record: Records) -> None:
+    def replace(self, stream: Stream, key: bytes, record: Records) -> None:
         """See `Transaction`."""
-        time_us = int(record.time_us[0])
-        held = next(self._backwards(kind, key, time_us), None)
-        if held is None:
-            return
-        block = unpack(held[1], self._columns)
-        place = block.place(time_us, record.order_id[0])
-        if place is not None:
-            parts = [block.take(slice(0, place)), record, block.take(slice(place + 1, len(block)))]
-            self._put(kind, key, held[0], Records.joined(parts).packed())
+        if (found := self._place(stream, key, record)) is not None:
+            since_us, block, place = found
+            self.put_block(stream, key, since_us, block.put(place, record))
 
-    def _held(self, kind: KeyKind, key: bytes, moment_us: int) -> Iterator[tuple[int, bytes]]:
+    def remove(self, stream: Stream, key: bytes, record: Records) -> None:
+        """See `Transaction`."""
+        if (found := self._place(stream, key, record)) is not None:
+            since_us, block, place = found
+            summand = block.running[place] - block.running[place + 1]
+            self.put_block(stream, key, since_us, block.put(place, None))
+            self._add_to_later(stream, key, since_us, summand)
+
+    def _held(
+        self, stream: Stream, key: bytes, moment_us: int, must_be_whole: bool = True
+    ) -> Iterator[tuple[int, Block]]:
         """Blocks backwards from a moment.
 
         Raises:
-            TooOld: those of that time were dropped.
+            TooOld: those of that time were dropped, unless `must_be_whole` is False.
         """
         is_held = False
-        for found in self._backwards(kind, key, moment_us):
+        for since_us, data in self._backwards(stream, key, moment_us):
             is_held = True
-            yield found
-        if not is_held and (oldest_us := self._oldest(kind, key)) is not None:
+            place = (stream, key, since_us)
+            if place not in self._seen:
+                self._seen[place] = Block.unpacked(data, self._columns, stream)
+            yield since_us, self._seen[place]
+        if not is_held and must_be_whole and (oldest_us := self._oldest(stream, key)) is not None:
             raise too_old(moment_us, oldest_us)
 
-    def _drop(self, kind: KeyKind, key: bytes) -> None:
-        """Drop the key's oldest blocks that no order to come needs."""
-        columns = self._columns
-        newest_us: int | None = None
-        n_settled = needless = 0
-        for since_us, data in self._backwards(kind, key, FOREVER):
-            block = unpack(data, columns)
-            newest_us = int(block.time_us[-1]) if newest_us is None else newest_us
-            settled_us = newest_us - columns.late_us
-            n_settled += int(np.searchsorted(block.time_us, settled_us))
-            if n_settled >= columns.latest and since_us <= settled_us - columns.reach_us:
-                needless = since_us
-                break
-        for data in self._delete_before(kind, key, needless) if needless else ():
-            self._forget(kind, unpack(data, columns))
+    def _place(self, stream: Stream, key: bytes, record: Records) -> tuple[int, Block, int] | None:
+        time_us = int(record.time_us[0])
+        held = next(self._held(stream, key, time_us, must_be_whole=False), None)
+        if held is None:
+            return None
+        place = held[1].records.place(time_us, record.order_id[0])
+        return None if place is None else (*held, place)
 
-    def _forget(self, kind: KeyKind, block: Records) -> None:
+    def _add_to_later(self, stream: Stream, key: bytes, since_us: int, summand: np.ndarray) -> bool:
+        """Add to the totals of all blocks that follow; True = there are none."""
+        if self._is_newest(stream, key, since_us):
+            return True
+        held = self._held(stream, key, FOREVER)
+        later = list(itertools.takewhile(lambda found: found[0] > since_us, held))
+        for later_us, block in later:
+            self.put_block(stream, key, later_us, block.after(summand))
+        return False
+
+    def _drop(self, kind: KeyKind, key: bytes) -> None:
+        """Drop the key's oldest blocks, of orders and labels, that no order to come needs."""
+        columns = self._columns
+        _, newest = next(self._held(kind, key, FOREVER))
+        settled_us = int(newest.records.time_us[-1]) - columns.late_us
+        oldest_us = settled_us - columns.reach_us
+        n_settled, needed_us = 0, None
+        for since_us, block in self._held(kind, key, settled_us, must_be_whole=False):
+            n_settled += int(np.searchsorted(block.records.time_us, settled_us))
+            if n_settled >= columns.latest:
+                needed_us = since_us
+                break
+        if needed_us is None or oldest_us <= 0:
+            return
+        for stream in (LABELS[kind], LATE_LABELS[kind]):
+            self._drop_before(stream, key, oldest_us)
+        for block in self._drop_before(kind, key, min(needed_us, oldest_us)):
+            self._forget(kind, block.records)
+
+    def _drop_before(self, stream: Stream, key: bytes, moment_us: int) -> list[Block]:
+        """Drop the blocks before that of a moment; returns them."""
+        needed = next(self._backwards(stream, key, moment_us), None)
+        if needed is None or needed[0] == 0:
+            return []
+        dropped = self._delete_before(stream, key, needed[0])
+        self._seen.clear()
+        return [Block.unpacked(data, self._columns, stream) for data in dropped]
+
+    def _forget(self, kind: KeyKind, records: Records) -> None:
         """Orders that no history holds any more are unknown from now on."""
-        for name in map(block.name, range(len(block))):
+        for name in map(records.name, range(len(records))):
             entry = self.entry(name)
             if entry is None:
                 continue
@@ -153,6 +211,6 @@ class BlockTransaction(ABC):
                 self._delete_entry(name)
 
 
-def prefix_of(kind: KeyKind, key: bytes) -> bytes:
+def prefix_of(stream: Stream, key: bytes) -> bytes:
     """What the names of a key's blocks begin with; none begins with another's."""
-    return bytes([KINDS.index(kind), len(key)]) + key
+    return bytes([STREAMS.index(stream), len(key)]) + key

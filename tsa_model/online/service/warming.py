@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from tsa_model.online.derived import Past
 from tsa_model.online.histories import Histories
 from tsa_model.online.inputs import Target
 from tsa_model.online.records import Records
@@ -45,7 +46,8 @@ def example_of(histories: Histories) -> Target:
     none = clean.record.take(slice(0, 0))
     derived: dict[str, float] = {}
     for kind in histories.inputs.kinds:
-        derived |= histories.inputs.derive(kind, none, clean.record)
+        past = Past(None, kind, b"", clean.time_us)
+        derived |= histories.inputs.derive(past, clean.record, none)
     record = histories.inputs.with_kept(clean.record, derived)
     return Target(record, dict.fromkeys(histories.inputs.kinds, none), derived)
 

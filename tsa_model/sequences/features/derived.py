@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 
 from tsa_model.events.codes import Codes
-from tsa_model.events.errors import BadEvents
 from tsa_model.events.units import DAY_US, UNKNOWN_LABEL
 from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.columns.event_columns import Orders
+from tsa_model.sequences.features import exact_sums
 from tsa_model.sequences.features.orderings import Ordering
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.derived import Window
@@ -118,12 +118,28 @@ def _end_of_key(ordering: Ordering, position: int) -> int:
     return position + int(np.searchsorted(starts, starts[0], side="right"))
 
 
-class _Chunk:
-    """Some keys' orders, and statistics over any stretch of them.
+def window_values(window: Window, own: np.ndarray, count: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """A window's statistic, [N] float64; NaN where it needs a value that the order lacks.
 
-    All sums are exact, so no order outside a window can change even the last bit of its statistic.
-    Differences of running totals in floats would not be exact.
+    Args:
+        window: says which statistic.
+        own: [N] float64, the orders' own values in the window's column; only `ratio` and `difference` use it.
+        count: [N] int64, orders in the window, those left out whose value or label is unknown.
+        total: [N] float64, the sum of those values or labels.
     """
+    if window.statistic in ("count", "label_count"):
+        return count.astype(np.float64)
+    mean = total / np.maximum(count, 1)
+    if window.statistic == "difference":
+        return np.where(count > 0, own - mean, np.where(np.isnan(own), np.nan, 0.0))
+    if window.statistic != "ratio":
+        return mean
+    ratio = np.divide(own, mean, out=np.ones_like(mean), where=mean != 0)
+    return np.where(np.isnan(own), np.nan, ratio)
+
+
+class _Chunk:
+    """Some keys' orders, and statistics over any stretch of them; all sums are exact."""
 
     def __init__(self, orders: Orders, ordering: Ordering, first: int, last: int) -> None:
         rows = ordering.rows[first:last]
@@ -143,16 +159,7 @@ class _Chunk:
         if window.statistic == "count":
             return (until - since).astype(np.float64)
         sums = self._sums_of(window)
-        count, total = sums.between(since, until)
-        if window.statistic == "label_count":
-            return count.astype(np.float64)
-        mean = total / np.maximum(count, 1)
-        if window.statistic == "difference":
-            return np.where(count > 0, sums.value - mean, np.where(np.isnan(sums.value), np.nan, 0.0))
-        if window.statistic != "ratio":
-            return mean
-        ratio = np.divide(sums.value, mean, out=np.ones_like(mean), where=mean != 0)
-        return np.where(np.isnan(sums.value), np.nan, ratio)
+        return window_values(window, sums.value, *sums.between(since, until))
 
     def _sums_of(self, window: Window) -> _ExactSums:
         name = window.column or ""
@@ -188,35 +195,21 @@ class _Chunk:
 
 
 class _ExactSums:
-    """Counts and sums of stretches of a column, NaN left out.
-
-    Each value is cut into integers of 40 bits and its own sign, in units of 2**20, 2**-20, … Running totals
-    of integers are exact in their differences, even where they overflow.
-    """
-
-    UNITS = (2.0**20, 2.0**-20, 2.0**-60, 2.0**-100)
-    LARGEST = 2.0**60
+    """Counts and sums of stretches of a column, NaN left out."""
 
     def __init__(self, name: str, value: np.ndarray) -> None:
         self.value = value
-        largest = np.nanmax(np.abs(value), initial=0)
-        if largest >= self.LARGEST:
-            raise BadEvents(f"column {name!r} holds {largest:g}, too large to be averaged over a window")
         self._count = _running(~np.isnan(value))
-        self._totals = []
-        rest = np.nan_to_num(value) / self.UNITS[0]
-        for unit in self.UNITS:
-            whole = np.trunc(rest)  # not floor, which would round the rest of a tiny negative value
-            if whole.any():
-                self._totals.append((unit, _running(whole.astype(np.int64))))
-            rest = (rest - whole) * 2**40
+        self._totals = [
+            (unit, _running(whole.astype(np.int64)))
+            for unit, whole in exact_sums.cut(name, value)
+            if whole.any()
+        ]
 
     def between(self, since: np.ndarray, until: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Count and sum over each stretch [since, until)."""
-        total = np.zeros(len(since))
-        for unit, running in self._totals:
-            total += (running[until] - running[since]) * unit
-        return self._count[until] - self._count[since], total
+        often = ((unit, running[until] - running[since]) for unit, running in self._totals)
+        return self._count[until] - self._count[since], exact_sums.joined(often, len(since))
 
 
 def _running(summand: np.ndarray) -> np.ndarray:

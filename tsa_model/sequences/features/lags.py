@@ -55,6 +55,12 @@ def add_lag_columns(
         orders.numerical.add(name, partial(files.read, f"lag {name}"))
 
 
+def position_values(lag: Lag, n_earlier: np.ndarray) -> np.ndarray:
+    """The `position` of orders that have so many earlier ones, [N] float64."""
+    values = n_earlier.astype(np.float64)
+    return signed_log(values) if lag.log else values
+
+
 def _values(
     lag: Lag, back: int, orders: Orders, codes: Codes | None, ordering: Ordering, first: int, last: int
 ) -> np.ndarray:
@@ -62,8 +68,7 @@ def _values(
     rows = ordering.rows[first:last]
     start, end = ordering.start[rows], ordering.end[rows]
     if lag.statistic == "position":
-        values = (end - start).astype(np.float64)
-        return signed_log(values) if lag.log else values
+        return position_values(lag, end - start)
     exists = end - back >= start
     # An order that has no such earlier one stands for it itself.
     earlier = np.where(exists, ordering.rows[np.where(exists, end - back, 0)], rows)

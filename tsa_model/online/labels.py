@@ -1,0 +1,52 @@
+"""Labels as windows count them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tsa_model.events.units import UNKNOWN_LABEL
+from tsa_model.online.derived import label_due_us
+from tsa_model.online.history import LABELS, LATE_LABELS, Columns, KeyKind, Stream, Transaction
+from tsa_model.online.records import Records
+
+
+def count_label(
+    transaction: Transaction, kind: KeyKind, key: bytes, record: Records, is_gone: bool = False
+) -> None:
+    """Count the label of an order, where it has one and windows look at labels; or count it no more.
+
+    Args:
+        transaction: to write in.
+        kind: of the key whose labels are counted.
+        key: the key.
+        record: one row.
+        is_gone: the label stands no more.
+    """
+    columns = transaction.columns
+    if kind not in columns.labelled or record.label[0] == UNKNOWN_LABEL:
+        return
+    stream, counted = label_of(record, kind, columns)
+    if is_gone:
+        transaction.remove(stream, key, counted)
+    else:
+        transaction.insert(stream, key, counted)
+
+
+def label_of(record: Records, kind: KeyKind, columns: Columns) -> tuple[Stream, Records]:
+    """The label of an order as it is kept for windows, and where.
+
+    Args:
+        record: one row with a known label.
+        kind: of the key whose labels are counted.
+        columns: the store's.
+    """
+    due_us = label_due_us(int(record.time_us[0]), columns.label_delay_us)
+    known_us = int(record.known_us[0])
+    stream = LABELS[kind] if known_us <= due_us else LATE_LABELS[kind]
+    return stream, as_labels(record, np.array([due_us], np.int64))
+
+
+def as_labels(records: Records, moment_us: np.ndarray) -> Records:
+    """Labels that count from a moment on, [N] int64; sorted by it as their orders are by their own."""
+    none = np.empty((len(records), 0))
+    return Records(moment_us, records.known_us, records.label, none.astype(np.uint64), none, records.order_id)

@@ -1,0 +1,50 @@
+"""Sums of floats without rounding, so that a running total less another is the sum of what lies between.
+
+Each value is cut into integers of 40 bits and its own sign, in units of 2**20, 2**-20, … Running totals of
+integers are exact in their differences, even where they overflow. So no order outside a window can change
+even the last bit of the window's sum, and a total that was kept gives the sum that is computed afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from tsa_model.events.errors import BadEvents
+
+UNITS = (2.0**20, 2.0**-20, 2.0**-60, 2.0**-100)
+LARGEST = 2.0**60
+
+
+def check(name: str, value: np.ndarray) -> None:
+    """Refuse a column with a value that is too large to be cut."""
+    largest = np.nanmax(np.abs(value), initial=0)
+    if largest >= LARGEST:
+        raise BadEvents(f"column {name!r} holds {largest:g}, too large to be averaged over a window")
+
+
+def cut(name: str, value: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
+    """Each unit and how often each value holds it, [N] whole float64; a missing value holds none.
+
+    Args:
+        name: of the column, for the message.
+        value: [N] float64; NaN = missing.
+
+    Raises:
+        BadEvents: a value is too large.
+    """
+    check(name, value)
+    rest = np.nan_to_num(value) / UNITS[0]
+    for unit in UNITS:
+        whole = np.trunc(rest)  # not floor, which would round the rest of a tiny negative value
+        yield unit, whole
+        rest = (rest - whole) * 2**40
+
+
+def joined(totals: Iterable[tuple[float, np.ndarray]], n: int) -> np.ndarray:
+    """The sums, [n] float64, of what is given as (unit, [n] int64 how often)."""
+    sums = np.zeros(n)
+    for unit, often in totals:
+        sums += often * unit
+    return sums
