@@ -14,7 +14,7 @@ from tsa_model.stopping import asked, check, listening
 
 SECTIONS = {
     "The whole pipeline": ("init", "run", "runs", "track", "compile", "submit", "schedule"),
-    "One step of it": ("train", "check", "export", "score"),
+    "One step of it": ("train", "tune", "check", "export", "score"),
     "The proof of all steps": ("audit",),
     "The model in use": ("compare", "promote", "rollback", "history"),
     "One order at a time": ("online", "serve"),

@@ -21,6 +21,7 @@ from tsa_model.settings.simulation import SimulationConfig
 from tsa_model.settings.tracking import TrackingConfig
 from tsa_model.settings.train_job import TrainJobConfig
 from tsa_model.settings.training import TrainConfig
+from tsa_model.settings.tuning import TuningConfig
 
 
 class RunConfig(Settings):
@@ -43,6 +44,8 @@ class RunConfig(Settings):
     """Documents are signed where a stage has a key (TSA_SIGNING_KEY); required = without one it stops."""
     tracking: TrackingConfig | None = None
     """Records of runs in MLflow, too; None = a run's own folder is its only record."""
+    tuning: TuningConfig = TuningConfig()
+    """What `tsa tune` searches."""
     simulation: SimulationConfig | None = None
     """Where no events are given, these make them."""
 

@@ -8,7 +8,7 @@ import logging
 import signal
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ def train_model(
     log_dir: str | Path,
     seed: int | None = None,
     max_epochs: int | None = None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> dict[str, Any]:
     """Train a TSA network on a sequence store and save the best epoch's weights.
 
@@ -71,6 +72,7 @@ def train_model(
         log_dir: CSV log, resume points; TensorBoard files when asked for.
         seed: replaces the run's.
         max_epochs: replaces the run's.
+        callbacks: Lightning's, for trainings in this process; none of them may change what is computed.
 
     Returns:
         train_loss and validation metrics of the best epoch, `epochs` trained, `best_epoch` (from 1),
@@ -94,7 +96,9 @@ def train_model(
     store = SequenceStore.open(store_dir)
     model = model_config(run, store)
     _check_periods(store)
-    trained = [_train_member(store, model, training, k, Path(log_dir)) for k in range(training.members)]
+    trained = [
+        _train_member(store, model, training, k, Path(log_dir), callbacks) for k in range(training.members)
+    ]
     network = join([member.weights for member in trained], model)
     metrics = validation_metrics(network, store, training) if model.members > 1 else trained[0].metrics
     metadata = {
@@ -139,7 +143,12 @@ def model_config(run: RunConfig, store: SequenceStore) -> ModelConfig:
 
 
 def _train_member(
-    store: SequenceStore, model: ModelConfig, training: TrainConfig, number: int, log_dir: Path
+    store: SequenceStore,
+    model: ModelConfig,
+    training: TrainConfig,
+    number: int,
+    log_dir: Path,
+    others: Sequence[pl.Callback],
 ) -> Trained:
     """Train one member, or the only network there is, and read its best epoch's weights."""
     members = training.members
@@ -156,7 +165,7 @@ def _train_member(
         averaged,
     )
     throughput = Throughput()
-    callbacks = [ProgressLines(selection.monitor, number, members), throughput, selection]
+    callbacks = [ProgressLines(selection.monitor, number, members), throughput, selection, *others]
     if averaged:
         callbacks.append(AveragedWeights(training.average_decay))
     trainer = create_trainer(training, log_dir, callbacks)
