@@ -7,6 +7,7 @@ from mutants_of_layers import LAYER_MUTANTS
 from mutants_of_networks import NETWORK_MUTANTS
 from mutants_of_runs import RUN_MUTANTS
 from mutants_of_sizes import SIZE_MUTANTS
+from mutants_of_static import STATIC_MUTANTS
 from mutants_of_training import TRAINING_MUTANTS
 
 GROUPS: dict[str, list[Mutant]] = {
@@ -15,5 +16,6 @@ GROUPS: dict[str, list[Mutant]] = {
     "training": TRAINING_MUTANTS,
     "runs": RUN_MUTANTS,
     "sizes": SIZE_MUTANTS,
+    "static": STATIC_MUTANTS,
 }
 MUTANTS = [mutant for mutants in GROUPS.values() for mutant in mutants]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mutant import CLASSIFIERS, EXPERTS, LAYERS, NETWORKS, PARAMETERS, PIECES, Mutant, mutant
 
-FIRST_QUEUE = "queue_XBT = (first_1BT == expert_X11).cumsum(dim=1, dtype=torch.int32)"
+FIRST_QUEUE = "queue_XBT = ((first_1BT == expert_X11) & kept_2BT[0]).cumsum(dim=1, dtype=torch.int32)"
 PADDED = "has_card_history_B = n_padded_B != ccid.mask.shape[1] - 2"
 GATE = "raw_B2[:, 1] * has_card_history_B], dim=1)"
 

@@ -34,8 +34,8 @@ SIZE_MUTANTS: list[Mutant] = [
     mutant(
         "train capacity capped at 32",
         EXPERTS,
-        "X, block.capacity(B))",
-        "X, min(block.capacity(B), 32) if block.training else block.capacity(B))",
+        "capacity: int | Tensor = block.capacity(B)",
+        "capacity = min(block.capacity(B), 32) if block.training else block.capacity(B)",
     ),
     mutant(
         "card history without gradient above 500 rows",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tsa_model.network.choice import implementation_of
 from tsa_model.network.implementation import Implementation, ImplementationName
-from tsa_model.network.parameters import AggregationParameters, MixtureParameters
+from tsa_model.network.parameters import AggregationParameters, MixtureParameters, OrderAttention
 from tsa_model.network.trace import SILENT, Trace
 
 
@@ -224,9 +224,11 @@ class OrderAttentionModule(Block):
         key_padding_mask: Tensor,
         attn_mask: Tensor | None = None,
         trace: Trace = SILENT,
+        compute: OrderAttention | None = None,
     ) -> Tensor:
-        """Read a history; tensors as in TSA spec, section 1."""
-        return self.compute.order_attention(self, x_cat, x_num, time_seq, key_padding_mask, attn_mask, trace)
+        """Read a history; tensors as in TSA spec, section 1. `compute` reads it instead, where given."""
+        compute = compute or self.compute.order_attention
+        return compute(self, x_cat, x_num, time_seq, key_padding_mask, attn_mask, trace)
 
 
 class FeatureAttentionModule(Block):

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import torch
+
 from tsa_model.network.fast.form import FAST
 from tsa_model.network.implementation import Implementation, ImplementationName
 from tsa_model.network.reference import REFERENCE
+from tsa_model.network.static.form import STATIC
 
-IMPLEMENTATIONS: dict[ImplementationName, Implementation] = {"reference": REFERENCE, "fast": FAST}
+IMPLEMENTATIONS: dict[ImplementationName, Implementation] = {
+    "reference": REFERENCE,
+    "fast": FAST,
+    "static": STATIC,
+}
 
 
 def implementation_of(choice: Implementation | ImplementationName) -> Implementation:
@@ -20,3 +27,8 @@ def implementation_of(choice: Implementation | ImplementationName) -> Implementa
     if choice not in IMPLEMENTATIONS:
         raise ValueError(f"implementation={choice!r} is not one of {tuple(IMPLEMENTATIONS)}")
     return IMPLEMENTATIONS[choice]
+
+
+def form_for(device: torch.device) -> ImplementationName:
+    """The form that is meant for a device: `fast` for a processor, `static` for every accelerator."""
+    return "fast" if device.type == "cpu" else "static"

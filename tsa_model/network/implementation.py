@@ -16,12 +16,12 @@ from tsa_model.network.parameters import (
     FeatureAttentionParameters,
     LayerParameters,
     MixtureParameters,
-    OrderAttentionParameters,
+    OrderAttention,
     SingleSequenceParameters,
 )
 from tsa_model.network.trace import Trace
 
-ImplementationName = Literal["reference", "fast"]
+ImplementationName = Literal["reference", "fast", "static"]
 Scored = tuple[Tensor, Tensor]
 """Logits [B, classes] and the ensemble vector they are computed from."""
 
@@ -48,9 +48,7 @@ class Implementation:
         [LayerParameters, Tensor, Tensor | None, Tensor | None, Tensor | None, Trace], Tensor
     ]
     attention_layer_pre_norm: Callable[[LayerParameters, Tensor, Trace], Tensor]
-    order_attention: Callable[
-        [OrderAttentionParameters, Tensor, Tensor, Tensor, Tensor, Tensor | None, Trace], Tensor
-    ]
+    order_attention: OrderAttention
     feature_attention: Callable[[FeatureAttentionParameters, Tensor, Tensor, Tensor | None, Trace], Tensor]
     single: Callable[[SingleSequenceParameters, Batch, Trace], Scored]
     dual: Callable[[DualSequenceParameters, Batch, Trace], Scored]

@@ -8,6 +8,7 @@ one. The others are protocols: lists of attributes, which the blocks in `blocks.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -99,8 +100,18 @@ class MixtureParameters(nn.Module):
         """Tokens of a group one expert accepts."""
         if self.unlimited:
             return max(n_tokens, 1)
-        factor = self.capacity_factor_train if self.training else self.capacity_factor_eval
-        return max(min(n_tokens, int(n_tokens * factor / self.num_experts)), MIN_EXPERT_CAPACITY)
+        return max(min(n_tokens, int(n_tokens * self._factor / self.num_experts)), MIN_EXPERT_CAPACITY)
+
+    def capacity_of(self, n_tokens: Tensor) -> Tensor:
+        """The same for a number of tokens that only the device knows, int64 []."""
+        if self.unlimited:
+            return n_tokens.clamp(min=1)
+        share = (n_tokens.double() * self._factor / self.num_experts).long()
+        return torch.minimum(n_tokens, share).clamp(min=MIN_EXPERT_CAPACITY)
+
+    @property
+    def _factor(self) -> float:
+        return self.capacity_factor_train if self.training else self.capacity_factor_eval
 
 
 class AttentionParameters(Protocol):
@@ -170,8 +181,22 @@ class OrderAttentionParameters(Trainable, Protocol):
     use_time_seq: bool
     return_seq: bool
 
-    def __call__(self, *history_and_mask: Tensor | None, trace: Trace = SILENT) -> Tensor:
-        """Read a history (`batch.History`) under an attention mask, with the block's own implementation."""
+    def __call__(
+        self,
+        *history_and_mask: Tensor | None,
+        trace: Trace = SILENT,
+        compute: OrderAttention | None = None,
+    ) -> Tensor:
+        """Read a history (`batch.History`) under an attention mask, with the block's own implementation.
+
+        With `compute` that function reads it instead.
+        """
+
+
+OrderAttention = Callable[
+    [OrderAttentionParameters, Tensor, Tensor, Tensor, Tensor, Tensor | None, Trace], Tensor
+]
+"""(block, the four tensors of a history, attention mask, trace) → [B, E]; see `reference.order_attention`."""
 
 
 class FeatureAttentionParameters(Protocol):

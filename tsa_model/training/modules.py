@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from tsa_model.batch import LABEL
 from tsa_model.network.blocks import FeatureAttentionModule, OrderAttentionModule
+from tsa_model.network.implementation import ImplementationName
 from tsa_model.network.networks import build_network
 from tsa_model.network.trace import SILENT, Trace
 from tsa_model.settings.model import ModelConfig
@@ -54,11 +55,18 @@ class TSAModule(pl.LightningModule):
         training: optimiser, schedule, loss, metrics.
         steps_per_epoch: optimiser steps of an epoch. None asks Lightning, which reads the training data
             early for it and then cannot resume inside an epoch.
+        implementation: that is trained; see `choice.form_for`.
     """
 
     sequences: Literal["single", "dual"]
 
-    def __init__(self, model: ModelConfig, training: TrainConfig, steps_per_epoch: int | None = None) -> None:
+    def __init__(
+        self,
+        model: ModelConfig,
+        training: TrainConfig,
+        steps_per_epoch: int | None = None,
+        implementation: ImplementationName = "fast",
+    ) -> None:
         super().__init__()
         if model.sequences != self.sequences:
             raise ValueError(
@@ -66,7 +74,7 @@ class TSAModule(pl.LightningModule):
             )
         self.training_config = training
         self.steps_per_epoch = steps_per_epoch
-        self.network = build_network(model, "fast")
+        self.network = build_network(model, implementation)
         if training.activation_checkpointing:
             apply_activation_checkpointing(
                 self.network,

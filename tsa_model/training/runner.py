@@ -23,6 +23,7 @@ from torch import Tensor
 
 from tsa_model.files import write_json
 from tsa_model.network.checkpoint import read_description, save_model
+from tsa_model.network.choice import form_for
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.model import ModelConfig
 from tsa_model.settings.run import RunConfig
@@ -237,7 +238,8 @@ def _fit(
     validation = EvaluationBatches(store, sequences, store.targets("vali"), size, rank, world_size)
     torch.manual_seed(training.seed)
     steps_per_epoch = -(-len(sampler) // training.accumulate)
-    module = MODULES[sequences](model, training, steps_per_epoch)
+    form = form_for(trainer.strategy.root_device)
+    module = MODULES[sequences](model, training, steps_per_epoch, form)
     with warnings.catch_warnings():
         for noise in LIGHTNING_NOISE:
             warnings.filterwarnings("ignore", message=noise)

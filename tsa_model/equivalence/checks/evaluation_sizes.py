@@ -12,22 +12,23 @@ from tsa_model.batch import Batch, n_rows, rows_of
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.checks.run_sizes import masked_batches
 from tsa_model.equivalence.differences import difference
+from tsa_model.equivalence.evidence.draws import SameDraws
 from tsa_model.equivalence.evidence.networks import Networks, has_capacity, outputs
 from tsa_model.equivalence.evidence.stand_in import (
     DISTINCT_ROWS,
     EVALUATED_ROWS,
     FEW_ROWS,
+    other_computations,
     stand_in,
     stand_in_config,
     stand_in_rows,
     threads,
     training_rows,
-    uneven_pieces,
 )
 from tsa_model.equivalence.evidence.ties import decision_margins, observe
 from tsa_model.equivalence.results import Measurement, at_most
-from tsa_model.network.fast.form import fast_in_pieces
 from tsa_model.network.networks import Network
+from tsa_model.network.static.form import STATIC
 from tsa_model.settings.model import ModelConfig
 
 SCORING_CALLS = (1, 64, 256)
@@ -98,14 +99,15 @@ def _cut(networks: Networks, config: ModelConfig, seed: int) -> list[Measurement
     batch = stand_in_rows(config, FEW_ROWS, seed + 1)
     expected = outputs(networks.reference64, batch)["logits"]
     measurements = []
-    for name, sizes in uneven_pieces(config, FEW_ROWS).items():
-        found = outputs(networks.shipped64.twin(fast_in_pieces(sizes)), batch)["logits"]
+    for name, compute in other_computations(config, FEW_ROWS).items():
+        found = outputs(networks.shipped64.twin(compute), batch)["logits"]
         measurements.append(_promise(f"stand-in, {name}", found, expected))
+    static = networks.shipped64.twin(STATIC)
     for name, masked in masked_batches(config, batch, seed).items():
-        found, expected = (
-            outputs(network, masked)["logits"] for network in (networks.shipped64, networks.reference64)
-        )
-        measurements.append(_promise(f"stand-in, {name}", found, expected))
+        expected = outputs(networks.reference64, masked)["logits"]
+        for network, form in ((networks.shipped64, ""), (static, ", form for accelerators")):
+            found = outputs(network, masked)["logits"]
+            measurements.append(_promise(f"stand-in, {name}{form}", found, expected))
     return measurements
 
 
@@ -115,11 +117,11 @@ def _queueing(config: ModelConfig, batch_size: int, seed: int) -> list[Measureme
     small = stand_in_config(config, n).changed(moe_eval="legacy")
     networks, batch = stand_in(small, seed), stand_in_rows(small, n, seed)
     few = rows_of(batch, slice(0, FEW_ROWS))
-    expected, cut = (_drawn(networks.reference64, rows, seed) for rows in (batch, few))
+    expected, cut = _drawn(networks.reference64, batch, seed), _drawn_by_row(networks.reference64, few, seed)
     title = f"stand-in, legacy evaluation of {n} rows"
     measurements = [_promise(title, _drawn(networks.shipped64, batch, seed), expected)]
-    for name, sizes in uneven_pieces(small, n_rows(few)).items():
-        found = _drawn(networks.shipped64.twin(fast_in_pieces(sizes)), few, seed)
+    for name, compute in other_computations(small, n_rows(few)).items():
+        found = _drawn_by_row(networks.shipped64.twin(compute), few, seed)
         measurements.append(_promise(f"stand-in, legacy evaluation, {name}", found, cut))
     return measurements
 
@@ -127,3 +129,9 @@ def _queueing(config: ModelConfig, batch_size: int, seed: int) -> list[Measureme
 def _drawn(network: Network, batch: Batch, seed: int) -> Tensor:
     torch.manual_seed(seed)
     return outputs(network, batch)["logits"]
+
+
+def _drawn_by_row(network: Network, batch: Batch, seed: int) -> Tensor:
+    """A row has its own numbers, also where a computation draws for rows that others leave out."""
+    with SameDraws({}, {}, by_row=True, seed=seed):
+        return outputs(network, batch)["logits"]

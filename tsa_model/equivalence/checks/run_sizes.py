@@ -16,16 +16,15 @@ from tsa_model.equivalence.evidence.generated import random_rows
 from tsa_model.equivalence.evidence.networks import Networks
 from tsa_model.equivalence.evidence.stand_in import (
     FEW_ROWS,
+    other_computations,
     stand_in,
     stand_in_config,
     stand_in_rows,
     threads,
     training_rows,
-    uneven_pieces,
 )
 from tsa_model.equivalence.evidence.training_step import Conditions, Step, for_training, take_step
 from tsa_model.equivalence.results import Measurement
-from tsa_model.network.fast.form import fast_in_pieces
 from tsa_model.network.implementation import Implementation
 from tsa_model.settings.model import ModelConfig
 from tsa_model.settings.training import TrainConfig
@@ -55,8 +54,8 @@ def compare_sizes(config: ModelConfig, training: TrainConfig, n_threads: int, se
     small = _StandIn.of(config, FEW_ROWS, conditions)
     for precision in PRECISIONS:
         measurements += small.rounded(precision)
-    for name, sizes in uneven_pieces(small.config, FEW_ROWS).items():
-        found = small.step(fast_in_pieces(sizes))
+    for name, compute in other_computations(small.config, FEW_ROWS).items():
+        found = small.step(compute)
         measurements += compare_steps(f"{small.title}, {name}", small.truth, found)
     for name, batch in masked_batches(small.config, small.batch, seed).items():
         masked = _StandIn(small.config, small.networks, batch, conditions)

@@ -112,7 +112,7 @@ class SameDraws(TorchDispatchMode):
         self._places, self._noisy, self._by_row, self._seed = places, noisy, by_row, seed
         self._numbers: dict[str, _Numbers] = {}
         self._noise: Place | None = None
-        self._stream = torch.Generator().manual_seed(seed)
+        self._n_uniform = 0
         self.drawn: set[str] = set()
         self.strange: list[str] = []
 
@@ -159,8 +159,14 @@ class SameDraws(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
     def _uniform(self, shape: tuple[int, ...]) -> Tensor:
-        """The numbers second experts are drawn with, one after another: the same ones in every precision."""
-        return torch.rand(shape, generator=self._stream, dtype=torch.float64)
+        """The numbers second experts are drawn with, [positions, rows]: the same ones in every precision.
+
+        A row has the same numbers in a larger batch: one computation draws for rows without a card as well.
+        """
+        self._n_uniform += 1
+        generator = torch.Generator().manual_seed(self._seed + self._n_uniform)
+        numbers = torch.rand(shape[::-1], generator=generator, dtype=torch.float64)
+        return numbers.permute(*reversed(range(len(shape))))
 
     def _place(self, rate: float) -> Place | None:
         for known, place in self._places.items():

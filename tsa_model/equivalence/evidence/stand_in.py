@@ -15,8 +15,11 @@ from tsa_model.batch import Batch, history_names
 from tsa_model.equivalence.evidence.generated import random_rows
 from tsa_model.equivalence.evidence.networks import Networks, has_capacity
 from tsa_model.equivalence.evidence.probe import with_probe_weights
+from tsa_model.network.fast.form import fast_in_pieces
 from tsa_model.network.fast.pieces import PieceSizes
+from tsa_model.network.implementation import Implementation
 from tsa_model.network.networks import build_network
+from tsa_model.network.static.form import STATIC
 from tsa_model.settings.model import ModelConfig
 
 RATE = 0.25
@@ -79,6 +82,16 @@ def stand_in_rows(config: ModelConfig, n: int, seed: int) -> Batch:
         for _ in history_names(config.sequences)
     ]
     return random_rows(config, lengths, seed)
+
+
+def other_computations(config: ModelConfig, rows: int) -> dict[str, Implementation]:
+    """Name → every other way in which a run may compute a batch of `rows`, which must give the same numbers.
+
+    The fast form with other pieces, and the form for accelerators. That one is compared here, on a processor:
+    which device a run trains on is not known to the gate.
+    """
+    cut = {name: fast_in_pieces(sizes) for name, sizes in uneven_pieces(config, rows).items()}
+    return {**cut, "form for accelerators": STATIC}
 
 
 def uneven_pieces(config: ModelConfig, rows: int) -> dict[str, PieceSizes]:

@@ -32,7 +32,7 @@ def single(network: SingleSequenceParameters, batch: Batch, trace: Trace = SILEN
             current = torch.cat([current, x_engineered], dim=-1)
         parts.append(network.mlp_layer_norm(network.mlp(current)))
     ensemble = torch.cat(parts, dim=-1)
-    return _logits(network, ensemble, history.num, x_engineered), ensemble
+    return logits_of(network, ensemble, history.num, x_engineered), ensemble
 
 
 def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
@@ -40,7 +40,7 @@ def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -
     cid, ccid = histories(batch, "dual")
     attn_mask = batch.get(ATTN_MASK)
 
-    embeddings = _gate_embeddings(network.gate_emb, cid, ccid, attn_mask)
+    embeddings = gate_embeddings(network.gate_emb, cid, ccid, attn_mask)
     raw_B2 = torch.softmax(network.gate_score(torch.cat(embeddings, dim=-1)), dim=-1)
     n_padded_B = ccid.mask.sum(dim=1)
     has_card_history_B = n_padded_B != ccid.mask.shape[1] - 2
@@ -61,10 +61,10 @@ def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -
     with trace.scope("feature_attention"):
         feature_BD = network.feature_attention(cid.cat, cid.num, batch.get(ENGINEERED), trace=trace)
     ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
-    return _logits(network, ensemble, cid.num, batch.get(ENGINEERED)), ensemble
+    return logits_of(network, ensemble, cid.num, batch.get(ENGINEERED)), ensemble
 
 
-def _logits(
+def logits_of(
     network: SingleSequenceParameters | DualSequenceParameters,
     ensemble: Tensor,
     x_num_BLF: Tensor,
@@ -85,7 +85,7 @@ def mean_of_members(logits: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(logits)).mean(dim=0)
 
 
-def _gate_embeddings(
+def gate_embeddings(
     gate: OrderAttentionParameters,
     cid: History[Tensor],
     ccid: History[Tensor],

@@ -83,7 +83,9 @@ def _top2(values_XBT: Tensor) -> Tensor:
     return torch.cat([first_1BT, second_1BT])
 
 
-def choose(block: MixtureParameters, gates_XBT: Tensor, n_positions: int) -> Choice:
+def choose(
+    block: MixtureParameters, gates_XBT: Tensor, n_positions: int, n_present: Tensor | None = None
+) -> Choice:
     """Top-2 choice of every token under the policy and the capacity (TSA spec, section 6).
 
     Groups are positions (T) and the rows of the batch (B) queue for slots.
@@ -92,6 +94,7 @@ def choose(block: MixtureParameters, gates_XBT: Tensor, n_positions: int) -> Cho
         block: the mixture.
         gates_XBT: softmax over the experts, of the last T positions.
         n_positions: positions random numbers are drawn for, at least T.
+        n_present: how many of the rows, the first ones, take part at all, int64 []; None = every row.
     """
     X, B, T = gates_XBT.shape
     device = gates_XBT.device
@@ -111,18 +114,22 @@ def choose(block: MixtureParameters, gates_XBT: Tensor, n_positions: int) -> Cho
         kept_2BT[1] = draws[n_positions - T :].t() < gate_2BT[1].detach() / 0.2
     elif policy == "threshold":
         kept_2BT[1] = gate_2BT[1].detach() > 0.2
+    capacity: int | Tensor = block.capacity(B)
+    if n_present is not None:
+        kept_2BT &= (torch.arange(B, device=device) < n_present)[:, None]
+        capacity = block.capacity_of(n_present)
     if not block.unlimited:
-        _apply_capacity(kept_2BT, expert_2BT[:1], expert_2BT[1:], X, block.capacity(B))
+        _apply_capacity(kept_2BT, expert_2BT[:1], expert_2BT[1:], X, capacity)
     return Choice(expert_2BT, gate_2BT, kept_2BT)
 
 
 def _apply_capacity(
-    kept_2BT: Tensor, first_1BT: Tensor, second_1BT: Tensor, n_experts: int, capacity: int
+    kept_2BT: Tensor, first_1BT: Tensor, second_1BT: Tensor, n_experts: int, capacity: int | Tensor
 ) -> None:
     """Drop what finds no slot: first choices queue in row order, kept second choices behind them."""
     expert_X11 = torch.arange(n_experts, device=kept_2BT.device)[:, None, None]
-    queue_XBT = (first_1BT == expert_X11).cumsum(dim=1, dtype=torch.int32)
-    kept_2BT[0] = queue_XBT.gather(0, first_1BT)[0] <= capacity
+    queue_XBT = ((first_1BT == expert_X11) & kept_2BT[0]).cumsum(dim=1, dtype=torch.int32)
+    kept_2BT[0] &= queue_XBT.gather(0, first_1BT)[0] <= capacity
     accepted_X1T = queue_XBT[:, -1:].clamp(max=capacity)
     queue_XBT = ((second_1BT == expert_X11) & kept_2BT[1]).cumsum(dim=1, dtype=torch.int32) + accepted_X1T
     kept_2BT[1] &= queue_XBT.gather(0, second_1BT)[0] <= capacity

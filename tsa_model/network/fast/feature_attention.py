@@ -24,6 +24,29 @@ def feature_attention(
     sizes: PieceSizes,
 ) -> Tensor:
     """The features of the current order → [B, D]; see `reference.feature_attention`."""
+    x_BTD = feature_tokens(block, x_cat_BLF, x_num_BLF, x_engineered_BF)
+    B, n_tokens, D = x_BTD.shape
+    rows = split_rows(B, sizes.rows(n_tokens * D, x_BTD), x_BTD.device)
+    shapes = tuple((len(each.index), n_tokens) for each in rows)
+    tokens = Tokens(x_BTD.flatten(0, 1), shapes)
+    del x_BTD
+    tokens.record(trace, "tokens")
+    *body, last = cast(list[LayerParameters], list(block.layer_stack_feature))
+    for i, layer in enumerate(body):
+        tokens = layers.pre_norm_layer(layer, tokens, sizes)
+        tokens.record(trace, f"layer_stack_feature.{i}.output")
+    x_BD = layers.pre_norm_layer_last(last, tokens, sizes)
+    trace.record(f"layer_stack_feature.{len(body)}.output", x_BD[None])
+    return x_BD
+
+
+def feature_tokens(
+    block: FeatureAttentionParameters,
+    x_cat_BLF: Tensor,
+    x_num_BLF: Tensor,
+    x_engineered_BF: Tensor | None,
+) -> Tensor:
+    """A token for each feature of the current order and the read-out token, [B, T, D]."""
     B = len(x_cat_BLF)
     first = block.n_embedding - block.n_num_features + 1
     rows_FD = block.embedding.weight[first : first + block.n_num_features]
@@ -41,17 +64,4 @@ def feature_attention(
         parts.append(engineered_BFD)
     readout = torch.zeros(1, dtype=torch.long, device=x_cat_BLF.device)
     parts.append(block.embedding_engineered(readout).expand(B, 1, -1))
-    x_BTD = block.layer_norm_engineered(torch.cat(parts, dim=1))
-    n_tokens, D = x_BTD.shape[1:]
-    rows = split_rows(B, sizes.rows(n_tokens * D, x_BTD), x_BTD.device)
-    shapes = tuple((len(each.index), n_tokens) for each in rows)
-    tokens = Tokens(x_BTD.flatten(0, 1), shapes)
-    del x_BTD
-    tokens.record(trace, "tokens")
-    *body, last = cast(list[LayerParameters], list(block.layer_stack_feature))
-    for i, layer in enumerate(body):
-        tokens = layers.pre_norm_layer(layer, tokens, sizes)
-        tokens.record(trace, f"layer_stack_feature.{i}.output")
-    x_BD = layers.pre_norm_layer_last(last, tokens, sizes)
-    trace.record(f"layer_stack_feature.{len(body)}.output", x_BD[None])
-    return x_BD
+    return block.layer_norm_engineered(torch.cat(parts, dim=1))
