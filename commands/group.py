@@ -17,7 +17,7 @@ SECTIONS = {
     "One step of it": ("train", "tune", "check", "export", "score"),
     "The proof of all steps": ("audit",),
     "The model in use": ("compare", "promote", "rollback", "history"),
-    "One order at a time": ("online", "serve"),
+    "One order at a time": ("explain", "online", "serve"),
     "The legacy model": ("capture", "schema"),
     "The place it runs in": ("doctor",),
 }

@@ -28,7 +28,7 @@ class FormulaSession:
 
     def run(self, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
         logit = self.formula({name: np.asarray(x, dtype=np.float64) for name, x in batch.items()})
-        return {"logits": np.stack([np.zeros_like(logit), logit], axis=1)}
+        return {"logits": np.stack([np.zeros_like(logit), logit], axis=1), "score": 1 / (1 + np.exp(-logit))}
 
 
 def built_dataset() -> DatasetDescription:

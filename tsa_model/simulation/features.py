@@ -39,6 +39,9 @@ PATTERNS = ("genuine", "order", "customer", "card", "unexplained", "card_test")
 
 GENUINE, ORDER, CUSTOMER, CARD, UNEXPLAINED, CARD_TEST = range(6)
 
+NO_EPISODE = -1
+"""Of an order that belongs to no takeover and no theft."""
+
 HABITUAL = ("product", "channel", "device", "browser", "country", "email_domain")
 """Features in which a customer has a habit of their own."""
 
@@ -72,6 +75,18 @@ class Events:
     """Card number, -1 for none."""
     time_s: np.ndarray
     pattern: np.ndarray
+    episode: np.ndarray
+    """Number of the takeover (pattern `customer`) or of the theft (`card`, `card_test`), -1 for none."""
+
+
+@dataclass(frozen=True)
+class Causes:
+    """Why each order is what it is; one entry per row of the log."""
+
+    pattern: np.ndarray
+    """[orders] int8 places in `PATTERNS`."""
+    episode: np.ndarray
+    """[orders] int32 number of the takeover or theft the order belongs to, counted for each; -1 for none."""
 
 
 def make_customers(rng: np.random.Generator, n: int) -> Customers:

@@ -27,8 +27,10 @@ from tsa_model.simulation.features import (
     DAY_S,
     GENUINE,
     HOUR_S,
+    NO_EPISODE,
     ORDER,
     UNEXPLAINED,
+    Causes,
     Customers,
     Events,
     fill_features,
@@ -61,6 +63,17 @@ def simulate_orders_and_patterns(config: SimulationConfig) -> tuple[pd.DataFrame
     Returns:
         The frame, and an int8 array [orders] of indices into `PATTERNS`.
     """
+    frame, events = _simulate(config)
+    return frame, events.pattern.astype(np.int8)
+
+
+def simulate_orders_and_causes(config: SimulationConfig) -> tuple[pd.DataFrame, Causes]:
+    """As `simulate_orders`, with the hidden reason of each order."""
+    frame, events = _simulate(config)
+    return frame, Causes(events.pattern.astype(np.int8), events.episode.astype(np.int32))
+
+
+def _simulate(config: SimulationConfig) -> tuple[pd.DataFrame, Events]:
     rng = np.random.default_rng(config.seed)
     start_s = _epoch_s(config.start)
     customers = make_customers(rng, config.orders // ORDERS_PER_CUSTOMER)
@@ -69,7 +82,7 @@ def simulate_orders_and_patterns(config: SimulationConfig) -> tuple[pd.DataFrame
     events = Events(*(getattr(events, name)[by_time] for name in Events.__dataclass_fields__))
     frame = fill_features(rng, customers, events, start_s)
     frame["label"] = _labels(rng, config, events, start_s)
-    return frame, events.pattern.astype(np.int8)
+    return frame, events
 
 
 def _epoch_s(moment: datetime) -> int:
@@ -128,7 +141,7 @@ def _genuine_events(
     time_s[followers] = time_s[leader] + rng.integers(30, HOUR_S, len(followers))
 
     card[rng.random(n) < 0.08] = -1
-    return Events(customer, style, card, time_s, np.full(n, GENUINE))
+    return Events(customer, style, card, time_s, np.full(n, GENUINE), np.full(n, NO_EPISODE))
 
 
 def _moments(
@@ -159,7 +172,7 @@ def _order_fraud(
     card = customers.cards[customer, rng.choice(3, n, p=CARD_CHOICE)]
     card[rng.random(n) < 0.08] = -1
     time_s = _moments(rng, config, hour, start_s)
-    return Events(customer, customer.copy(), card, time_s, np.full(n, ORDER))
+    return Events(customer, customer.copy(), card, time_s, np.full(n, ORDER), np.full(n, NO_EPISODE))
 
 
 def _account_takeovers(
@@ -181,6 +194,7 @@ def _account_takeovers(
         card=card,
         time_s=time_s,
         pattern=np.full(len(episode), CUSTOMER),
+        episode=episode,
     )
 
 
@@ -208,6 +222,7 @@ def _card_thefts(
         card=genuine.card[stolen][episode],
         time_s=np.concatenate([tests_s, cash_outs_s]),
         pattern=np.repeat([CARD_TEST, CARD], [len(test), len(cash_out)]),
+        episode=episode,
     )
 
 

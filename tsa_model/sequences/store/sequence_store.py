@@ -187,6 +187,20 @@ class SequenceStore:
         numbers = [events.numerical[place], *([self._engineered[rows]] if self.n_engineered else [])]
         return events.categorical[place], np.concatenate(numbers, axis=1)
 
+    def earlier(self, row: int) -> dict[str, np.ndarray]:
+        """Row numbers of the orders in an order's histories, by key, the latest first.
+
+        Wide rows carry histories whose orders have no row of their own: those are empty here.
+        """
+        found = {}
+        for key, events in self._sequences.items():
+            end = int(events.end[row])
+            first = max(int(events.start[row]), end - self.seq_len + 1)
+            rows = np.flatnonzero((events.position >= first) & (events.position < end))
+            rows = rows[np.argsort(-events.position[rows].astype(np.int64))]
+            found[key] = rows if rows.size == end - first else rows[:0]
+        return found
+
     def rows_of(self, order_ids: Sequence | np.ndarray) -> np.ndarray:
         """Row numbers of order ids, [n] int64.
 
