@@ -25,8 +25,15 @@ from commands.options import EXPORTED, Existing
     type=Existing(remote=True),
     help="The earlier orders of the same customer and card, where --events does not hold them.",
 )
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write one HTML page, too: both histories on a time axis, and where the network looked.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-def command(model: Path, events: str, order: str, history: str | None, as_json: bool) -> None:
+def command(
+    model: Path, events: str, order: str, history: str | None, page: Path | None, as_json: bool
+) -> None:
     """Say why an order got its score.
 
     Prints how much the order itself, the customer's history and the card's history raised or lowered it,
@@ -39,8 +46,13 @@ def command(model: Path, events: str, order: str, history: str | None, as_json: 
           --events runs/latest/stages/validate-events/validated/events.parquet --order 52801
     """
     with clear_errors():
+        from tsa_model.files import atomic_file
         from tsa_model.reasons.explanation import as_text
         from tsa_model.scoring.explained import explain_order
 
-        found = explain_order(model, events, order, history).found
+        explained = explain_order(model, events, order, history, with_attention=page is not None)
+        if page is not None:
+            with atomic_file(page) as temporary:
+                temporary.write_text(explained.page(), encoding="utf-8")
+        found = explained.found
         click.echo(found.explanation.model_dump_json(indent=2) if as_json else as_text(found))

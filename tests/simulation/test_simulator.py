@@ -11,6 +11,7 @@ from tsa_model.simulation import (
     VALUES,
     SimulationConfig,
     simulate_orders,
+    simulate_orders_and_causes,
     simulate_orders_and_patterns,
 )
 
@@ -152,3 +153,20 @@ def test_settings_out_of_range_are_refused() -> None:
         SimulationConfig(orders=10)
     with pytest.raises(ValueError, match="order_fraud_rate"):
         SimulationConfig(order_fraud_rate=0.5)
+
+
+def test_episodes_are_the_takeovers_and_thefts(simulated: tuple[pd.DataFrame, np.ndarray]) -> None:
+    table, causes = simulate_orders_and_causes(CONFIG)
+    assert (causes.pattern == simulated[1]).all()
+    names = np.array(PATTERNS)[causes.pattern]
+    assert ((causes.episode >= 0) == np.isin(names, ["customer", "card", "card_test"])).all()
+    table = table.assign(name=names, episode=causes.episode)
+    takeovers = table[table["name"] == "customer"].groupby("episode")
+    assert (takeovers["customer_id"].nunique() == 1).all()
+    assert takeovers.size().between(1, 3).all()
+    thefts = table[table["name"].isin(["card", "card_test"])].groupby("episode")
+    assert (thefts["card_id"].nunique() == 1).all()
+    for _, theft in thefts:
+        tests, cash_outs = theft[theft["name"] == "card_test"], theft[theft["name"] == "card"]
+        assert 3 <= len(tests) <= 6
+        assert tests["order_time"].max() <= cash_outs["order_time"].min()

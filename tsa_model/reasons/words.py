@@ -150,8 +150,7 @@ class Words:
         raw, raw_usual = (_exp(value), _exp(usual)) if is_log else (value, usual)
         times = raw / raw_usual if raw_usual > 0 else math.inf
         if raw >= 0 and UNUSUAL <= times < math.inf:
-            times_text = f"{times:.0f}" if times >= 3 else f"{times:.1f}"
-            return self._fill("number_more", name=name, value=shown(value), times=times_text)
+            return self._fill("number_more", name=name, value=shown(value), times=_times(times))
         if raw == raw_usual or 1 / UNUSUAL < times < UNUSUAL:
             return self._fill("number_usual", name=name, value=shown(value), usual=shown(usual))
         return self._fill("number_less", name=name, value=shown(value), usual=shown(usual))
@@ -189,7 +188,7 @@ class Words:
         if isinstance(made, Window):
             return self._fill(
                 made.statistic,
-                value=shown_number(value),
+                value=_times(value) if made.statistic == "ratio" else shown_number(value),
                 percent=f"{value:.0%}",
                 whose=whose,
                 span=duration(extent * DAY),
@@ -197,7 +196,7 @@ class Words:
             )
         value = _exp(value) if made.log else value
         template = {"difference": "lag_difference", "ratio": "lag_ratio"}.get(made.statistic, made.statistic)
-        shown = shown_number(value)
+        shown = _times(value) if made.statistic == "ratio" else shown_number(value)
         if made.statistic == "gap":
             template, shown = ("gap_none", "") if value >= NO_GAP_S else ("gap", duration(value))
         if made.statistic == "same":
@@ -232,6 +231,10 @@ def _derived(dataset: DatasetDescription) -> dict[str, tuple[Window | Lag, float
     for each in both:
         made.update({name: (each, float(extent)) for name, extent in each.columns().items()})
     return made
+
+
+def _times(value: float) -> str:
+    return f"{value:,.0f}" if value >= 3 else f"{value:.1f}"
 
 
 def _exp(value: float) -> float:
