@@ -20,6 +20,10 @@ from tsa_model.reasons.words import Words
 from tsa_model.settings import Settings
 
 OrderId = int | str
+TELLING = 0.25
+"""Of a side's contribution: a column whose effect is larger says best what the side says."""
+SAME_SIZE = 0.5
+"""Orders whose contributions are at least this share of the strongest one's are told together."""
 DIGITS = 7
 """Decimals of a contribution: sums stay right to 1e-5."""
 
@@ -194,13 +198,16 @@ def side_words(side: SideContribution, words: Words) -> str:
         return words.burst(side.side, 0)
     if not side.parts:
         return ""
+    effects = {} if side.side == "order" else words.case.column_effects(side.side)
+    column = max(effects, key=lambda name: sign * effects[name], default=None)
+    if column is not None and sign * effects[column] >= TELLING * abs(side.value):
+        return words.of_column(column)
     strongest = max(side.parts, key=lambda each: sign * each.value)
     orders = [each for each in side.parts if len(each.part.back) == 1 and sign * each.value > 0]
-    if orders and sum(sign * each.value for each in orders) > sign * strongest.value:
-        telling = [each.part.back[0] for each in orders if sign * each.value >= 0.1 * sign * side.value]
-        if side.side == "card" and sign > 0:
-            return words.burst(side.side, max(telling, default=1))
-        strongest = max(orders, key=lambda each: sign * each.value)
+    if sign > 0 and len(orders) > 1 and sum(each.value for each in orders) > strongest.value:
+        least = SAME_SIZE * max(each.value for each in orders)
+        telling = [each.part.back[0] for each in orders if each.value >= least]
+        return words.burst(side.side, max(telling))
     return words.of(strongest.part)
 
 

@@ -1,6 +1,7 @@
 """One order as a game: the logit of every mixture of present and absent parts, from the exported model.
 
 An absent earlier order is left out of its history, as if it had never been placed: the network sees padding.
+Columns that are computed from a history are computed anew from the orders that are left of it (`derived.py`).
 An absent feature takes the value that a genuine training order has there; where a mixture needs such orders,
 its worth is the mean over some of them. The rows of one order are scored among themselves, so that it does
 not matter which other orders are explained with it.
@@ -16,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsa_model.batch import ENGINEERED, History, histories, history_names, sequences_of
+from tsa_model.batch import ENGINEERED, History, history_names, sequences_of
 from tsa_model.export.background import ReasonsDescription
 from tsa_model.export.session import ScoringSession
+from tsa_model.reasons.derived import DerivedColumn, VisibleHistory, derived_columns, followed
 from tsa_model.reasons.parts import Part, Side, feature_parts, order_parts
-from tsa_model.sequences.features.preprocessing import Preprocessing
-from tsa_model.settings.dataset import DatasetDescription
+from tsa_model.sequences.features.preprocessing import LABEL_VALUES, Preprocessing
+from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription
 
 CHUNK = 2048
 """Rows assembled at a time."""
@@ -47,7 +49,14 @@ class Rules:
     @cached_property
     def features(self) -> tuple[Part, ...]:
         """Every feature of the current order."""
-        return feature_parts(self.dataset, self.fitted, self.described.settings.groups)
+        following = {column.name for column in self.derived}
+        return feature_parts(self.dataset, self.fitted, self.described.settings.groups, following)
+
+    @cached_property
+    def derived(self) -> tuple[DerivedColumn, ...]:
+        """The columns that follow the orders of a history."""
+        sides = HISTORY_SIDES[: len(self.names)]
+        return tuple(each for each in derived_columns(self.dataset, self.fitted) if each.side in sides)
 
     @cached_property
     def names(self) -> tuple[History[str], ...]:
@@ -114,51 +123,125 @@ class Case:
 
     def rows(self, present: NDArray[np.bool_], draw: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """The batch of some mixtures; see `logits`."""
+        sides = HISTORY_SIDES[: len(self.rules.names)]
+        there: dict[Side, NDArray[np.bool_]] = {side: self._there(side, present) for side in sides}
         batch: dict[str, NDArray[Any]] = {}
         for side, names in zip(HISTORY_SIDES, self.rules.names, strict=False):
-            batch |= zip(names, self._history(side, names, present), strict=True)
-        engineered = None
+            batch |= zip(names, self._history(names, there[side]), strict=True)
         if ENGINEERED in self.row:
-            engineered = batch[ENGINEERED] = np.repeat(self.row[ENGINEERED], len(present), axis=0)
-        category, number = self._categories[draw], self._numbers[draw]
-        whole = histories(batch, sequences_of(self.rules.session.input_names))
-        n_num = whole[0].num.shape[-1]
+            batch[ENGINEERED] = np.repeat(self.row[ENGINEERED], len(present), axis=0)
+        category, number = self._background
         for place, part in enumerate(self.parts):
             absent = np.flatnonzero(~present[:, place])
-            if not absent.size:
-                continue
-            for history in whole:
-                for column in part.categorical:
-                    history.cat[absent, -1, column] = category[absent, column]
+            if absent.size and part.feature is not None:
+                for names in self.rules.names:
+                    for column in part.categorical:
+                        batch[names.cat][absent, -1, column] = category[draw[absent], column]
                 for column in part.numbers:
-                    if column < n_num:
-                        history.num[absent, -1, column] = number[absent, column]
-            for column in part.numbers:
-                if column >= n_num and engineered is not None:
-                    engineered[absent, column - n_num] = number[absent, column]
+                    self._put(batch, absent, column, number[draw[absent], column])
+        for derived in self.rules.derived:
+            left = there[derived.side]
+            cut = np.flatnonzero(~left.all(axis=1))
+            if cut.size:
+                values = followed(derived, self._visible[derived.side], left[cut], self._actual(derived))
+                for column, scaler in zip(derived.places, derived.scaler, strict=True):
+                    self._put(batch, cut, column, values * scaler.scale + scaler.min)
         return batch
 
-    @cached_property
-    def _categories(self) -> NDArray[np.int64]:
-        return self.rules.described.categories()
+    def column_effects(self, side: Side) -> dict[str, float]:
+        """By how much the logit falls when one column of a side is as it were without any history.
+
+        Args:
+            side: whose columns; all else stays as it is.
+
+        Returns:
+            Name → log-odds.
+        """
+        columns = [column for column in self.rules.derived if column.side == side]
+        if not columns:
+            return {}
+        batch = {name: np.repeat(values, len(columns) + 1, axis=0) for name, values in self.row.items()}
+        nothing = np.zeros((1, self.earlier(side)), dtype=bool)
+        for k, derived in enumerate(columns):
+            value = followed(derived, self._visible[side], nothing, self._actual(derived))
+            for column, scaler in zip(derived.places, derived.scaler, strict=True):
+                self._put(batch, np.array([k]), column, value * scaler.scale + scaler.min)
+        logits = self.rules.session.run(batch)["logits"].astype(np.float64)
+        fall = (logits[-1, 1] - logits[-1, 0]) - (logits[:, 1] - logits[:, 0])
+        self.scored_rows += len(columns) + 1
+        return {derived.name: float(fall[k]) for k, derived in enumerate(columns)}
+
+    def _put(
+        self, batch: dict[str, NDArray[Any]], rows: NDArray[np.intp], column: int, values: NDArray[Any]
+    ) -> None:
+        """Set a numerical or engineered feature of the current order."""
+        n_num = len(self.rules.fitted.numerical)
+        if column >= n_num:
+            batch[ENGINEERED][rows, column - n_num] = values
+            return
+        for names in self.rules.names:
+            batch[names.num][rows, -1, column] = values
 
     @cached_property
-    def _numbers(self) -> NDArray[np.float32]:
-        return self.rules.described.numbers()
+    def _background(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        return self.rules.described.categories(), self.rules.described.numbers()
 
-    def _history(self, side: Side, names: History[str], present: NDArray[np.bool_]) -> Sequence[NDArray[Any]]:
-        """One history's tensors, [N, ...], with the orders that are present at its end."""
-        mask = self.row[names.mask][0]
-        length = mask.size - 1
-        kept = np.repeat(~mask[None, :-1], len(present), axis=0)
+    def _actual(self, derived: DerivedColumn) -> float:
+        """A derived column as the network sees it, not scaled."""
+        place, scaler = derived.places[0], derived.scaler[0]
+        n_num = len(self.rules.fitted.numerical)
+        if place >= n_num:
+            value = self.row[ENGINEERED][0, place - n_num]
+        else:
+            value = self.row[self.rules.names[0].num][0, -1, place]
+        return (float(value) - scaler.min) / (scaler.scale or 1.0)
+
+    @cached_property
+    def _visible(self) -> dict[Side, VisibleHistory]:
+        return {
+            side: self._visible_of(names)
+            for side, names in zip(HISTORY_SIDES, self.rules.names, strict=False)
+        }
+
+    def _visible_of(self, names: History[str]) -> VisibleHistory:
+        """What the network sees of a history, the latest order first."""
+        fitted = self.rules.fitted
+        real = np.flatnonzero(~self.row[names.mask][0, :-1])[::-1]
+        columns: dict[str, NDArray[np.float64]] = {}
+        for k, name in enumerate(fitted.categorical):
+            columns[name] = self.row[names.cat][0, real, k].astype(np.float64)
+        for k, (name, scaler) in enumerate(fitted.numerical.items()):
+            scaled = self.row[names.num][0, real, k].astype(np.float64)
+            columns[name] = (scaled - scaler.min) / (scaler.scale or 1.0)
+        label = np.full(real.size, np.nan)
+        if KNOWN_LABEL in fitted.categorical:
+            index = fitted.categorical[KNOWN_LABEL].values
+            for value, word in enumerate(LABEL_VALUES[1:]):
+                label[columns[KNOWN_LABEL] == index[word]] = value
+        ago_s = self.row[names.time][0, real, 0].astype(np.float64)
+        earlier = {name: values[1:] for name, values in columns.items()}
+        return VisibleHistory(
+            ago_s[1:], label[1:], earlier, {name: float(values[0]) for name, values in columns.items()}
+        )
+
+    def _there(self, side: Side, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which orders of a history are present, the latest first, [N, earlier orders]."""
+        there = np.ones((len(present), self.earlier(side)), dtype=bool)
         for place, part in enumerate(self.parts):
             if part.side == side and part.back:
-                kept[np.ix_(~present[:, place], length - 1 - np.array(part.back))] = False
+                there[:, np.array(part.back) - 1] = present[:, place, None]
+        return there
+
+    def _history(self, names: History[str], there: NDArray[np.bool_]) -> Sequence[NDArray[Any]]:
+        """One history's tensors, [N, ...], with the orders that are present at its end."""
+        mask = self.row[names.mask][0]
+        length, earlier = mask.size - 1, there.shape[1]
+        kept = np.zeros((len(there), length), dtype=bool)
+        kept[:, -1] = True
+        kept[:, length - 1 - earlier : -1] = there[:, ::-1]
         moved = np.argsort(kept, axis=1, kind="stable")  # what is absent goes to the front, as padding
         real = np.take_along_axis(kept, moved, axis=1)
-        values = [self.row[name][0][moved] * real[..., None] for name in names[:3]]
-        ignored = np.concatenate([~real, np.repeat(mask[None, -1:], len(present), axis=0)], axis=1)
-        return [
-            *(v.astype(self.row[name].dtype) for v, name in zip(values, names[:3], strict=True)),
-            ignored,
-        ]
+        values = [self.row[name][0][moved] for name in names[:3]]
+        for each in values:
+            each[~real] = 0
+        return [*values, np.concatenate([~real, np.zeros((len(there), 1), dtype=bool)], axis=1)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,16 +36,20 @@ class Part:
 
 
 def feature_parts(
-    dataset: DatasetDescription, fitted: Preprocessing, groups: Mapping[str, tuple[str, ...]]
+    dataset: DatasetDescription,
+    fitted: Preprocessing,
+    groups: Mapping[str, tuple[str, ...]],
+    following: Collection[str] = (),
 ) -> tuple[Part, ...]:
     """The features of the current order, a part for each column or group.
 
-    A column that is computed from a history belongs to it, because it says the same as its orders.
+    A column that is computed from a history belongs to its side, because it says the same as its orders.
 
     Args:
         dataset: the columns' roles.
         fitted: the columns in the network's sequence.
         groups: name → columns.
+        following: columns that are no parts, because they follow the orders of a history.
 
     Raises:
         ValueError: a group names an unknown column, or columns of two sides.
@@ -53,10 +57,14 @@ def feature_parts(
     history = _columns_of_histories(dataset)
     numbers = [*fitted.numerical, *fitted.engineered]
     columns = [name for name in dict.fromkeys([*fitted.categorical, *numbers]) if name != KNOWN_LABEL]
+    columns = [name for name in columns if name not in following]
     group_of = {column: group for group, members in groups.items() for column in members}
     strange = sorted(set(group_of) - set(columns))
     if strange:
-        raise ValueError(f"reasons.groups names {strange}, which the model's features do not: {columns}")
+        raise ValueError(
+            f"reasons.groups names {strange}; columns that follow the orders of a history cannot be grouped, "
+            f"and these can: {columns}"
+        )
     members: dict[str, list[str]] = {}
     for column in columns:
         members.setdefault(group_of.get(column, column), []).append(column)

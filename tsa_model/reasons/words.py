@@ -35,7 +35,7 @@ class Words:
     """
 
     def __init__(self, case: Case) -> None:
-        self._case = case
+        self.case = case
         rules = case.rules
         self.dataset: DatasetDescription = rules.dataset
         self.settings: ReasonsConfig = rules.described.settings
@@ -67,7 +67,7 @@ class Words:
 
     def columns(self, part: Part) -> list[str]:
         """The columns of a feature."""
-        fitted = self._case.rules.fitted
+        fitted = self.case.rules.fitted
         numbers = [*fitted.numerical, *fitted.engineered]
         names = [list(fitted.categorical)[k] for k in part.categorical] + [numbers[k] for k in part.numbers]
         return list(dict.fromkeys(names))
@@ -164,8 +164,8 @@ class Words:
     @cached_property
     def _typical_numbers(self) -> dict[str, float]:
         """Medians of the background."""
-        median = np.median(self._case.rules.described.numbers(), axis=0)
-        n_num = len(self._case.rules.fitted.numerical)
+        median = np.median(self.case.rules.described.numbers(), axis=0)
+        n_num = len(self.case.rules.fitted.numerical)
         found = self._decoder.numbers(median[n_num:], engineered=True)
         return {**found, **self._decoder.numbers(median[:n_num])}
 
