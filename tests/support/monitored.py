@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 
+from tsa_model.monitoring.calendar import moment
 from tsa_model.monitoring.daily import DailySignals
-from tsa_model.monitoring.documents import Signal
+from tsa_model.monitoring.documents import Monitoring, Signal
+from tsa_model.monitoring.monitor import judge
 from tsa_model.monitoring.orders import ScoredDays
 from tsa_model.monitoring.periods import Periods
 from tsa_model.monitoring.reference import PastScores, Reference
@@ -68,3 +72,22 @@ def daily(scored: ScoredDays, against: Reference) -> DailySignals:
 def levels(found: tuple[Signal, ...]) -> dict[str, str]:
     """Title → level of signals that are not fine."""
     return {one.title: one.level for one in found if one.level != "fine"}
+
+
+def judged(scored: ScoredDays, against: Reference | None = None) -> Monitoring:
+    """What monitoring finds in them, without raw orders."""
+    given = against or reference()
+    manifest = SimpleNamespace(model_digest="a" * 64, sha256="b" * 64)
+    dataset = SimpleNamespace(label_delay_days=DELAY, name="shop")
+    given = replace(given, manifest=cast(Any, manifest), dataset=cast(Any, dataset))
+    end = int(scored.time_us[-1] // DAY_US + 1)
+    return judge(given, scored, None, CONFIG, moment(end))
+
+
+def faulty(days: int = 40) -> ScoredDays:
+    """Days of which the last two have six times the fraud."""
+    quiet = production(days - 2)
+    shifted = production(2, fraud_rate=0.3, seed=2, first=FIRST + REFERENCE_DAYS + days - 2)
+    names = ("time_us", "score", "probability", "label", "waited_us")
+    both = {name: np.concatenate([getattr(quiet, name), getattr(shifted, name)]) for name in names}
+    return replace(quiet, order_id=np.arange(both["score"].size), **both)

@@ -16,7 +16,8 @@ from tsa_model.monitoring.reference import Reference
 from tsa_model.scoring.given import GivenOrders
 from tsa_model.scratch import scratch_folder
 from tsa_model.sequences import SequenceStore
-from tsa_model.settings.dataset import KNOWN_LABEL
+from tsa_model.sequences.features.preprocessing import Preprocessing
+from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription
 
 FloatArray = NDArray[np.float64]
 CHUNK = 65_536
@@ -69,15 +70,15 @@ class EventDays:
             end: the day after the last.
             scratch: a path beside which temporary files may lie.
         """
-        given = GivenOrders.open(events, history, reference.dataset)
+        dataset, fitted = raw_columns(reference.dataset, Preprocessing.load(reference.preprocessing))
+        given = GivenOrders.open(events, history, dataset)
         with scratch_folder(scratch) as folder:
-            store = SequenceStore.build(
-                given.sources, reference.dataset, folder / "store", preprocessing=reference.preprocessing
-            )
-            return cls._count(store, reference, first - WEEK + 1, end)
+            store = SequenceStore.build(given.sources, dataset, folder / "store", preprocessing=fitted)
+            return cls.count(store, reference, first - WEEK + 1, end)
 
     @classmethod
-    def _count(cls, store: SequenceStore, reference: Reference, first: int, end: int) -> EventDays:
+    def count(cls, store: SequenceStore, reference: Reference, first: int, end: int) -> EventDays:
+        """Count the orders of a store from the day `first` to the day before `end`."""
         times = store.times_of(np.arange(len(store))).view(np.int64)
         low, high = np.searchsorted(times, [first * DAY_US, end * DAY_US])
         rows = np.arange(low, high)
@@ -97,6 +98,32 @@ class EventDays:
             label=store.labels_of(rows),
             amount=_amounts(store, rows, reference.dataset.amount),
         )
+
+
+def raw_columns(
+    dataset: DatasetDescription, fitted: Preprocessing
+) -> tuple[DatasetDescription, Preprocessing]:
+    """A description of the columns that are read, without those that are computed from histories.
+
+    Monitoring looks at the former alone, and the latter cost most of the time. A description that needs its
+    computed columns (one without any other number, for example) is returned as it is.
+    """
+    if dataset.layout == "wide" or (not dataset.derived and not dataset.known_label):
+        return dataset, fitted
+    kept = {
+        role: tuple(name for name in getattr(dataset, role) if name not in dataset.derived)
+        for role in ("categorical", "numerical", "engineered")
+    }
+    without = {"windows": (), "lags": (), "logs": (), "calendar": ()}
+    # A data set whose only category is the known label needs it to stay a data set.
+    labels = dataset.known_label and not kept["categorical"]
+    try:
+        plain = dataset.changed(**kept, **without, known_label=labels)
+    except ValueError:
+        return dataset, fitted
+    names = {**kept, "categorical": (*kept["categorical"], *((KNOWN_LABEL,) if labels else ()))}
+    scalers = {role: {name: getattr(fitted, role)[name] for name in names[role]} for role in names}
+    return plain, fitted.changed(**scalers)
 
 
 def _counted(

@@ -70,15 +70,29 @@ def monitor(
         scored = scored.with_labels(found.order_id, found.label)
     if labels is not None:
         scored = scored.with_labels(*read_labels(labels, reference.dataset))
+    return judge(reference, scored, found, config, as_of, show)
+
+
+def judge(
+    reference: Reference,
+    scored: ScoredDays,
+    events: EventDays | None,
+    config: MonitoringConfig,
+    as_of: datetime,
+    show: Show | None = None,
+) -> Monitoring:
+    """The same of orders that were read already; see `monitor`."""
     amount = None
-    if found is not None and found.amount is not None:
-        amount = amounts_of(scored, found.order_id, found.amount)
+    if events is not None and events.amount is not None:
+        amount = amounts_of(scored, events.order_id, events.amount)
+    days = days_of(scored.time_us)
+    first, end = int(days[0]), int(days[-1]) + 1
     delay = reference.dataset.label_delay_days
     periods = Periods(reference, scored, amount, config, delay, to_us(as_of) / DAY_US)
-    mondays = range(week_start(first), end, WEEK)
-    weeks = tuple(periods.period(monday, WEEK) for monday in mondays)
-    daily = DailySignals(reference, scored, found, config, delay, periods.corrections[WEEK])
-    return _document(reference, scored, config, as_of, _days(periods, daily, first, end, show), weeks, found)
+    weeks = tuple(periods.period(monday, WEEK) for monday in range(week_start(first), end, WEEK))
+    daily = DailySignals(reference, scored, events, config, delay, periods.corrections[WEEK])
+    found = _days(periods, daily, first, end, show)
+    return _document(reference, scored, config, as_of, found, weeks, events)
 
 
 def _until(scored: ScoredDays, as_of: datetime | None) -> tuple[ScoredDays, datetime]:

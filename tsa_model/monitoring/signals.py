@@ -135,7 +135,7 @@ def against_usual(
     size = max(ratio, 1 / ratio) if ratio > 0 else levels.act
     level: Level = "fine" if is_chance else rising(size, levels)
     words = f"{what} {found:.2%}, {ratio:.2f} times the reference's {usual.mean:.2%}"
-    told = f"look from {levels.look:g} times or a {levels.look:g}th, act from {levels.act:g}"
+    told = f"look from {levels.look:g} times up or down, act from {levels.act:g}"
     chance = "; within what days differ by chance" if is_chance else ""
     return Signal(name=name, value=ratio, level=level, reason=f"{words}{chance}; {told}")
 
@@ -182,7 +182,7 @@ def calibration(frauds: int, promised: float, spread: float, levels: RisingLevel
     is_chance = abs(np.log(ratio)) <= BEYOND * np.hypot(spread, (frauds + 0.5) ** -0.5)
     level: Level = "fine" if is_chance else rising(max(ratio, 1 / ratio), levels)
     words = f"{frauds:,} frauds in seven labelled days, the probabilities promised {promised:,.0f}"
-    told = f"look from {levels.look:g} times or a {levels.look:g}th, act from {levels.act:g}"
+    told = f"look from {levels.look:g} times up or down, act from {levels.act:g}"
     chance = "; within what weeks differ by chance" if is_chance else ""
     return Signal(
         name=CALIBRATION, value=ratio, level=level, reason=f"{words}{chance}; {told}", needs_labels=True
