@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from support.batches import tiny_config, tiny_evidence, tiny_network
 from support.command_line import tsa
 from support.small_training import small_run
+from support.stages import place, stage_metadata
 
 from tsa_model.equivalence import EquivalenceError, Verdict
 from tsa_model.equivalence.checks.algebra import check_algebra
@@ -24,7 +25,6 @@ from tsa_model.equivalence.page.verdict_page import render, worst_of
 from tsa_model.equivalence.results import Plot
 from tsa_model.files import sha256
 from tsa_model.network.checkpoint import read_description, save_model
-from tsa_model.progress import metadata
 from tsa_model.sealed import with_seal
 from tsa_model.sequences import SequenceStore
 from tsa_model.simulation import simulate_orders
@@ -46,15 +46,9 @@ def stage(tmp_path_factory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def outcome(stage, tmp_path_factory) -> tuple[dict, Path]:
-    """Metrics and output folder of the stage on that model."""
-    folder = tmp_path_factory.mktemp("outcome")
-    return run_stage(stage, folder), folder
-
-
-@pytest.fixture(scope="module")
-def passed(outcome) -> Verdict:
-    return Verdict.model_validate_json((outcome[1] / "verdict.json").read_text())
+def passed(chain) -> Verdict:
+    """The verdict on the small run's trained network."""
+    return chain.verdict
 
 
 @pytest.fixture(scope="module")
@@ -175,17 +169,18 @@ def test_a_verdict_is_known_by_its_content(failed):
     assert again.verdict_id == failed.verdict_id != other.verdict_id
 
 
-def test_the_stage_writes_both_files_and_returns_plain_metrics(outcome):
-    found, folder = outcome
-    verdict = json.loads((folder / "verdict.json").read_text())
+def test_the_stage_writes_both_files_and_returns_plain_metrics(chain):
+    found = stage_metadata(chain.places.folder)["check_equivalence"]["verdict"]
+    verdict = json.loads(chain.places.verdict.read_text())
     assert verdict["passed"] is True
     assert (verdict["verdict_id"], verdict["weights_sha256"]) == (
         found["verdict_id"],
         found["weights_sha256"],
     )
     assert verdict["sample"]["real_rows"] == 200
-    assert (folder / "verdict.html").read_text().startswith("<!doctype html>")
-    assert metadata(found)["passed"] is True
+    page = place(chain.places.folder, "check_equivalence", "report")
+    assert page.read_text().startswith("<!doctype html>")
+    assert found["passed"] is True
     assert "9 checks" in found["key_figure"]
 
 

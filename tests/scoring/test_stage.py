@@ -108,7 +108,7 @@ def test_another_calibration_method_may_be_chosen(scored, tmp_path) -> None:
     assert table["calibrator_digest"].iloc[0] == sha256(tmp_path / "scores" / "model" / "calibration.json")
     figures = json.loads((tmp_path / "scores" / "metrics.json").read_text())["probability"]
     assert figures["smallest"] == table["calibrated_probability"].min()
-    assert figures["bounds"]["orders"] == scored.metrics["orders"]["cali"]
+    assert figures["bounds"]["orders"] == scored.metrics["orders.cali"]
     assert figures["zeros"] == figures["ones"] == 0
     page = (tmp_path / "report.html").read_text()
     assert f"The lower bound {figures['bounds']['low']:.3g} is given to" in page

@@ -1,8 +1,7 @@
-"""One tiny run from orders to a comparison, laid out as a run; the gate's checks are taken as passed."""
+"""One small run of every stage, laid out as a run, and artifacts of another one that fit none of its own."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,22 +10,18 @@ import pytest
 from support.batches import tiny_network
 from support.shared import made_once
 from support.small_training import small_run
+from support.stages import run_stages, stage_metadata
 from support.verdicts import write_contract, write_verdict
 
 from tsa_model.equivalence import Verdict
 from tsa_model.equivalence.results import read_verdict
-from tsa_model.export.stage import export_onnx
-from tsa_model.files import sha256, write_json
+from tsa_model.files import sha256
 from tsa_model.network.checkpoint import save_model
 from tsa_model.promotion import compare_champion
-from tsa_model.scoring import generate_scores
-from tsa_model.scoring.files import read_score_folder
 from tsa_model.sequences import SequenceStore, build_sequences
 from tsa_model.settings.run import RunConfig
 from tsa_model.simulation import simulate_orders
 from tsa_model.training.runner import model_config
-
-METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -66,6 +61,7 @@ class Chain:
     """Its events, store, model and verdict; made of the same orders but one, with other weights."""
     verdict: Verdict
     metrics: dict
+    """Of the score files, as Kubeflow would store them."""
 
 
 def shared_chain(factory: pytest.TempPathFactory) -> Chain:
@@ -74,24 +70,16 @@ def shared_chain(factory: pytest.TempPathFactory) -> Chain:
 
 
 def make_chain(folder: Path) -> None:
-    """Build both in a folder."""
-    run, places, other = small_run(), Places(folder / "run"), Places(folder / "other")
-    orders = _orders(run)
-    _until_the_verdict(run, orders, places, seed=0)
-    _until_the_verdict(run, orders[:-1], other, seed=1)
-    export_onnx(places.store, places.model, places.verdict, run, places.onnx)
-    metrics = generate_scores(places.store, places.onnx, run, places.scores, places.report)
-    write_json(folder / METRICS, metrics)
-    manifest, store = read_score_folder(places.scores), SequenceStore.open(places.store).digest
-    about = {"store_sha256": store, "model_digest": manifest.model_digest, "scores_sha256": manifest.sha256}
-    write_contract(places.scores_result, "scores", **about)
-    compare(places, run)
+    """Make both in a folder."""
+    run = small_run()
+    run_stages(folder / "run", run.model_dump_json())
+    _until_the_verdict(run, _orders(run)[:-1], Places(folder / "other"))
 
 
 def read_chain(folder: Path) -> Chain:
-    """What `make_chain` built."""
+    """What `make_chain` made."""
     run, places = small_run(), Places(folder / "run")
-    metrics = json.loads((folder / METRICS).read_text())
+    metrics = stage_metadata(places.folder)["generate_scores"]["scores"]
     return Chain(run, _orders(run), places, Places(folder / "other"), read_verdict(places.verdict), metrics)
 
 
@@ -107,7 +95,8 @@ def compare(places: Places, run: RunConfig, champion: str = "", promote: bool = 
     compare_champion(places.events, places.scores, places.verdict, results, run, champion, promote, *outputs)
 
 
-def _until_the_verdict(run: RunConfig, orders: pd.DataFrame, places: Places, seed: int) -> None:
+def _until_the_verdict(run: RunConfig, orders: pd.DataFrame, places: Places) -> None:
+    """What another run has when it is exported; its checks are taken as passed."""
     places.events.mkdir(parents=True)
     orders.to_parquet(places.events / "events.parquet")
     events = sha256(places.events / "events.parquet")
@@ -115,6 +104,5 @@ def _until_the_verdict(run: RunConfig, orders: pd.DataFrame, places: Places, see
     build_sequences(places.events, run, places.store)
     store = SequenceStore.open(places.store)
     write_contract(places.store_result, "sequences", events_sha256=events, store_sha256=store.digest)
-    network = tiny_network(model_config(run, store), seed)
-    save_model(network, places.model, {"store_digest": store.digest})
+    save_model(tiny_network(model_config(run, store)), places.model, {"store_digest": store.digest})
     write_verdict(places.store, places.model, places.verdict)
