@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from support.batches import tiny_config, tiny_network
-from support.exported import onnx_session
+from support.exported import export, session_of
+from support.shared import made_once
 
 from tsa_model.export.graph import dimension_names
 from tsa_model.export.parity import ParityError, check_parity, made_rows
@@ -18,7 +19,8 @@ def exported(tmp_path_factory):
     """A session of two members and their network."""
     config = tiny_config(members=2, n_layers_order=1, n_layers_feature=1, n_classes=2)
     network = tiny_network(config)
-    return onnx_session(network, tmp_path_factory.mktemp("onnx") / "model.onnx"), network
+    folder = made_once(tmp_path_factory, "members", lambda made: export(network, made / "model.onnx"))
+    return session_of(folder / "model.onnx"), network
 
 
 def test_parity_holds_for_the_mean_and_reaches_the_experts_of_every_member(exported):

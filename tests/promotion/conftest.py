@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support.shared import made_once
 from support.small_training import small_run
 from support.verdicts import write_contract, write_verdict
 
@@ -18,6 +19,7 @@ from tsa_model.files import sha256
 from tsa_model.network.checkpoint import load_model, save_model
 from tsa_model.scoring.model import ScoringModel, write_model_folder
 from tsa_model.sequences import SequenceStore, build_sequences
+from tsa_model.settings.run import RunConfig
 from tsa_model.simulation import simulate_orders
 from tsa_model.training import train_model
 
@@ -30,6 +32,9 @@ class Candidate:
     verdict: Path
     contracts: list[Path]
     """Results of the contracts of events, sequences and scores."""
+
+
+CONTRACTS = ("raw events", "sequences", "scores")
 
 
 @dataclass
@@ -45,7 +50,13 @@ class World:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = tmp_path_factory.mktemp("promotion")
+    folder = made_once(tmp_path_factory, "promotion", make_world)
+    good, bad = (_candidate(folder, name) for name in ("good", "bad"))
+    return World(folder / "events.parquet", good.contracts, good, bad)
+
+
+def make_world(folder: Path) -> None:
+    """Train a network, spoil a copy of it, and export both with proofs."""
     run = small_run(sequences="single", max_epochs=6, max_learning_rate=0.01)
     assert run.simulation is not None
     orders = simulate_orders(run.simulation)
@@ -57,28 +68,28 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter.data, std=0.1)
     save_model(network, folder / "bad", {})
+    for name in ("good", "bad"):
+        _export(folder, name, run)
 
-    def candidate(name: str) -> Candidate:
-        verdict = folder / f"{name}-verdict.json"
-        write_verdict(folder / "store", folder / name, verdict)
-        export_onnx(folder / "store", folder / name, verdict, run, folder / f"{name}-onnx")
-        model = ScoringModel.load(folder / f"{name}-onnx")
-        (folder / f"{name}-model").mkdir()
-        percentiles = PercentileMap.fit(np.linspace(0, 1, 100, dtype=np.float32))
-        write_model_folder(model, percentiles, None, folder / f"{name}-model")
-        return Candidate(folder / f"{name}-model", verdict, contracts(name, model.description.onnx_sha256))
 
-    def contracts(name: str, model: str) -> list[Path]:
-        events, store = sha256(folder / "events.parquet"), SequenceStore.open(folder / "store").digest
-        about = {
-            "raw events": {"events_sha256": events},
-            "sequences": {"events_sha256": events, "store_sha256": store},
-            "scores": {"store_sha256": store, "model_digest": model},
-        }
-        return [
-            write_contract(folder / f"{name} {contract} contract.json", contract, **each)
-            for contract, each in about.items()
-        ]
+def _candidate(folder: Path, name: str) -> Candidate:
+    contracts = [folder / f"{name} {contract} contract.json" for contract in CONTRACTS]
+    return Candidate(folder / f"{name}-model", folder / f"{name}-verdict.json", contracts)
 
-    good = candidate("good")
-    return World(folder / "events.parquet", good.contracts, good, candidate("bad"))
+
+def _export(folder: Path, name: str, run: RunConfig) -> None:
+    candidate = _candidate(folder, name)
+    write_verdict(folder / "store", folder / name, candidate.verdict)
+    export_onnx(folder / "store", folder / name, candidate.verdict, run, folder / f"{name}-onnx")
+    model = ScoringModel.load(folder / f"{name}-onnx")
+    candidate.model.mkdir()
+    percentiles = PercentileMap.fit(np.linspace(0, 1, 100, dtype=np.float32))
+    write_model_folder(model, percentiles, None, candidate.model)
+    events, store = sha256(folder / "events.parquet"), SequenceStore.open(folder / "store").digest
+    about = {
+        "raw events": {"events_sha256": events},
+        "sequences": {"events_sha256": events, "store_sha256": store},
+        "scores": {"store_sha256": store, "model_digest": model.description.onnx_sha256},
+    }
+    for contract, path in zip(CONTRACTS, candidate.contracts, strict=True):
+        write_contract(path, contract, **about[contract])

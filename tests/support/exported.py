@@ -34,11 +34,6 @@ def session_of(path: Path) -> ScoringSession:
     return ScoringSession(path, SessionSettings())
 
 
-def onnx_session(network: Network, path: Path) -> ScoringSession:
-    export(network, path)
-    return session_of(path)
-
-
 def change_model(folder: Path, change: Callable[[onnx.ModelProto], None], **stated: str) -> None:
     """Change the ONNX file of a model folder, and all that states its digest.
 
