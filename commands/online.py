@@ -9,7 +9,7 @@ import click
 
 from commands.errors import clear_errors
 from commands.group import Command, Group
-from commands.options import EXPORTED, STORE, Existing
+from commands.options import EXPORTED, STORE, Existing, HistoryPlace
 from tsa_model.outputs import check_output_file, json_with
 
 
@@ -28,12 +28,11 @@ def command() -> None:
 @click.option(
     "--store",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to make; it must not hold a store yet.",
+    type=HistoryPlace(),
+    help="Folder to make, or a Redis (redis://host:6379/0); it must not hold a store yet.",
 )
-@click.option(
-    "--events", required=True, type=Existing(remote=True), help="Raw orders: Parquet, CSV, or a folder."
-)
+@click.option("--events", type=Existing(remote=True), help="Raw orders: Parquet, CSV, or a folder.")
+@click.option("--empty", is_flag=True, help="Make a store without orders instead.")
 @click.option(
     "--late-days",
     default=7.0,
@@ -41,7 +40,7 @@ def command() -> None:
     type=click.FloatRange(0),
     help="How much later than a younger order of its customer or card an order may come.",
 )
-def load(model: Path, store: Path, events: str, late_days: float) -> None:
+def load(model: Path, store: Path | str, events: str | None, empty: bool, late_days: float) -> None:
     """Make a history store of an event log.
 
     It keeps of each customer and card what the histories, windows and label delay of the model need of orders
@@ -52,14 +51,21 @@ def load(model: Path, store: Path, events: str, late_days: float) -> None:
       tsa online load --model runs/latest/stages/generate-scores/scores/model --store history \\
           --events runs/latest/stages/validate-events/validated/events.parquet
     """
+    if (events is None) != empty:
+        raise click.UsageError("give either --events or --empty")
     with clear_errors():
-        from tsa_model.online.loading import load_history
+        from tsa_model.online.loading import load_history, make_empty
+        from tsa_model.online.redis_link import address_of
         from tsa_model.scoring.model import ScoringModel
 
-        dataset = ScoringModel.load(model).dataset
+        dataset, place = ScoringModel.load(model).dataset, address_of(store)
+        if empty:
+            make_empty(dataset, store, late_days)
+            click.echo(f"an empty store: {place}")
+            return
         with click.progressbar(length=100, label="loading", show_eta=True) as bar:
             counts = load_history(events, dataset, store, late_days, _moving(bar))
-    click.echo(f"{counts['orders']:,} orders read, {counts['kept']:,} kept: {store}")
+    click.echo(f"{counts['orders']:,} orders read, {counts['kept']:,} kept: {place}")
 
 
 @command.command(cls=Command)

@@ -74,6 +74,19 @@ EXPORTED = ExistingFolder("onnx.json", "the folder of an exported model")
 BASELINE = ExistingFolder("baseline.json", "a baseline (docs/BASELINE.md)")
 
 
+class HistoryPlace(click.Path):
+    """Where histories are kept: a folder, or an address of Redis."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+        self.name = "directory|redis://host:port/number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A path, or the address as it is."""
+        is_address = str(value).startswith(("redis://", "rediss://"))
+        return str(value) if is_address else super().convert(value, param, ctx)
+
+
 class Moment(click.ParamType):
     """A moment in ISO 8601, UTC where it names no zone."""
 

@@ -8,7 +8,7 @@ import click
 
 from commands.errors import clear_errors
 from commands.group import Command
-from commands.options import EXPORTED
+from commands.options import EXPORTED, HistoryPlace
 
 
 @click.command(cls=Command)
@@ -16,8 +16,8 @@ from commands.options import EXPORTED
 @click.option(
     "--store",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="History store (tsa online load); an empty one is made where there is none.",
+    type=HistoryPlace(),
+    help="History store (tsa online load): a folder, which is made where there is none, or Redis.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port.")
@@ -33,7 +33,7 @@ from commands.options import EXPORTED
     is_flag=True,
     help="Answer only when the order is on the disk: safe from a failure of the machine.",
 )
-def command(model: Path, store: Path, host: str, port: int, late_days: float, sync: bool) -> None:
+def command(model: Path, store: Path | str, host: str, port: int, late_days: float, sync: bool) -> None:
     """Serve a model: an order in, its score out.
 
     POST /score looks the earlier orders of the customer and the card up, scores the order and records it.
@@ -43,6 +43,7 @@ def command(model: Path, store: Path, host: str, port: int, late_days: float, sy
     \b
     Example:
       tsa serve --model runs/latest/stages/generate-scores/scores/model --store history --port 8080
+      tsa serve --model MODEL --store redis://localhost:6379/0
     """
     with clear_errors():
         from tsa_model.online.service.server import serve

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from support.online import iso
 from support.scored_run import Scored, scored_run
 
 
 @pytest.fixture(scope="session")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
     return scored_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def service_rows(scored: Scored) -> list[dict]:
+    """Its orders as JSON holds them, by time."""
+    events = scored.events.sort_values(["order_time", "order_id"])
+    found = events.astype(object).where(events.notna(), None).to_dict("records")
+    return [{**row, "order_time": iso(row["order_time"])} for row in found]

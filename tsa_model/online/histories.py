@@ -287,9 +287,9 @@ class Histories:
         def with_forms(transaction: Transaction) -> T:
             stored = transaction.columns.is_whole
             if is_whole.keys() - stored.keys():
-                if any(is_whole[name] != each for name, each in stored.items()):
+                if any(is_whole.get(name, each) != each for name, each in stored.items()):
                     raise HistoryError("another order said in the meantime how ids are read: send it again")
-                transaction.set_forms(is_whole)
+                transaction.set_forms(stored | is_whole)
             return work(transaction)
 
         return self.store.write(with_forms)

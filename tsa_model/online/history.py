@@ -35,7 +35,7 @@ class TooOld(HistoryError):
     """The histories of that time are no longer whole."""
 
 
-class StoreAway(RuntimeError):
+class StoreAway(OSError):
     """The store does not answer: nothing can be scored, for no score is given from half a history."""
 
 

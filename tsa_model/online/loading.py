@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,15 @@ import pyarrow as pa
 
 from tsa_model.events.ids import read_id_forms
 from tsa_model.events.units import NO_KEY, UNKNOWN_LABEL
-from tsa_model.files import atomic_folder
 from tsa_model.online.blocks import MOST, Block
 from tsa_model.online.derived import label_due_us
-from tsa_model.online.history import KINDS, LABELS, Columns, Entry, Filling, HistoryError, KeyKind, Stream
+from tsa_model.online.history import KINDS, LABELS, Columns, Entry, Filling, HistoryStore, KeyKind, Stream
 from tsa_model.online.labels import as_labels
-from tsa_model.online.lmdb_store import LmdbStore
 from tsa_model.online.orders import content_digest
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text, id_bytes
+from tsa_model.online.redis_link import is_redis
 from tsa_model.online.requirements import LATE_DAYS, columns_of
+from tsa_model.online.stores import check_free, made
 from tsa_model.online.totals import totals_of
 from tsa_model.scratch import scratch_folder
 from tsa_model.sequences.columns.column_files import ColumnFiles
@@ -36,7 +37,7 @@ PART = 50_000
 def load_history(
     events: Any,
     description: DatasetDescription,
-    store_dir: str | Path,
+    place: str | Path,
     late_days: float = LATE_DAYS,
     show: Progress | None = None,
 ) -> dict[str, int]:
@@ -46,7 +47,7 @@ def load_history(
         events: path or paths of raw orders, or a table; see `SequenceStore.build`. Their labels count from
             the order's time + `label_delay_days` on.
         description: the columns' roles, as the model folder has them.
-        store_dir: a folder that does not exist yet, or is empty.
+        place: a folder that does not exist yet, or is empty; or an address of Redis (redis://host:6379/0).
         late_days: how much later than a younger order of its customer or card an order may come.
         show: called with (orders done, orders altogether).
 
@@ -55,15 +56,13 @@ def load_history(
 
     Raises:
         HistoryError: there is a store already.
+        StoreAway: Redis does not answer.
         BadEvents: the events cannot be used.
     """
-    folder = Path(store_dir)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise HistoryError(
-            f"{folder} exists already, and its orders would be lost: give a new folder, or remove that one"
-        )
+    check_free(place)
     columns = columns_of(description, late_days)
-    with scratch_folder(folder) as work, atomic_folder(folder) as made:
+    beside = Path(tempfile.gettempdir()) / "tsa-history" if is_redis(place) else Path(place)
+    with scratch_folder(beside) as work:
         files = ColumnFiles(work / "columns")
         ingested = ingest(
             events, description, files, work / "engine", work / "quarantine.csv", with_key_values=True
@@ -74,14 +73,15 @@ def load_history(
             del forms[description.card_id]  # no order has a card, so none says how one is read
         columns = columns.changed(is_whole={name: form.is_whole for name, form in forms.items()})
         loader = _Loader(prepared, ingested.keys, ingested.key_values, columns)
-        store = LmdbStore.create(made, columns)
-        try:
-            loader.write(store, show)
-            return {"orders": len(prepared.orders), "kept": store.counts()["orders"]} | {
-                "blocks": store.counts()["blocks"]
-            }
-        finally:
-            store.close()
+        with made(place, columns) as store:
+            n_kept, n_blocks = loader.write(store, show)
+    return {"orders": len(prepared.orders), "kept": n_kept, "blocks": n_blocks}
+
+
+def make_empty(description: DatasetDescription, place: str | Path, late_days: float = LATE_DAYS) -> None:
+    """Make a store without orders; see `load_history`."""
+    with made(place, columns_of(description, late_days)):
+        pass
 
 
 class _Loader:
@@ -100,13 +100,17 @@ class _Loader:
         self._records = _records(prepared.orders, columns)
         self._kept = np.zeros(len(self._records), np.uint8)
 
-    def write(self, store: LmdbStore, show: Progress | None) -> None:
-        """Write every key's blocks, then what is known of each order by its id."""
+    def write(self, store: HistoryStore, show: Progress | None) -> tuple[int, int]:
+        """Write every key's blocks, then what is known of each order by its id; returns how many of each.
+
+        The orders are those that some history keeps.
+        """
         n_steps = (len(self._keys) + 1) * len(self._records)
-        done = 0
+        done = n_blocks = 0
         for place, kind in enumerate(self._keys):
             for part in _batches(self._blocks(kind, 1 << place), PART):
                 with store.filling() as transaction:
+                    n_blocks += len(part)
                     for key, since_us, block in part:
                         transaction.put_block(block.stream, key, since_us, block)
                 if show is not None:
@@ -120,6 +124,7 @@ class _Loader:
                 show(done + first, n_steps)
         if show is not None:
             show(n_steps, n_steps)
+        return len(rows), n_blocks
 
     def _blocks(self, kind: KeyKind, bit: int) -> Iterator[tuple[bytes, int, Block]]:
         """What is kept of each key, cut into blocks, in about the store's own sequence."""

@@ -14,8 +14,8 @@ from tsa_model.batch import sequences_of
 from tsa_model.online.histories import Histories
 from tsa_model.online.history import HistoryError, HistoryStore
 from tsa_model.online.inputs import Target
-from tsa_model.online.lmdb_store import LmdbStore
 from tsa_model.online.requirements import LATE_DAYS, columns_of
+from tsa_model.online.stores import open_or_create
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.sequences import Preprocessing
 
@@ -79,22 +79,20 @@ class OnlineScorer:
 
     @classmethod
     def open(
-        cls, model_dir: str | Path, store_dir: str | Path, late_days: float = LATE_DAYS, sync: bool = False
+        cls, model_dir: str | Path, place: str | Path, late_days: float = LATE_DAYS, sync: bool = False
     ) -> OnlineScorer:
-        """Open a model folder and the LMDB store in a folder, which is made where there is none.
+        """Open a model folder and a history store; a folder without one gets an empty one.
 
         Args:
             model_dir: the model folder.
-            store_dir: the history store.
+            place: the history store's folder, or an address of Redis (redis://host:6379/0).
             late_days: of a store that is made.
             sync: wait for the disk before an order is acknowledged; see `LmdbStore`.
         """
-        model, folder = ScoringModel.load(model_dir), Path(store_dir)
+        model = ScoringModel.load(model_dir)
         if model.dataset.layout == "wide":
             return cls(model, None)
-        if folder.exists() and any(folder.iterdir()):
-            return cls(model, LmdbStore(folder, sync))
-        return cls(model, LmdbStore.create(folder, columns_of(model.dataset, late_days), sync))
+        return cls(model, open_or_create(place, columns_of(model.dataset, late_days), sync))
 
     def close(self) -> None:
         """Close the store."""

@@ -16,11 +16,12 @@ from tsa_model.online.service.handlers import Handlers
 MOST_AT_ONCE = 512
 """Requests in hand; more are answered with 503 at once."""
 FLUSH_S = 1.0
+log = logging.getLogger("tsa.serve")
 
 
 def serve(
     model_dir: str | Path,
-    store_dir: str | Path,
+    place: str | Path,
     host: str,
     port: int,
     late_days: float = LATE_DAYS,
@@ -30,7 +31,7 @@ def serve(
 
     Args:
         model_dir: the model folder.
-        store_dir: the history store; an empty one is made where there is none.
+        place: the history store, see `OnlineScorer.open`.
         host: address to listen on.
         port: port to listen on.
         late_days: of a store that is made.
@@ -41,7 +42,9 @@ def serve(
         ValueError: the model folder or the store cannot be used.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    scorer = OnlineScorer.open(model_dir, store_dir, late_days, sync)
+    scorer = OnlineScorer.open(model_dir, place, late_days, sync)
+    if not getattr(scorer.store, "keeps_log", True):
+        log.warning("Redis keeps no append-only file: when it ends, the store must be loaded again")
     stopped = threading.Event()
     if not sync and scorer.store is not None:
         threading.Thread(target=_flush, args=(scorer, stopped), daemon=True).start()
@@ -66,4 +69,4 @@ def _flush(scorer: OnlineScorer, stopped: threading.Event) -> None:
             if scorer.store is not None:
                 scorer.store.flush()
         except Exception as error:  # the store may be closed in between; a full disk shows in the next write
-            logging.getLogger("tsa.serve").warning("the store could not be flushed: %s", type(error).__name__)
+            log.warning("the store could not be flushed: %s", type(error).__name__)
