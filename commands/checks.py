@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -87,3 +88,15 @@ def cluster_arguments(inputs: Inputs, options: dict[str, Any], **fixed: Any) -> 
         if "config" in given:  # as text, so that the run uses what was checked here
             arguments["config"] = description.model_dump_json(exclude_unset=True)
     return arguments
+
+
+def tell_registries(registry: str) -> None:
+    """Bring the registries that follow the champion in line; the pointer stays where one cannot be."""
+    from launcher.errors import LauncherError
+    from launcher.registration.follow import bring_in_line
+
+    try:
+        for line in bring_in_line(Path(registry)):
+            click.echo(line)
+    except (LauncherError, ValueError, OSError) as error:
+        click.echo(f"Not registered everywhere: {error}", err=True)

@@ -16,7 +16,7 @@ SECTIONS = {
     "The whole pipeline": ("init", "run", "runs", "track", "compile", "submit", "schedule"),
     "One step of it": ("train", "tune", "check", "export", "score"),
     "The proof of all steps": ("audit",),
-    "The model in use": ("compare", "promote", "rollback", "history", "monitor"),
+    "The model in use": ("compare", "promote", "rollback", "history", "card", "monitor"),
     "One order at a time": ("explain", "online", "serve"),
     "The legacy model": ("capture", "schema"),
     "The place it runs in": ("doctor",),

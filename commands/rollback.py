@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from commands.checks import tell_registries
 from commands.errors import clear_errors
 from commands.group import Command
 from commands.options import registry_option
@@ -25,3 +26,4 @@ def command(registry: str, to: str | None) -> None:
 
         entry = Registry(registry).rollback(to)
     click.echo(f"back to {entry.id}; before it: {entry.previous or 'none'}")
+    tell_registries(registry)

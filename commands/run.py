@@ -8,7 +8,13 @@ from typing import Any
 import click
 
 from commands.audit import audit_finished
-from commands.checks import check_interval_end, check_registry, load_description, need_events
+from commands.checks import (
+    check_interval_end,
+    check_registry,
+    load_description,
+    need_events,
+    tell_registries,
+)
 from commands.errors import clear_errors
 from commands.group import Command
 from commands.options import run_options
@@ -74,7 +80,10 @@ def command(
             console.print()
             print_results(console, results)
             outcome = audit_finished(results[0].output.parent)
+            _write_card(results[0].output.parent)
             console.print(f"\n{outcome}", markup=False, highlight=False, soft_wrap=True)
+        if arguments.get("promote"):
+            tell_registries(arguments["champion"])
     finally:
         if tracker.outcome:
             click.echo(tracker.outcome, err=True)
@@ -88,3 +97,13 @@ def _write_pages(runs: Path) -> None:
         click.echo(f"Page over all runs: {write_pages(runs)}", err=True)
     except (ValueError, OSError) as error:
         click.echo(f"The page over all runs was not written: {error}", err=True)
+
+
+def _write_card(stages: Path) -> None:
+    """The card of the run's model; what hinders it is told, and hides nothing of the run."""
+    from tsa_model.card.page import PAGE, write_card
+
+    try:
+        write_card(stages / "generate-scores" / "scores" / "model", stages / PAGE)
+    except (ValueError, OSError) as error:
+        click.echo(f"The model's card was not written: {error}", err=True)

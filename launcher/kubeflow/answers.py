@@ -1,4 +1,4 @@
-"""What an answer of the Kubeflow Pipelines API says, or the exception that it stands for.
+"""What an answer of a Kubeflow server says, or the exception that it stands for.
 
 Whatever comes from the server or from the network's libraries is rid of secrets here, before anybody
 shortens, shows or keeps it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -25,6 +25,32 @@ LONGEST_MESSAGE = 400
 """Characters of the server's own words that are shown."""
 
 Json = dict[str, Any]
+
+
+class Service(NamedTuple):
+    """An API of Kubeflow: where it lies, and how messages speak of it."""
+
+    prefix: str
+    """Of every path."""
+    name: str
+    misplaced: str
+    """What is wrong with the host when something else answers."""
+    token: str
+    """How a token is given."""
+    refused: str
+    """What to check when access is refused."""
+    unknown: str
+    """What to check when the server does not know a path."""
+
+
+PIPELINES = Service(
+    prefix="/apis/v2beta1",
+    name="Kubeflow Pipelines API",
+    misplaced="the host lacks a path such as /pipeline",
+    token="--token-file, or KF_PIPELINES_TOKEN",
+    refused="check --namespace, and that the account of the token may use Kubeflow Pipelines there",
+    unknown="check --namespace, and that the host is right; behind the dashboard it ends in /pipeline",
+)
 
 
 class ApiError(LauncherError):
@@ -58,8 +84,8 @@ class OutcomeUnknown(ApiError):
 class Answers:
     """Reads the answers of one server."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, connection: Connection, service: Service = PIPELINES) -> None:
+        self.connection, self.service = connection, service
         self.secrets = connection.secrets()
         """What must never show; a token of a file joins when it is sent."""
 
@@ -102,24 +128,22 @@ class Answers:
             to = urlsplit(answer.headers.get("Location", ""))
             where = f" (it leads to {to.scheme}://{to.netloc}{to.path})" if to.netloc else ""
             raise NotTheApi(
-                f"{connection.host} answers {request} with {status} without JSON{where}: this is no Kubeflow "
-                "Pipelines API. Either the log-in has expired (give a token), or the host lacks a path such "
-                "as /pipeline"
+                f"{connection.host} answers {request} with {status} without JSON{where}: this is no "
+                f"{self.service.name}. Either the log-in has expired (give a token), or "
+                f"{self.service.misplaced}"
             )
         if status == 401:
             words = (
                 f"the server does not accept the token (401{said}): it is missing, expired or for another "
             )
-            words += "server. Give a new one with --token-file, or KF_PIPELINES_TOKEN"
+            words += f"server. Give a new one with {self.service.token}"
         elif status == 403:
             where = f" in namespace {connection.namespace!r}" if connection.namespace else ""
-            words = f"access{where} is refused (403{said}): check --namespace, and that the account of the "
-            words += "token may use Kubeflow Pipelines there; an expired token can give this answer too"
+            words = f"access{where} is refused (403{said}): {self.service.refused}; "
+            words += "an expired token can give this answer too"
         elif status == 404:
             words = f"{connection.host} does not know {request} (404{said}): "
-            words += (
-                "check --namespace, and that the host is right; behind the dashboard it ends in /pipeline"
-            )
+            words += self.service.unknown
         elif status in AGAIN:
             words = f"{connection.host} fails with {status} on {request}{said}"
             raise NoAnswer(words, status, _asked_wait_s(answer.headers.get("Retry-After", "")))
@@ -131,8 +155,8 @@ class Answers:
         """For JSON that is not what the description of the API says."""
         shown = blot(json.dumps(content), self.secrets)[:100]
         return NotTheApi(
-            f"{self.connection.host} answers {request} with JSON that is not of the Kubeflow Pipelines API "
-            f"({shown}): the host lacks a path such as /pipeline, or something else answers in its place"
+            f"{self.connection.host} answers {request} with JSON that is not of the {self.service.name} "
+            f"({shown}): {self.service.misplaced}, or something else answers in its place"
         )
 
     def _message(self, content: Any) -> str:

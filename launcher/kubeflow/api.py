@@ -1,4 +1,4 @@
-"""Requests to the Kubeflow Pipelines API: tried again where that helps, refused in clear words where not.
+"""Requests to an API of Kubeflow: tried again where that helps, refused in clear words where not.
 
 The official client is not used here: it tries nothing again, keeps its own file in the home folder, follows
 a redirect to a log-in page as if it were an answer, and does not look before it creates a second time.
@@ -13,10 +13,18 @@ import requests
 import tenacity
 from requests.auth import AuthBase
 
-from launcher.kubeflow.answers import Answers, ApiError, Json, NoAnswer, NotTheApi, OutcomeUnknown
+from launcher.kubeflow.answers import (
+    PIPELINES,
+    Answers,
+    ApiError,
+    Json,
+    NoAnswer,
+    NotTheApi,
+    OutcomeUnknown,
+    Service,
+)
 from launcher.kubeflow.connection import Connection
 
-PREFIX = "/apis/v2beta1"
 PAGE_SIZE = 100
 LONGEST_WAIT_S = 30.0
 LONGEST_ASKED_WAIT_S = 300.0
@@ -40,11 +48,11 @@ class _Bearer(AuthBase):
 
 
 class Api:
-    """The server behind a connection, as four verbs on its paths."""
+    """The server behind a connection, as some verbs on its paths, which lie below the service's prefix."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self._answers = Answers(connection)
+    def __init__(self, connection: Connection, service: Service = PIPELINES) -> None:
+        self.connection, self.service = connection, service
+        self._answers = Answers(connection, service)
         self._session = requests.Session()
         self._session.auth = _Bearer(self)  # even without a token: ~/.netrc is never asked
 
@@ -58,7 +66,7 @@ class Api:
         """Read one resource.
 
         Args:
-            path: below `PREFIX`.
+            path: of the resource.
             needs: a field that the resource has.
             query: query parameters.
         """
@@ -68,7 +76,7 @@ class Api:
         """Read a list to its end, page by page.
 
         Args:
-            path: below `PREFIX`.
+            path: of the list.
             key: name of the list in the answer.
             query: further query parameters.
         """
@@ -94,6 +102,10 @@ class Api:
         """Ask for something that may happen twice without harm, such as ":enable"."""
         self._again(lambda: self._send("POST", path, empty=True))
 
+    def change(self, path: str, needs: str, **content: Any) -> Json:
+        """Give some fields of a resource new values; twice has the same effect as once."""
+        return self._again(lambda: self._send("PATCH", path, needs=needs, json=content))
+
     def delete(self, path: str, **query: Any) -> None:
         """Delete one resource; that it is already gone is fine."""
         try:
@@ -109,7 +121,7 @@ class Api:
 
         Args:
             find: returns what was created, None when it does not exist.
-            path: below `PREFIX`.
+            path: of the list it joins.
             needs: a field that the resource has.
             request: `json`, or `files` and `query`.
 
@@ -178,7 +190,7 @@ class Api:
         try:
             answer = self._session.request(
                 method,
-                f"{connection.host}{PREFIX}{path}",
+                f"{connection.host}{self.service.prefix}{path}",
                 params={name: value for name, value in (query or {}).items() if value != ""},
                 timeout=connection.timeout_s,
                 verify=str(connection.ca_file) if connection.ca_file else None,

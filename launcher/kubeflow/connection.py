@@ -155,7 +155,7 @@ class Connection(Settings):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise ConnectionProblem(_without_values(error)) from None
+            raise ConnectionProblem(without_values(error)) from None
 
 
 def _one_word(text: str, where: str) -> str:
@@ -170,7 +170,7 @@ def _one_word(text: str, where: str) -> str:
     return token
 
 
-def _without_values(error: ValidationError) -> str:
+def without_values(error: ValidationError) -> str:
     """What was wrong, without the values: one of them may be a secret."""
     lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
     return "connection: " + "; ".join(lines)

@@ -16,7 +16,7 @@ from tsa_model.settings.run import RunConfig
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUBERNETES = "1.34"
-PLAIN = ("rbac.yaml", "storage.yaml", "secrets.example.yaml")
+PLAIN = ("rbac.yaml", "storage.yaml", "secrets.example.yaml", "registration.yaml")
 RUNTIMES = ("training_runtime.yaml", "cluster_training_runtime.yaml")
 
 

@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 
 from tsa_model.files import atomic_folder
 from tsa_model.promotion.comparison import Comparison, ModelIdentity
+from tsa_model.promotion.figures import TestFigure, figures_of
 from tsa_model.sealed import Digest, Signed, check_together, read_json, read_sealed, write_sealed
 from tsa_model.settings import Settings
 
@@ -42,6 +43,8 @@ class Entry(Settings):
     time: datetime
     comparison: dict[str, str] = {}
     """Check → what it found; empty for a rollback."""
+    figures: dict[str, TestFigure] = {}
+    """Of the model's own test period, as far as its scores lay beside it when it was promoted."""
 
     @model_validator(mode="after")
     def _check(self) -> Entry:
@@ -182,6 +185,7 @@ class Registry:
             )
         if not comparison.passed:
             raise ValueError(f"the challenger is not promoted: {comparison.failures}")
+        figures = figures_of(Path(challenger_dir), comparison)
         with self._locked():
             pointer = self.pointer()
             current = None if pointer is None else pointer.current
@@ -205,6 +209,7 @@ class Registry:
                     previous=None if current is None else current.id,
                     time=datetime.now(UTC),
                     comparison={check.name: check.reason for check in comparison.checks},
+                    figures=figures,
                 ),
             )
 

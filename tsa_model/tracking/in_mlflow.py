@@ -56,7 +56,7 @@ class MLflow:
     def __init__(self, place: str, experiment: str) -> None:
         self.place, self.experiment = place, experiment
         self._sent: dict[str, tuple[int, int]] = {}
-        with self._clear():
+        with clear(self.place):
             self._client = connect(place)
             self._experiment_id = self._find_experiment()
 
@@ -73,7 +73,7 @@ class MLflow:
         Raises:
             TrackingProblem: MLflow refused, or cannot be reached; another call completes the record.
         """
-        with self._clear():
+        with clear(self.place):
             digest = recording.digest()
             run = self._run_of(recording)
             if run.data.tags.get(RECORDED) == digest:
@@ -177,16 +177,24 @@ class MLflow:
             self._client.log_artifact(run_id, str(copy), folder or None)
         self._sent[attachment.name] = mark
 
-    @contextmanager
-    def _clear(self) -> Iterator[None]:
-        """Turn whatever MLflow raises into one sentence."""
-        try:
-            yield
-        except TrackingProblem:
-            raise
-        except Exception as error:  # MLflow passes on what requests, boto3 and others raise
-            words = " ".join(str(error).split()) or type(error).__name__
-            raise TrackingProblem(f"MLflow at {self.place}: {words}") from error
+
+@contextmanager
+def clear(place: str) -> Iterator[None]:
+    """Turn whatever MLflow raises into one sentence.
+
+    Args:
+        place: which is named in it.
+
+    Raises:
+        TrackingProblem: something was raised.
+    """
+    try:
+        yield
+    except TrackingProblem:
+        raise
+    except Exception as error:  # MLflow passes on what requests, boto3 and others raise
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise TrackingProblem(f"MLflow at {place}: {words}") from error
 
 
 def connect(place: str) -> MlflowClient:
