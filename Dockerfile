@@ -26,6 +26,7 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check \
 COPY . /tmp/build/
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation /tmp/build \
     && cp /tmp/build/pipeline.py /tmp/build/pipeline.yaml /app/ \
+    && cp /tmp/build/deploy/entry.sh /usr/local/bin/entry && chmod 755 /usr/local/bin/entry \
     && rm -rf /tmp/build
 
 # Nothing is downloaded or written outside /tmp at run time, so the root file system may be read-only.
@@ -37,4 +38,5 @@ ENV HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 USER 1000:1000
-CMD ["python", "pipeline.py", "--help"]
+ENTRYPOINT ["entry"]
+CMD ["--help"]

@@ -12,11 +12,22 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from launcher.doctor.namespace import LAUNCHER_SETTINGS
+from launcher.doctor.server import AUDIENCE
+from launcher.kubeflow.connection import TOKEN_VOLUME
+from launcher.kubeflow.variables import VARIABLES
 from tsa_model.settings.run import RunConfig
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUBERNETES = "1.34"
-PLAIN = ("rbac.yaml", "storage.yaml", "secrets.example.yaml", "registration.yaml")
+PLAIN = (
+    "rbac.yaml",
+    "submitter.yaml",
+    "storage.yaml",
+    "secrets.example.yaml",
+    "launcher.example.yaml",
+    "registration.yaml",
+)
 RUNTIMES = ("training_runtime.yaml", "cluster_training_runtime.yaml")
 
 
@@ -142,3 +153,31 @@ def test_the_inference_service_is_valid_and_its_command_is_ours() -> None:
     container["imagee"] = "typo"
     with pytest.raises(jsonschema.ValidationError, match="imagee"):
         check_inference_service(service)
+
+
+def test_a_pod_gets_its_token_where_the_connection_looks_for_it() -> None:
+    (default,) = documents("pod_default.yaml")
+    spec = default["spec"]
+    (volume,), (mount,), (variable,) = spec["volumes"], spec["volumeMounts"], spec["env"]
+    (source,) = volume["projected"]["sources"]
+    token = source["serviceAccountToken"]
+    assert f"{mount['mountPath']}/{token['path']}" == str(TOKEN_VOLUME) == variable["value"]
+    assert variable["name"] == VARIABLES["token_file"]
+    assert token["audience"] == AUDIENCE
+    assert mount["name"] == volume["name"]
+    # Apart from its kind it is a part of a pod, which is held to the schema of Kubernetes.
+    container = {"name": "x", "image": "x", "env": spec["env"], "volumeMounts": spec["volumeMounts"]}
+    pod = {"containers": [container], "volumes": spec["volumes"]}
+    plain = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": pod}
+    kubernetes_validate.validate(plain, KUBERNETES, strict=True)
+
+
+def test_the_launcher_finds_its_keys_in_the_secret_that_is_shipped() -> None:
+    (settings,) = documents("launcher.example.yaml")
+    assert settings["metadata"]["name"] == LAUNCHER_SETTINGS
+    reference = yaml.safe_load(settings["data"]["providers"])["s3"]["default"]["credentials"]["secretRef"]
+    secrets = {
+        one["metadata"]["name"]: one["stringData"] for one in by_kind("secrets.example.yaml", "Secret")
+    }
+    keys = secrets[reference["secretName"]]
+    assert {reference["accessKeyKey"], reference["secretKeyKey"]} <= keys.keys()

@@ -73,7 +73,7 @@ def around(engine: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("user", ["1000:1000", "4321:0"], ids=["own user", "any user"])
 def test_help_runs_without_a_place_to_write(engine: Any, user: str) -> None:
-    shown = engine.run("python", "pipeline.py", "--help", options=("--user", user))
+    shown = engine.run("--help", options=("--user", user))
     assert shown.returncode == 0, shown.stdout
     assert "validate_events" in shown.stdout
 
@@ -136,7 +136,7 @@ def test_a_stage_starts_as_a_cluster_starts_it(engine: Any, volume: str) -> None
 
 
 def test_the_whole_demo_runs_with_one_place_to_write(engine: Any, volume: str) -> None:
-    done = engine.run("python", "pipeline.py", "run", "--runs", "/tmp/runs", volume=volume)
+    done = engine.run("run", "--runs", "/tmp/runs", volume=volume)
     assert done.returncode == 0, done.stdout
     print(done.stdout)
     seen = engine.run("python", "-c", LOOK_AT_RUN, volume=volume)
