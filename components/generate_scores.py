@@ -22,7 +22,7 @@ def generate_scores(
     Args:
         store: the sequence store.
         onnx: the ONNX folder.
-        events: the validated orders, from which some scores are computed again.
+        events: the validated orders, from which slices are read and some scores are computed again.
         config: run description: a shipped name, a path, or the YAML text itself.
         scores: the folder with the score files.
         report: figures and curves of the scored period, one page.
@@ -37,7 +37,7 @@ def generate_scores(
     from tsa_model.settings.run import RunConfig
 
     run = RunConfig.load(config)
-    metrics = scoring.generate_scores(store.path, onnx.path, run, scores.path, report.path)
+    metrics = scoring.generate_scores(store.path, onnx.path, run, scores.path, report.path, events.path)
     checked = contract.validate_scores(
         scores.path,
         store.path,
@@ -47,6 +47,7 @@ def generate_scores(
         events.path,
         report.path,
     )
+    metrics.pop("slices", None)  # hundreds of figures; they are in metrics.json
     curve = metrics.pop("roc", {"false_positive_rate": [], "true_positive_rate": [], "threshold": []})
     write_json(roc.path, curve)
     roc.log_roc_curve(curve["false_positive_rate"], curve["true_positive_rate"], curve["threshold"])

@@ -84,6 +84,12 @@ def _columns(dataset: DatasetDescription) -> tuple[Column, ...]:
         columns.append(Column(name, "number", "float64", "as given", nullable, role))
     for name in dataset.raw_categorical:
         columns.append(Column(name, "category", "text", "", True, "categorical feature"))
+    named = {column.name for column in columns}
+    for one in dataset.slices.columns:
+        if one.column not in named:
+            kind: Kind = "number" if one.is_number else "category"
+            dtype = "float64" if one.is_number else "text"
+            columns.append(Column(one.column, kind, dtype, "", True, "slice of the reports"))
     return _each_once(columns)
 
 

@@ -28,6 +28,13 @@ def some_charts(label: str = "a") -> list[str]:
             charts.curves({label: charts.Curve([0.1, 1.0], [0.2, 0.4], [0.1, 0.3], [0.3, 0.5])}, label, label)
         ),
         str(charts.intervals([charts.DrawnInterval(label, -0.1, -0.2, 0.1)], label, {label: -0.15})),
+        str(
+            charts.ranges(
+                [charts.DrawnInterval(label, 0.7, 0.6, 0.8)],
+                label,
+                charts.DrawnInterval("all", 0.8, 0.7, 0.9),
+            )
+        ),
     ]
 
 

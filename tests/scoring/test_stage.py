@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tsa_model.calibration import PercentileMap, fit_calibrator
+from tsa_model.evaluation.order_columns import store_amounts
 from tsa_model.export.session import ScoringSession, SessionSettings
 from tsa_model.files import sha256
 from tsa_model.scoring import generate_scores
@@ -22,10 +23,10 @@ from tsa_model.scoring.files import (
     score_table,
     write_scores,
 )
+from tsa_model.scoring.measuring import describe_probabilities
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.probability_section import probability_section
 from tsa_model.scoring.rows import score_rows
-from tsa_model.scoring.stage import _amount, _probability
 from tsa_model.sequences import SequenceStore
 
 COLUMNS = [
@@ -136,7 +137,7 @@ def test_the_report_shows_the_bound_and_the_counts_behind_it() -> None:
     pages = {}
     for method in ("spline", "legacy"):
         calibrator = fit_calibrator(method, score, label)
-        figures = _probability(calibrator, calibrator.probability(score), label)
+        figures = describe_probabilities(calibrator, calibrator.probability(score), label)
         pages[method] = "\n".join(probability_section(figures).sentences)
     assert "None is exactly 0 or 1." in pages["spline"]
     assert "The lower bound 0.0015 is given to" in pages["spline"]
@@ -211,11 +212,10 @@ def test_amounts_are_those_of_the_column_the_description_names(scored) -> None:
     ids = scored.store.ids_of(scored.store.targets("test"))
     orders = scored.events.set_index("order_id").loc[ids]
     for column in ("amount", "amount_per_item"):
-        found = _amount(scored.store, column)
+        found = store_amounts(scored.store, scored.store.targets("test"), column)
         np.testing.assert_allclose(found, orders[column], rtol=1e-5, atol=1e-3)
-    assert _amount(scored.store, None) is None
     with pytest.raises(ValueError, match="made without the amount column 'price'"):
-        _amount(scored.store, "price")
+        store_amounts(scored.store, scored.store.targets("test"), "price")
 
 
 def table(**changes) -> ScoreTable:

@@ -13,7 +13,7 @@ from tsa_model.evaluation.metrics import (
     threshold_for_rate,
 )
 from tsa_model.evaluation.probabilities import probability_figures
-from tsa_model.evaluation.rival import score_rival
+from tsa_model.evaluation.rival import score_rival, score_trees
 from tsa_model.evaluation.slice_figures import GroupFigures, evaluate_slices, group_figures
 from tsa_model.evaluation.slicing import fitted_slices, slice_orders
 
@@ -37,6 +37,7 @@ __all__ = [
     "reliability_bins",
     "roc_points",
     "score_rival",
+    "score_trees",
     "slice_orders",
     "threshold_for_rate",
 ]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from tsa_model.evaluation.groups import Groups
-from tsa_model.evaluation.intervals import TAILS, Period, resamples_for
-from tsa_model.evaluation.metrics import FloatArray, threshold_for_rate
+from tsa_model.evaluation.intervals import RESAMPLES, TAILS, Period
+from tsa_model.evaluation.metrics import threshold_for_rate
 from tsa_model.evaluation.slice_figures import FEWEST, too_small
 from tsa_model.settings import Settings
 
@@ -20,7 +18,7 @@ class RateRatio(Settings):
     ratio: float | None
     """None where no genuine order was alerted."""
     low: float | None
-    """Bounds of its 95 % bootstrap interval."""
+    """Bounds of its 95 % interval."""
     high: float | None
     thresholds: dict[str, float]
     """Group → the score from which its orders are alerts."""
@@ -41,20 +39,12 @@ class EqualTreatment(Settings):
     """Groups that are left out."""
 
 
-@dataclass(frozen=True)
-class _Genuine:
-    """The genuine orders of one group, beside a threshold."""
-
-    is_alert: NDArray[np.bool_]
-    weight: FloatArray
-
-
 def equal_treatment(
     groups: Groups,
     period: Period,
     threshold: float,
     fewest: int = FEWEST,
-    n_resamples: int | None = None,
+    n_resamples: int = 5 * RESAMPLES,
     seed: int = 0,
 ) -> EqualTreatment | None:
     """Compare the false-positive rates of a slice's groups.
@@ -64,7 +54,7 @@ def equal_treatment(
         period: scored orders with known labels.
         threshold: orders with this score or a higher one are alerts.
         fewest: frauds, and genuine orders, that a group must have.
-        n_resamples: bootstrap samples; None = by the number of orders.
+        n_resamples: drawn rates of each group.
         seed: of the resampling.
 
     Returns:
@@ -84,7 +74,6 @@ def equal_treatment(
         return None
     every = np.logical_or.reduce(list(members.values()))
     alert_rate = float((period.scores[every] >= threshold).mean())
-    n_resamples = resamples_for(period.scores.size) if n_resamples is None else n_resamples
     own = {group: threshold_for_rate(period.scores[chosen], alert_rate) for group, chosen in members.items()}
     common = dict.fromkeys(members, threshold)
     return EqualTreatment(
@@ -102,21 +91,20 @@ def _ratio(
     n_resamples: int,
     generator: np.random.Generator,
 ) -> RateRatio:
-    genuine = []
-    for group, chosen in members.items():
+    rates, drawn = np.empty(len(members)), np.empty((n_resamples, len(members)))
+    for place, (group, chosen) in enumerate(members.items()):
         kept = chosen & (period.labels == 0)
-        genuine.append(_Genuine(period.scores[kept] >= thresholds[group], period.weights[kept]))
-    rates = np.array([one.weight[one.is_alert].sum() / one.weight.sum() for one in genuine])
-    drawn = np.empty((n_resamples, len(genuine)))
-    for column, one in enumerate(genuine):
-        for row in range(n_resamples):
-            weight = generator.poisson(1.0, one.weight.size) * one.weight
-            drawn[row, column] = weight[one.is_alert].sum() / max(weight.sum(), 1e-300)
+        is_alert, weight = period.scores[kept] >= thresholds[group], period.weights[kept]
+        rates[place] = weight[is_alert].sum() / weight.sum()
+        # Jeffreys' posterior: of a group without a false alert every bootstrap sample would be without one.
+        count = weight.sum() ** 2 / (weight**2).sum()
+        alerts = rates[place] * count
+        drawn[:, place] = generator.beta(alerts + 0.5, count - alerts + 0.5, n_resamples)
     ratio, low, high = None, None, None
     if rates.any():
-        ratio = float(_least_over_largest(rates[None])[0])
-        samples = np.append(_least_over_largest(drawn), ratio)
-        low, high = (float(bound) for bound in np.quantile(samples, TAILS))
+        ratio = float(rates.min() / rates.max())
+        bounds = np.quantile(drawn.min(axis=1) / drawn.max(axis=1), TAILS)
+        low, high = min(float(bounds[0]), ratio), max(float(bounds[1]), ratio)
     return RateRatio(
         ratio=ratio,
         low=low,
@@ -124,10 +112,3 @@ def _ratio(
         thresholds=thresholds,
         false_positive_rates=dict(zip(members, rates.tolist(), strict=True)),
     )
-
-
-def _least_over_largest(rates: FloatArray) -> FloatArray:
-    """Smallest over largest of each row [n, groups] that has a rate above 0."""
-    largest = rates.max(axis=1)
-    used = largest > 0
-    return rates.min(axis=1)[used] / largest[used]

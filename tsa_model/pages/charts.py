@@ -185,6 +185,29 @@ def intervals(intervals: Sequence[DrawnInterval], x_label: str, least: Mapping[s
         return inline(figure, f"{x_label}: {words}.", {})
 
 
+def ranges(intervals: Sequence[DrawnInterval], x_label: str, common: DrawnInterval) -> Markup:
+    """Values of groups with their intervals, a line each, beside the value of all together.
+
+    Args:
+        intervals: of the groups, from top to bottom.
+        x_label: what the values are.
+        common: the value of all, drawn as an upright line with a band.
+    """
+    with drawing(0.75 + 0.27 * len(intervals)) as (figure, axes):
+        axes.axvspan(common.low, common.high, color=ROLES["second"], alpha=0.15, linewidth=0)
+        axes.axvline(common.value, color=ROLES["second"], linewidth=1.4)
+        for i, one in enumerate(intervals):
+            axes.plot([one.low, one.high], [i, i], color=ROLES["first"], linewidth=2)
+            axes.plot([one.value], [i], "o", color=ROLES["first"], markersize=5)
+        axes.set_yticks(range(len(intervals)), [cut(one.name) for one in intervals])
+        axes.set_ylim(len(intervals) - 0.4, -0.6)
+        name_axes(axes, x_label, "")
+        words = "; ".join(
+            f"{one.name} {one.value:.4f} [{one.low:.4f}, {one.high:.4f}]" for one in (common, *intervals)
+        )
+        return inline(figure, f"{x_label}: {words}.", {})
+
+
 def _grouped(
     labels: Sequence[str], series: Mapping[str, Sequence[float | None]], x_label: str
 ) -> tuple[list[str], dict[str, list[float | None]], str]:

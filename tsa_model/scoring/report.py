@@ -13,6 +13,7 @@ from tsa_model.pages import charts
 from tsa_model.pages.render import data_url, render_page
 from tsa_model.scoring.pictures import Picture
 from tsa_model.scoring.probability_section import probability_section
+from tsa_model.scoring.slice_section import slice_section
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -25,6 +26,13 @@ FIGURE_NAMES = {
     "ece": "expected calibration error",
     "mean_probability": "mean calibrated probability",
 }
+
+RIVAL_NAMES = {
+    "test": "TSA",
+    "boosted_trees": "boosted trees (LightGBM)",
+    "baseline": "logistic regression",
+}
+"""Name in the metrics → name on the page."""
 
 Figure = Mapping[str, float]
 """`value`, and `low` and `high` of its interval."""
@@ -82,17 +90,19 @@ def render_report(
         tables=_tables(metrics) if has_figures else [],
         alert_rates=_alert_rates(metrics) if has_figures else None,
         probability=probability_section(metrics["probability"]) if "probability" in metrics else None,
+        slices=slice_section(metrics) if has_figures else [],
+        rivals=_rivals(metrics) if has_figures else [],
         periods=_periods(metrics),
         facts=facts,
     )
 
 
 def _cards(metrics: Mapping[str, Any]) -> list[Card]:
-    test, baseline = metrics["test"], metrics["baseline"]
+    test, trees = metrics["test"], metrics["boosted_trees"]
     chosen = [
         ("ROC AUC", test["auc"], "test period"),
         ("Average precision", test["average_precision"], "test period"),
-        ("AUC of the baseline", baseline["auc"], "logistic regression on the order's own features"),
+        ("Average precision of trees", trees["average_precision"], "LightGBM on the order's own features"),
         ("Recall at 1 % alerts", test["recall@1.0%"], "share of frauds among the top 1 %"),
     ]
     if "ece" in test:
@@ -104,6 +114,21 @@ def _cards(metrics: Mapping[str, Any]) -> list[Card]:
     return [
         Card(name, f"{figure['value']:.4f}", f"[{figure['low']:.4f}, {figure['high']:.4f}]", note)
         for name, figure, note in chosen
+    ]
+
+
+def _rivals(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """TSA and the models beside it: name, then value and interval of each figure."""
+    figures = ("auc", "average_precision", "recall@1.0%")
+    return [
+        (
+            name,
+            *(
+                f"{one['value']:.4f} [{one['low']:.4f}, {one['high']:.4f}]"
+                for one in (metrics[key][figure] for figure in figures)
+            ),
+        )
+        for key, name in RIVAL_NAMES.items()
     ]
 
 

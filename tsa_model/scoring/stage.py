@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tsa_model import progress
 from tsa_model.calibration import (
     BoundedCalibrator,
@@ -17,16 +14,7 @@ from tsa_model.calibration import (
     PriorCorrection,
     fit_calibrator,
 )
-from tsa_model.evaluation import (
-    Interval,
-    best_f1_threshold,
-    evaluate,
-    missing_class,
-    probability_figures,
-    roc_points,
-    score_rival,
-    threshold_for_rate,
-)
+from tsa_model.evaluation import missing_class
 from tsa_model.export.description import OnnxDescription
 from tsa_model.export.file_names import DESCRIPTION_FILE
 from tsa_model.export.session import ScoringSession
@@ -42,6 +30,7 @@ from tsa_model.scoring.files import (
     write_manifest,
     write_scores,
 )
+from tsa_model.scoring.measuring import measure
 from tsa_model.scoring.model import ScoringModel, write_model_folder
 from tsa_model.scoring.pictures import ScoredPeriod, draw_pictures
 from tsa_model.scoring.report import render_report
@@ -64,6 +53,7 @@ def generate_scores(
     run: RunConfig,
     scores_dir: str | Path,
     report_path: str | Path,
+    events: Any = None,
 ) -> dict[str, Any]:
     """Score the validation, calibration and test targets and write score files, calibration and report.
 
@@ -74,12 +64,14 @@ def generate_scores(
         scores_dir: folder to create. The test period's `score_file.csv`, `tag_file.csv` and `scores.parquet`
             lie at its top, the others' in `vali/` and `cali/`; `model/` scores outside any pipeline.
         report_path: one HTML page about the scored model.
+        events: the orders the store was built from, for slices by columns that the store does not keep.
 
     Returns:
         Metrics of the stage.
 
     Raises:
-        ValueError: the folders do not belong together, or a score breaks the contract.
+        ValueError: the folders do not belong together, a score breaks the contract, or slices by columns are
+            asked for without events.
     """
     require_key(run.signing)
     model = ScoringModel.load(onnx_dir)
@@ -103,7 +95,7 @@ def generate_scores(
         for name, period in periods.items():
             table = score_table(period.rows.score, period.orders, percentiles, calibrator)
             counts[name] = write_scores(table, provenance, folder if name == "test" else folder / name)
-        metrics = _metrics(store, periods, calibrator, run)
+        metrics = measure(store, periods, calibrator, run, events)
         metrics["calibration"] = refusal or run.scoring.calibration
         write_json(folder / METRICS_FILE, metrics)
         pictures = draw_pictures(periods, calibrator, _prior_correction(store), model.config.gate_threshold)
@@ -159,68 +151,6 @@ def _prior_correction(store: SequenceStore) -> PriorCorrection | None:
     return PriorCorrection(sampled, prior)
 
 
-def _metrics(
-    store: SequenceStore,
-    periods: dict[str, ScoredPeriod],
-    calibrator: Calibrator | None,
-    run: RunConfig,
-) -> dict[str, Any]:
-    """Figures of the test period at thresholds chosen on the calibration period."""
-    cali, test = periods["cali"], periods["test"]
-    rate = run.scoring.alert_rate
-    thresholds = {f"alert_rate_{rate:g}": threshold_for_rate(cali.rows.score, rate)}
-    if 0 < cali.label.sum() < cali.label.size:
-        thresholds["best_f1"] = best_f1_threshold(cali.rows.score, cali.label)
-    metrics: dict[str, Any] = {
-        "orders": {name: period.label.size for name, period in periods.items()},
-        "frauds": {name: int(period.label.sum()) for name, period in periods.items()},
-        "thresholds": thresholds,
-    }
-    probability = None if calibrator is None else calibrator.probability(test.rows.score)
-    if calibrator is not None and probability is not None:
-        metrics["probability"] = _probability(calibrator, probability, test.label)
-    if not 0 < test.label.sum() < test.label.size:
-        return metrics
-    amount = _amount(store, run.dataset.amount)
-    metrics["test"] = _plain(evaluate(test.rows.score, test.label, probability, thresholds, amount))
-    metrics["roc"] = roc_points(test.rows.score, test.label)
-    baseline = evaluate(score_rival(store, "test"), test.label)
-    metrics["baseline"] = _plain({name: baseline[name] for name in ("auc", "average_precision")})
-    return metrics
-
-
-def _probability(
-    calibrator: Calibrator, probability: NDArray[np.float64], label: NDArray[np.int64]
-) -> dict[str, Any]:
-    """What the test period's probabilities are like, and the bounds they are held inside."""
-    figures = probability_figures(probability, label)
-    if isinstance(calibrator, BoundedCalibrator):
-        low, high = calibrator.bounds.low, calibrator.bounds.high
-        figures["bounds"] = calibrator.bounds.model_dump()
-        figures["share_at_low"] = float((probability <= low).mean())
-        figures["share_at_high"] = float((probability >= high).mean())
-    return figures
-
-
-def _amount(store: SequenceStore, column: str | None) -> NDArray[np.float64] | None:
-    """Raw amounts of the test orders; None = the dataset description names no column with them."""
-    from tsa_model.evaluation.rival import current_orders
-
-    if column is None:
-        return None
-    fitted = store.preprocessing
-    scalings = [*fitted.numerical.items(), *fitted.engineered.items()]
-    place = next((i for i, (name, _) in enumerate(scalings) if name == column), None)
-    if place is None:
-        raise ValueError(
-            f"{store.directory} was made without the amount column {column!r}: score with the dataset "
-            "description of the same run"
-        )
-    scaling = scalings[place][1]
-    _, values = current_orders(store, store.targets("test"))
-    return ((values[:, place] - scaling.min) / scaling.scale).clip(0.0)
-
-
 def _facts(description: OnnxDescription, provenance: Provenance) -> dict[str, str]:
     session = description.session
     return {
@@ -243,10 +173,6 @@ def _facts(description: OnnxDescription, provenance: Provenance) -> dict[str, st
     }
 
 
-def _plain(figures: dict[str, Interval]) -> dict[str, dict[str, float]]:
-    return {name: {"value": one.value, "low": one.low, "high": one.high} for name, one in figures.items()}
-
-
 def _key_figure(metrics: dict[str, Any]) -> str:
     n_rows = f"{metrics['orders']['test']:,} orders scored"
     if "test" not in metrics:
@@ -254,5 +180,6 @@ def _key_figure(metrics: dict[str, Any]) -> str:
         return f"{n_rows}; no AUC: {lacking} test labels"
     return (
         f"test AUC {metrics['test']['auc']['value']:.4f} (logistic regression on the order alone "
-        f"{metrics['baseline']['auc']['value']:.4f}), {n_rows}"
+        f"{metrics['baseline']['auc']['value']:.4f}, trees {metrics['boosted_trees']['auc']['value']:.4f}), "
+        f"{n_rows}"
     )
