@@ -51,6 +51,7 @@ def test_a_better_challenger_may_be_promoted(better: Comparison) -> None:
         "contracts",
         "auc",
         "average_precision",
+        "slices",
     ]
     assert better.figures["auc"].difference > 0
 

@@ -32,7 +32,14 @@ def test_every_figure_is_on_the_page_and_nothing_becomes_markup() -> None:
         "amount_recall@1.0%": figure(0.3),
         "precision@best_f1": figure(0.6),
     }
-    page = report({"test": test, "baseline": {"auc": figure(0.7)}, "thresholds": {"best_f1": 0.25}})
+    trees = {name: figure(0.7) for name in ("auc", "average_precision", "recall@1.0%")}
+    rivals = {"baseline": trees, "boosted_trees": trees}
+    groups = {
+        "DE": {"orders": 9, "frauds": 3, "auc": figure(0.6)},
+        EVIL: {"orders": 2, "frauds": 0, "too_small": "x"},
+    }
+    slices = {"slices": {"country": groups}}
+    page = report({"test": test, "thresholds": {"best_f1": 0.25}, **rivals, **slices})
     lines = table_lines(page)
     for line in (
         "| ROC AUC | 0.8000 | 0.7000 to 0.9000 |",
@@ -43,6 +50,8 @@ def test_every_figure_is_on_the_page_and_nothing_becomes_markup() -> None:
         "| Alerts at score ≥ 0.25 (best f1) | value | 95 % |",
         "| precision | 0.6000 | 0.5000 to 0.7000 |",
         "| test | 1,000 | 50 | 5.00% |",
+        f"| boosted trees (LightGBM) {3 * '| 0.7000 [0.6000, 0.8000] '}|",
+        f"| {EVIL} | 2 | 0 | too small: x |",
         f"| run {EVIL} | {EVIL} |",
     ):
         assert line in lines

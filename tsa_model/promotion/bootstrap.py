@@ -87,8 +87,8 @@ def _bounds(
 ) -> dict[str, tuple[float, float]]:
     """Percentiles of the differences when each order is drawn Poisson(1) times."""
     blocks = (
-        _differences(new, old, generator.poisson(1.0, (n, new.order.size)).astype(np.float64))
-        for n in _block_sizes(resamples, new.order.size)
+        differences(new, old, generator.poisson(1.0, (n, new.order.size)).astype(np.float64))
+        for n in block_sizes(resamples, new.order.size)
     )
     return {name: (float(q[0]), float(q[1])) for name, q in _quantiles(blocks, tails).items()}
 
@@ -112,10 +112,10 @@ def _cautious_bounds(
     best = Ranking(np.append(rank_new, good), labels), Ranking(np.append(rank_old, bad), labels)
     low: list[dict[str, FloatArray]] = []
     high: list[dict[str, FloatArray]] = []
-    for n in _block_sizes(resamples, count.size):
+    for n in block_sizes(resamples, count.size):
         weight = generator.standard_gamma(count, (n, count.size))
-        low.append(_differences(*worst, weight))
-        high.append(_differences(*best, weight))
+        low.append(differences(*worst, weight))
+        high.append(differences(*best, weight))
     lower, upper = _quantiles(iter(low), tails), _quantiles(iter(high), tails)
     return {name: (float(lower[name][0]), float(upper[name][1])) for name in FIGURES}
 
@@ -141,7 +141,7 @@ def _merged(
     return label[kept], ranks[0][kept], ranks[1][kept], counts
 
 
-def _differences(new: Ranking, old: Ranking, weight: FloatArray) -> dict[str, FloatArray]:
+def differences(new: Ranking, old: Ranking, weight: FloatArray) -> dict[str, FloatArray]:
     """Figure → [n] challenger − champion, for weights [n, N]; NaN where the weights leave one class only."""
     counts = new.counts(weight), old.counts(weight)
     with np.errstate(invalid="ignore"):
@@ -153,7 +153,7 @@ def _quantiles(blocks: Iterator[dict[str, FloatArray]], tails: list[float]) -> d
     return {name: np.nanquantile(np.concatenate([one[name] for one in samples]), tails) for name in FIGURES}
 
 
-def _block_sizes(resamples: int, n_rows: int) -> list[int]:
+def block_sizes(resamples: int, n_rows: int) -> list[int]:
     """How many resamples are drawn at once, until all are."""
     most = max(1, WEIGHTS_AT_ONCE // n_rows)
     return [min(most, resamples - done) for done in range(0, resamples, most)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsa_model import progress
+from tsa_model.evaluation import Groups, slice_orders
 from tsa_model.evaluation.metrics import Ranking, missing_class
 from tsa_model.promotion.bootstrap import FIGURES, TOO_FEW, paired_differences
-from tsa_model.promotion.comparison import Comparison, Condition, ModelIdentity, PairedDifference
+from tsa_model.promotion.comparison import (
+    Comparison,
+    Condition,
+    ModelIdentity,
+    PairedDifference,
+    SliceDifference,
+)
 from tsa_model.promotion.proofs import read_evidence
+from tsa_model.promotion.slices import judge_slices, slice_checks
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.rows import score_rows
 from tsa_model.sealed import sealed
@@ -35,6 +43,8 @@ class _Scored:
     label: NDArray[np.int64]
     score: NDArray[np.float32] | None
     """None: the orders were not scored, because nothing can be ranked or only labels were asked for."""
+    slices: list[Groups] = field(default_factory=list)
+    """Of the orders, where they were asked for."""
 
 
 def compare_models(
@@ -47,6 +57,7 @@ def compare_models(
     scratch_dir: str | Path | None = None,
     test_labels: NDArray[Any] | None = None,
     scores_sha256: str | None = None,
+    dataset: DatasetDescription | None = None,
 ) -> Comparison:
     """Compare a new model with the one in use, on the labelled orders of the new one's test period.
 
@@ -66,6 +77,8 @@ def compare_models(
             they are all that is needed of the orders. None = read from `events`.
         scores_sha256: the seal of the challenger's score manifest, which the contract of the scores must be
             about; None = the scores are not given.
+        dataset: the run's description of the orders, whose slices are held; None = the challenger's own,
+            which has the built-in slices.
 
     Raises:
         ValueError: a model folder is not whole, the events do not fit a model, or the champion was trained on
@@ -77,12 +90,15 @@ def compare_models(
     checks = evidence.checks
     period = challenger.dataset.split.window("test")
     figures: dict[str, PairedDifference] = {}
+    slices: tuple[SliceDifference, ...] = ()
+    described = challenger.dataset if dataset is None else dataset
     if champion is not None:
         check_unseen(champion.dataset, challenger.dataset)
     if champion is None and test_labels is not None:
         labels = np.asarray(test_labels)
     else:
-        new = _score(challenger, events, None, scratch_dir, label_only=champion is None)
+        sliced = described if champion is not None and config.hold_slices else None
+        new = _score(challenger, events, None, scratch_dir, label_only=champion is None, sliced=sliced)
         labels = new.label
     if lacking := missing_class(labels.size, int(labels.sum())):
         reason = f"cannot compare: {lacking} test labels"
@@ -98,6 +114,9 @@ def compare_models(
             raise ValueError("challenger and champion read different labels from the same orders")
         figures = judge(labels, new.score, old.score, config)
         checks += [_check(name, one, labels, config) for name, one in figures.items()]
+        fewest = described.slices.fewest_frauds
+        slices = judge_slices(labels, new.score, old.score, new.slices, config, fewest)
+        checks += slice_checks(slices) if slices else []
     return sealed(
         Comparison(
             challenger=ModelIdentity.of(challenger),
@@ -107,6 +126,7 @@ def compare_models(
             rows=labels.size,
             frauds=int(labels.sum()),
             figures=figures,
+            slices=slices,
             checks=tuple(checks),
         )
     )
@@ -163,6 +183,7 @@ def _score(
     order_id: NDArray[Any] | None,
     scratch_dir: str | Path | None,
     label_only: bool = False,
+    sliced: DatasetDescription | None = None,
 ) -> _Scored:
     """Score the orders of these ids; None = those of the model's own test period.
 
@@ -183,7 +204,8 @@ def _score(
         def show(done: int, total: int) -> None:
             progress.report(done, total, "order", "challenger" if order_id is None else "champion")
 
-        return _Scored(ids, labels, score_rows(store, model.session, rows, show).score)
+        slices = [] if sliced is None else slice_orders(store, rows, sliced, events)
+        return _Scored(ids, labels, score_rows(store, model.session, rows, show).score, slices)
 
 
 def _check(name: str, one: PairedDifference, label: NDArray[Any], config: PromotionConfig) -> Condition:

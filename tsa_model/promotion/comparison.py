@@ -58,6 +58,48 @@ class PairedDifference(Settings):
         return self.low >= -self.margin
 
 
+class SliceFigure(Settings):
+    """One figure of both models in one group of orders."""
+
+    challenger: float
+    champion: float
+    difference: float
+    """challenger minus champion."""
+    low: float
+    """Bounds that hold for all groups and figures at once."""
+    high: float
+    margin: float
+    """Largest loss that is accepted, however sure it is."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the challenger did not lose more than the margin, or did so by chance."""
+        return not (self.difference < -self.margin and self.high < 0)
+
+
+class SliceDifference(Settings):
+    """Both models in one group of orders."""
+
+    slice: str
+    group: str
+    orders: int
+    frauds: int
+    too_small: str = ""
+    """Why it was not judged, in words; empty where it was."""
+    figures: dict[str, SliceFigure] = {}
+    """Empty where it was not judged."""
+
+    @property
+    def title(self) -> str:
+        """Slice and group in one name."""
+        return f"{self.slice} {self.group}"
+
+    @property
+    def passed(self) -> bool:
+        """Whether the challenger holds its own in this group; one that was not judged stops nothing."""
+        return all(figure.passed for figure in self.figures.values())
+
+
 class Condition(Settings):
     """One condition of a promotion."""
 
@@ -80,6 +122,8 @@ class Comparison(Signed):
     rows: int = 0
     frauds: int = 0
     figures: dict[str, PairedDifference] = {}
+    slices: tuple[SliceDifference, ...] = ()
+    """Every group of orders that was asked for, those too small to be judged too."""
     checks: tuple[Condition, ...]
 
     @computed_field  # type: ignore[prop-decorator]
@@ -87,6 +131,7 @@ class Comparison(Signed):
     def passed(self) -> bool:
         """Whether the challenger may be promoted: there were checks, and everything passed."""
         good = all(check.passed for check in self.checks) and all(f.passed for f in self.figures.values())
+        good = good and all(group.passed for group in self.slices)
         return bool(self.checks) and good
 
     @property
@@ -98,6 +143,10 @@ class Comparison(Signed):
         for name, one in self.figures.items():
             if not one.passed:
                 failed.setdefault(name, f"{one.low:+.4f} is below {-one.margin:g}")
+        for group in self.slices:
+            for name, part in group.figures.items():
+                if not part.passed:
+                    failed.setdefault(f"{group.title}: {name}", f"{part.difference:+.4f}")
         return "; ".join(f"{name}: {reason}" for name, reason in failed.items())
 
     def save(self, path: str | Path) -> None:

@@ -42,10 +42,34 @@ def render_comparison(comparison: Comparison, outcome: str, key_figure: str) -> 
         columns=FIGURE_COLUMNS,
         figures=_figures(comparison),
         chart=_chart(comparison),
+        slices=_slices(comparison),
         signature=shown_signature(comparison.signature),
         challenger=_identity(comparison.challenger),
         champion=None if champion is None else _identity(champion),
     )
+
+
+def _slices(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Per group of orders: its name, counts, differences, and whether it was held."""
+    rows = []
+    for one in comparison.slices:
+        shown = [
+            f"{part.difference:+.4f} [{part.low:+.4f}, {part.high:+.4f}]"
+            for part in (one.figures.get(name) for name in FIGURE_NAMES)
+            if part is not None
+        ]
+        found = "held" if one.passed else "worse"
+        rows.append(
+            (
+                one.slice.replace("_", " "),
+                one.group,
+                f"{one.orders:,}",
+                f"{one.frauds:,}",
+                *(shown or ["", ""]),
+                f"too small: {one.too_small}" if one.too_small else found,
+            )
+        )
+    return rows
 
 
 def _identity(model: ModelIdentity) -> dict[str, str]:

@@ -80,6 +80,7 @@ def compare_champion(
         run.promotion,
         test_labels=_test_labels(Path(scores_dir)),
         scores_sha256=manifest.sha256,
+        dataset=run.dataset,
     )
     comparison.save(comparison_path)
     promoted = False
