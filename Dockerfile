@@ -25,7 +25,7 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check \
 # Then the project: a small layer.
 COPY . /tmp/build/
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation /tmp/build \
-    && cp /tmp/build/pipeline.py /tmp/build/pipeline.yaml /app/ \
+    && cp /tmp/build/pipeline.py /tmp/build/pipeline.yaml /tmp/build/monitoring.yaml /app/ \
     && cp /tmp/build/deploy/entry.sh /usr/local/bin/entry && chmod 755 /usr/local/bin/entry \
     && rm -rf /tmp/build
 

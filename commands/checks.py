@@ -14,6 +14,9 @@ from tsa_model.events.location import check_location
 if TYPE_CHECKING:
     from tsa_model.settings.run import RunConfig
 
+RUN_OPTIONS = ("seed", "max_epochs", "champion", "promote")
+"""Options of `run_options` that not every pipeline has an input for."""
+
 
 def load_description(config: str) -> RunConfig:
     """The run description of that name or in that file.
@@ -75,7 +78,12 @@ def cluster_arguments(inputs: Inputs, options: dict[str, Any], **fixed: Any) -> 
     from launcher.kubeflow.arguments import checked_arguments, parse_assignments
 
     parameters = parse_assignments(options["param"])
-    given = {name: options[name] for name in inputs if options[name] is not None}
+    given = {name: options[name] for name in inputs if options.get(name) is not None}
+    foreign = [name for name in RUN_OPTIONS if name not in inputs and options.get(name) is not None]
+    if foreign:
+        raise ValueError(
+            f"this pipeline has no --{foreign[0].replace('_', '-')}: its inputs are {', '.join(inputs)}"
+        )
     twice = sorted(parameters.keys() & given.keys())
     if twice:
         raise ValueError(f"{', '.join(twice)}: given as an option and with --param")
@@ -84,7 +92,8 @@ def cluster_arguments(inputs: Inputs, options: dict[str, Any], **fixed: Any) -> 
     if "config" not in parameters:
         config = given.get("config", "demo")
         description = load_description(config)
-        need_events(description, config, arguments.get("events"))
+        if "events" in inputs and "reference" not in inputs:  # what is monitored needs no raw orders
+            need_events(description, config, arguments.get("events"))
         if "config" in given:  # as text, so that the run uses what was checked here
             arguments["config"] = description.model_dump_json(exclude_unset=True)
     return arguments

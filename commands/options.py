@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.errors import clear_errors
+from launcher.definition import MONITORING, TRAINING
 from launcher.kubeflow.variables import FILE, FILE_VARIABLE, VARIABLES
 from tsa_model.events.location import check_location
 
@@ -173,6 +174,7 @@ def pipeline_options(command: Decorator) -> Decorator:
     """What is uploaded."""
     return _decorated(
         command,
+        pipeline_option,
         click.option(
             "--stages",
             type=click.Path(path_type=Path),
@@ -191,6 +193,16 @@ def pipeline_options(command: Decorator) -> Decorator:
             help="Value of an input of the pipeline, sent as it is written; may be repeated.",
         ),
     )
+
+
+def pipeline_option(command: Decorator) -> Decorator:
+    """Which of the two pipelines."""
+    return click.option(
+        "--pipeline",
+        "which",
+        type=click.Choice((TRAINING, MONITORING)),
+        help="The pipeline that makes a model (the default), or the one that judges a model's scores.",
+    )(command)
 
 
 def registry_option(command: Decorator) -> Decorator:

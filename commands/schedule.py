@@ -11,9 +11,10 @@ from commands.errors import clear_errors
 from commands.group import Group
 from commands.options import connection_options, find_connection, pipeline_options, run_options
 from commands.submit import prepare
-from launcher.definition import Definition
+from launcher.definition import MONITORING, Definition
 
 DEFAULT_NAME = "tsa-pipeline"
+MONITORING_NAME = "tsa-monitoring"
 DONE = {"pause": "paused", "resume": "active", "delete": "deleted"}
 
 
@@ -48,12 +49,15 @@ def command() -> None:
     required=True,
     help='When: five fields ("0 2 * * 1", Mondays at 02:00) or six, the second first. UTC.',
 )
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the recurring run.")
+@click.option(
+    "--name",
+    help=f"Name of the recurring run. Default: {DEFAULT_NAME}, and {MONITORING_NAME} for monitoring.",
+)
 @run_options
 @pipeline_options
 @connection_options
 @click.pass_obj
-def create(pipeline: Definition, cron: str, name: str, **options: Any) -> None:
+def create(pipeline: Definition, cron: str, name: str | None, **options: Any) -> None:
     """Make or replace the recurring run of a name.
 
     The pipeline is uploaded as a new version, which the recurring run keeps. Each run computes its dates
@@ -67,6 +71,7 @@ def create(pipeline: Definition, cron: str, name: str, **options: Any) -> None:
     """
     from launcher.kubeflow.cron import fire_times, six_fields
 
+    name = name or (MONITORING_NAME if options["which"] == MONITORING else DEFAULT_NAME)
     with clear_errors():
         six = six_fields(cron)
         connection = find_connection(options)

@@ -39,6 +39,8 @@ def command(
           --token-file token.txt --image registry.example/tsa-python@sha256:...
       tsa submit --config my_run.yaml --events s3://bucket/orders --wait
       tsa submit -p seed=3 -p max_epochs=2
+      tsa submit --pipeline monitoring -p reference=/models/run/scores -p scores=/scored \\
+          --events s3://bucket/orders --config my_run.yaml
 
     Exit status: 0 when the run was started (with --wait: when it succeeded), 1 otherwise, 130 when
     interrupted. The connection is described in docs/CONNECTION.md.
@@ -71,6 +73,7 @@ def prepare(pipeline: Definition, options: dict[str, Any], **fixed: Any) -> Subm
     Raises:
         ValueError: settings, run description or arguments do not fit.
     """
+    pipeline = pipeline.chosen(options.pop("which", None))
     from launcher.kubeflow.places import check_places
     from launcher.stages import ClusterSettings
 

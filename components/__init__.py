@@ -5,6 +5,7 @@ from components.check_equivalence import check_equivalence
 from components.compare_champion import compare_champion
 from components.export_onnx import export_onnx
 from components.generate_scores import generate_scores
+from components.monitor_scores import monitor_scores
 from components.train_model import train_model
 from components.validate_events import validate_events
 
@@ -14,6 +15,7 @@ __all__ = [
     "compare_champion",
     "export_onnx",
     "generate_scores",
+    "monitor_scores",
     "train_model",
     "validate_events",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
     from launcher.stages import ClusterSettings
+
+TRAINING = "training"
+"""Name of the pipeline that makes a model, for `--pipeline`."""
+MONITORING = "monitoring"
+"""Name of the one that judges a model's scores."""
 
 Inputs = Mapping[str, inspect.Parameter]
 """Name → annotated parameter, with its default, of every input of the pipeline."""
@@ -35,6 +40,12 @@ class Definition:
     define: Define
     compiled: Path
     """The committed YAML."""
+    others: Mapping[str, Definition] = field(default_factory=dict)
+    """Pipelines beside this one, by the name that `--pipeline` has for them."""
+
+    def chosen(self, name: str | None) -> Definition:
+        """The pipeline of that name; None or `training` = this one."""
+        return self if name in (None, TRAINING) else self.others[str(name)]
 
     @property
     def inputs(self) -> Inputs:

@@ -27,7 +27,14 @@ from tsa_model.settings import Settings, in_words, load_yaml
 
 DEFAULTS = Path(__file__).with_name("stages.yaml")
 SHARED_MEMORY = "/dev/shm"
-CHECKS = ("validate_events", "check_equivalence", "export_onnx", "generate_scores", "compare_champion")
+CHECKS = (
+    "validate_events",
+    "check_equivalence",
+    "export_onnx",
+    "generate_scores",
+    "compare_champion",
+    "monitor_scores",
+)
 """Stages that check something: taken from a cache, the check would not happen."""
 
 

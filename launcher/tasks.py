@@ -32,15 +32,15 @@ def set_up(tasks: Mapping[str, PipelineTask], settings: ClusterSettings | None, 
         target: where the pipeline will run.
 
     Raises:
-        ValueError: settings and pipeline do not have the same stages.
+        ValueError: there are no settings for a stage; those of another pipeline's stages do not matter.
     """
     if settings is None:
         # A cached stage is a check that did not run: the cache key knows neither our code nor the data.
         for task in tasks.values():
             task.set_caching_options(False)
         return
-    if set(settings.stages) != set(tasks):
-        raise ValueError(f"settings for {sorted(settings.stages)}, but the stages are {sorted(tasks)}")
+    if lacking := sorted(set(tasks) - set(settings.stages)):
+        raise ValueError(f"settings for {sorted(settings.stages)}, but not for the stages {lacking}")
     for name, task in tasks.items():
         stage = settings.stages[name]
         _set_portable(task, stage, settings, target)

@@ -10,6 +10,8 @@ from launcher.stages import ClusterSettings
 from tsa_model.settings.run import RunConfig
 
 CHAMPION_STAGES = ("validate_events", "compare_champion")
+MONITORED = ("reference", "scores", "history", "labels")
+"""Inputs of the monitoring pipeline alone; its events are read by the same stage."""
 MINUTE_S = 60
 
 
@@ -24,10 +26,18 @@ def check_places(settings: ClusterSettings, arguments: Mapping[str, Any]) -> Non
         ValueError: a path lies on no volume of the stage that reads it, or a stage ends before its TrainJob.
     """
     events, champion = arguments.get("events") or "", arguments.get("champion") or ""
-    if events and "://" not in events:
+    if events and "://" not in events and MONITORED[0] not in arguments:
         _check(settings, "--events", events, ("validate_events",), ", or give a location such as s3://...")
     if champion:
         _check(settings, "--champion", champion, CHAMPION_STAGES, "")
+    for name in MONITORED:
+        for path in filter(None, str(arguments.get(name) or "").split(",")):
+            if "://" not in path:
+                _check(
+                    settings, name, path.strip(), ("monitor_scores",), ", or give a location such as s3://..."
+                )
+    if MONITORED[0] in arguments:
+        return
     job = RunConfig.load(arguments.get("config") or "demo").train_job
     if job is None:
         return

@@ -29,16 +29,15 @@ def test_four_quiet_weeks_raise_nothing(against) -> None:
     assert [levels(looks.of(START + day)) for day in range(28)] == [{}] * 28
 
 
-def test_a_shifted_prior_is_acted_on_at_its_second_day(against) -> None:
+def test_a_shifted_prior_is_seen_at_once_and_acted_on_at_its_second_day(against) -> None:
     quiet, shifted = production(10), production(2, fraud_rate=0.3, seed=2, first=START + 10)
     names = ("time_us", "score", "probability", "label", "waited_us")
     both = {name: np.concatenate([getattr(quiet, name), getattr(shifted, name)]) for name in names}
     scored = replace(quiet, order_id=np.arange(both["score"].size), **both)
     looks = daily(scored, against)
     first, second = looks.of(START + 10), looks.of(START + 11)
-    alone = levels(lasting(first, looks.of(START + 9)))
-    assert alone[signals.EXPECTED_FRAUD] == "look"
-    assert "act" not in alone.values()
+    assert levels(looks.of(START + 9)) == {}
+    assert signals.EXPECTED_FRAUD in levels(lasting(first, looks.of(START + 9)))
     assert levels(lasting(second, first))[signals.EXPECTED_FRAUD] == "act"
     words = next(one.reason for one in second if one.name == signals.EXPECTED_FRAUD)
     assert "times the reference's" in words
@@ -52,7 +51,7 @@ def test_a_new_kind_of_fraud_is_seen_when_its_labels_are_due_and_not_before(agai
     looks = daily(replace(scored, label=label), against)
     assert levels(looks.of(START + 11)) == {}  # its newest labelled day is the last one before
     seen = levels(looks.of(START + 18))  # seven days of it, and the delay of five
-    assert {seen.get("loss of average precision"), seen.get("loss of recall")} == {"act"}
+    assert {seen.get("loss of average precision"), seen.get("loss of recall at the alert rate")} == {"act"}
     assert signals.CALIBRATION in seen
 
 
@@ -93,12 +92,27 @@ def test_shares_within_chance_are_fine() -> None:
     assert signals.history_length("cid", 2.0, 5.0, CONFIG.history).level == "act"
     assert signals.without_history("cid", 0.5, 0.1, 400, CONFIG.without_history).level == "act"
     assert signals.without_history("cid", 0.5, 0.1, 2, CONFIG.without_history).level == "fine"
-    usual = UsualDays(0.01, 0.3)
-    near = signals.against_usual(signals.ALERT_RATE, "alerts", 0.018, usual, 0.0, CONFIG.alert_rate)
-    far = signals.against_usual(signals.ALERT_RATE, "alerts", 0.04, usual, 0.001, CONFIG.alert_rate)
-    assert near is not None
-    assert far is not None
-    assert (near.level, far.level) == ("fine", "act")
+
+
+@pytest.mark.parametrize(
+    ("day", "two", "level"),
+    [
+        ((0.018, 9000), (0.018, 18000), "fine"),  # days differ by a third of the mean
+        ((0.04, 9000), (0.04, 18000), "act"),
+        ((0.04, 9000), (0.02, 18000), "look"),  # the day before was as usual
+        ((0.04, 9000), None, "look"),
+        ((0.04, 50), (0.04, 100), "fine"),  # two alerts instead of half a one
+        ((0.0, 9000), (0.0, 18000), "act"),
+    ],
+)
+def test_a_daily_share_calls_for_action_over_two_days(
+    day: tuple[float, int], two: tuple[float, int] | None, level: Level
+) -> None:
+    pair = None if two is None else signals.Share(*two)
+    usual = UsualDays(0.01, 0.33, 0.1)
+    found = signals.against_usual("alert rate", "alerts", signals.Share(*day), pair, usual, CONFIG.alert_rate)
+    assert found is not None
+    assert found.level == level
 
 
 def test_a_loss_counts_where_the_intervals_do_not_meet() -> None:
@@ -106,4 +120,4 @@ def test_a_loss_counts_where_the_intervals_do_not_meet() -> None:
     assert signals.loss("average_precision", Interval(0.5, 0.4, 0.6), before, CONFIG.loss).level == "act"
     assert signals.loss("average_precision", Interval(0.5, 0.2, 0.8), before, CONFIG.loss).level == "fine"
     assert signals.loss("auc", Interval(0.7, 0.68, 0.72), before, CONFIG.loss).level == "act"
-    assert signals.loss("recall", Interval(0.7, 0.68, 0.72), before, CONFIG.loss).level == "look"
+    assert signals.loss("recall_at_rate", Interval(0.7, 0.68, 0.72), before, CONFIG.loss).level == "look"

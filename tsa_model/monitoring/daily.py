@@ -47,13 +47,17 @@ class DailySignals:
     def _score_bins(self) -> NDArray[np.intp]:
         return np.searchsorted(self.reference.score_edges, self.scored.score, side="right")
 
+    @cached_property
+    def _alerts(self) -> NDArray[np.float64]:
+        return (self.scored.score >= self.reference.decisions.threshold).astype(np.float64)
+
     def of(self, day: int) -> tuple[Signal, ...]:
         """The signals of a day by its own figures; `lasting` compares them with the day before."""
         return (*self._of_scores(day), *self._of_events(day), *self._of_labels(day))
 
     def _of_scores(self, day: int) -> Iterator[Signal]:
         rows, week = rows_between(self._days, day, day + 1), self._week(day)
-        score, size = self.scored.score[rows], rows.stop - rows.start
+        size = rows.stop - rows.start
         if not size:
             yield Signal(
                 name=kinds.NO_ORDERS, value=0.0, level="look", reason="no order of this day was scored"
@@ -64,18 +68,7 @@ class DailySignals:
         found = [stability_beyond_chance(self.reference.score_counts, one) for one in counts]
         whole = np.unique(self._days[week]).size == WEEK
         yield kinds.drift(kinds.SCORE_DRIFT, "", found[0], found[1], whole, self.config.psi)
-        rate = float((score >= self.reference.decisions.threshold).mean())
-        usual = self.reference.alert_rate
-        own = np.sqrt(max(rate, usual.mean) / size)
-        levels = self.config.alert_rate
-        yield from _some(kinds.against_usual(kinds.ALERT_RATE, "alerts", rate, usual, own, levels))
-        probability, promised = self.scored.probability[rows], self.reference.expected_fraud
-        if promised is not None and np.isfinite(probability).all():
-            own = float(probability.std()) / np.sqrt(size)
-            mean, levels = float(probability.mean()), self.config.expected_fraud
-            yield from _some(
-                kinds.against_usual(kinds.EXPECTED_FRAUD, "mean probability", mean, promised, own, levels)
-            )
+        yield from self._against_usual(day)
         waited = self.scored.waited_us[rows]
         if (said := waited >= 0).any():
             late = float((waited[said] > self.config.late_minutes * MINUTE_US).mean())
@@ -86,6 +79,25 @@ class DailySignals:
             late = max(there - size, 0) / max(there, 1)
             words = "of the orders are in the event log and were not scored"
             yield kinds.share_signal(kinds.LATE, words, late, there, self.config.late)
+
+    def _against_usual(self, day: int) -> Iterator[Signal]:
+        """Alerts and probabilities of the day, and of two days, against the reference's days."""
+        rows, both = rows_between(self._days, day, day + 1), rows_between(self._days, day - 1, day + 1)
+        has_before = both.start < rows.start
+
+        def shares(values: NDArray[np.floating]) -> tuple[kinds.Share, kinds.Share | None]:
+            found = [kinds.Share(float(values[part].mean()), part.stop - part.start) for part in (rows, both)]
+            return found[0], found[1] if has_before else None
+
+        usual, levels = self.reference.alert_rate, self.config.alert_rate
+        yield from _some(
+            kinds.against_usual(kinds.ALERT_RATE, "alerts", *shares(self._alerts), usual, levels)
+        )
+        promised, levels = self.reference.expected_fraud, self.config.expected_fraud
+        if promised is not None and np.isfinite(self.scored.probability[both]).all():
+            found = shares(self.scored.probability)
+            what = "mean probability"
+            yield from _some(kinds.against_usual(kinds.EXPECTED_FRAUD, what, *found, promised, levels))
 
     def _week(self, day: int) -> slice:
         return rows_between(self._days, day - WEEK + 1, day + 1)

@@ -68,7 +68,9 @@ class UsualDays:
 
     mean: float
     spread: float
-    """Standard deviation of its logarithm between days beyond what their counts explain."""
+    """Standard deviation between days beyond what their counts explain, as a share of the mean."""
+    deviation: float
+    """Standard deviation between single orders."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,8 @@ def _usual(periods: list[PastScores], figure: Any) -> UsualDays:
     mean = total / orders
     expected = np.array(counts) * mean
     if mean <= 0:
-        return UsualDays(0.0, 0.0)
+        return UsualDays(0.0, 0.0, 0.0)
     # Pearson's statistic beyond the sampling of orders, as a share of the mean.
     excess = (np.square(np.array(sums) - expected) - np.array(own)).sum() / np.square(expected).sum()
-    return UsualDays(mean, float(np.sqrt(max(excess, 0.0))))
+    deviation = float(np.sqrt(np.sum(own) / orders))
+    return UsualDays(mean, float(np.sqrt(max(excess, 0.0))), deviation)

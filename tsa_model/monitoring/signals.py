@@ -7,6 +7,7 @@ showed it too. Figures of seven days act at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from tsa_model.monitoring.documents import Level, Signal
 from tsa_model.monitoring.reference import UsualDays
 from tsa_model.settings.monitoring import FallingLevels, RisingLevels
 
+BEYOND_DAYS = 2.6
+"""Standard deviations that a day's share must be from the usual one: one day in a hundred by chance."""
 BEYOND = 3.3
 """Standard deviations that a ratio must be from 1: once in a thousand days by chance."""
 DRIFT = "drift of column"
@@ -30,7 +33,11 @@ LABEL_LACK = "missing labels"
 LOSS = "loss of"
 CALIBRATION = "calibration"
 KEYS = {"cid": "customer", "ccid": "card"}
-LOSSES = {"auc": ("ROC AUC", 0.5), "average_precision": ("average precision", 0.0), "recall": ("recall", 0.0)}
+LOSSES = {
+    "auc": ("ROC AUC", 0.5),
+    "average_precision": ("average precision", 0.0),
+    "recall_at_rate": ("recall at the alert rate", 0.0),
+}
 """Figure → its name, and its value for scores that say nothing."""
 
 
@@ -114,30 +121,46 @@ def without_history(key: str, share: float, usual: float, n_orders: int, levels:
     )
 
 
+class Share(NamedTuple):
+    """The mean of a figure over some orders."""
+
+    value: float
+    n_orders: int
+
+
 def against_usual(
-    name: str, what: str, found: float, usual: UsualDays, own: float, levels: RisingLevels
+    name: str, what: str, day: Share, two: Share | None, usual: UsualDays, levels: RisingLevels
 ) -> Signal | None:
     """A daily share against the reference's; None where the reference has none.
 
     Args:
         name: of the signal.
         what: the share in words.
-        found: of the day.
+        day: of the day.
+        two: of the day and the one before, together, which alone call for action; None = that had no orders.
         usual: of the reference's days.
-        own: standard deviation of `found` by the sampling of the day's orders.
         levels: of the ratio, or its inverse.
     """
     if usual.mean <= 0:
         return None
-    ratio = found / usual.mean
-    off = abs(found - usual.mean)
-    is_chance = off <= BEYOND * np.hypot(own, usual.spread * usual.mean)
-    size = max(ratio, 1 / ratio) if ratio > 0 else levels.act
-    level: Level = "fine" if is_chance else rising(size, levels)
-    words = f"{what} {found:.2%}, {ratio:.2f} times the reference's {usual.mean:.2%}"
-    told = f"look from {levels.look:g} times up or down, act from {levels.act:g}"
-    chance = "; within what days differ by chance" if is_chance else ""
-    return Signal(name=name, value=ratio, level=level, reason=f"{words}{chance}; {told}")
+    level = _beyond_usual(day, usual, levels)
+    if level == "act":
+        level = "look"
+    if level == "look" and two is not None and _beyond_usual(two, usual, levels) == "act":
+        level = "act"
+    ratio = day.value / usual.mean
+    words = f"{what} {day.value:.2%}, {ratio:.2f} times the reference's {usual.mean:.2%}"
+    both = f"; {two.value / usual.mean:.2f} times with the day before" if two is not None else ""
+    told = f"look from {levels.look:g} times up or down, act from {levels.act:g} over two days"
+    return Signal(name=name, value=ratio, level=level, reason=f"{words}{both}; {told}")
+
+
+def _beyond_usual(share: Share, usual: UsualDays, levels: RisingLevels) -> Level:
+    own = usual.deviation / share.n_orders**0.5
+    if abs(share.value - usual.mean) <= BEYOND_DAYS * np.hypot(own, usual.spread * usual.mean):
+        return "fine"
+    ratio = share.value / usual.mean
+    return rising(max(ratio, 1 / ratio) if ratio > 0 else levels.act, levels)
 
 
 def share_signal(
@@ -199,11 +222,11 @@ def lasting(today: Sequence[Signal], before: Sequence[Signal]) -> tuple[Signal, 
     acted = {one.title for one in before if one.level == "act"}
     return tuple(
         one.changed(level="look", reason=f"{one.reason}; on one day so far")
-        if one.level == "act" and one.title not in acted and not _is_of_a_week(one)
+        if one.level == "act" and one.title not in acted and not _spans_days(one)
         else one
         for one in today
     )
 
 
-def _is_of_a_week(one: Signal) -> bool:
-    return one.needs_labels or one.name in (DRIFT, SCORE_DRIFT)
+def _spans_days(one: Signal) -> bool:
+    return one.needs_labels or one.name in (DRIFT, SCORE_DRIFT, ALERT_RATE, EXPECTED_FRAUD)

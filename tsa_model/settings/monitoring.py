@@ -61,7 +61,7 @@ class MonitoringConfig(Settings):
     """Share of orders without any earlier order, beyond the median of the four weeks before."""
     alert_rate: RisingLevels = RisingLevels(look=1.5, act=2.5)
     """Share of orders above the alert threshold over that of the reference, or the inverse."""
-    expected_fraud: RisingLevels = RisingLevels(look=1.4, act=1.8)
+    expected_fraud: RisingLevels = RisingLevels(look=1.3, act=1.6)
     """Mean calibrated probability over that of the reference, or the inverse."""
     late: RisingLevels = RisingLevels(look=0.02, act=0.1)
     """Share of orders that came too late to be scored with the others of their day."""
