@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from model import call_of, configuration, make_batch, seconds, useful_flops
+from model_cases import call_of, configuration, make_batch, seconds, useful_flops
 
 from tsa_model import Network, build_network
 from tsa_model.batch import Batch

@@ -1,132 +1,54 @@
-"""Reference against fast: time and memory of evaluation and training steps, alternating in one process.
+"""The legacy's algorithm against the fast form: time and memory of evaluation and training steps.
 
     python benchmarks/model.py --threads 2 --json model.json
+    python benchmarks/model.py --threads 1 --clock cpu             # on a machine that others use too
+    python benchmarks/model.py --threads 2 --busy 1                # with one core taken by a busy process
+
+The yardstick is the reference with its tokens in float32, as the legacy makes them: the reference itself
+makes them in float64 while it trains, which the legacy never did, and takes twice as long.
 
 The default configuration (53 categorical and 47 numerical features, 51 orders, table width 128, 6 + 6 layers,
-5 experts) with random weights and ragged histories. Times are medians of alternating runs; memory is the
-growth of the process's peak over one call, measured in a fresh child process per case, and on a GPU the
-allocator's peak. The share of the machine's rate compares the fast network's useful multiplications with what
-a large matrix product reaches in the same run.
+5 experts) with random weights and ragged histories. Both sides run alternately in one process; times are
+medians, and the spread is that of the rounds' ratios, smallest to largest. Memory is the growth of the
+process's peak over one call, measured in a fresh child process per case, and on a GPU the allocator's peak.
+The share of the machine's rate compares the fast network's useful multiplications with what a large matrix
+product reaches in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import contextlib
 import json
 import multiprocessing
+import os
 import statistics
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from torch import Tensor, nn
+from model_cases import call_of, configuration, gemm_flops, make_batch, seconds, useful_flops, yardstick
 
-from tsa_model import ModelConfig, Network, build_network
-from tsa_model.batch import LABEL, histories, history_names
+from tsa_model import build_network
 
-IMPLEMENTATIONS = ("reference", "fast")
-
-
-def configuration(sequences: str, moe_eval: str = "legacy") -> ModelConfig:
-    """The default configuration."""
-    return ModelConfig(
-        sequences=sequences,
-        n_cat_features=53,
-        n_num_features=47,
-        n_embedding=2000,
-        dim_attn_feedforward=128,
-        moe_eval=moe_eval,
-    )
+IMPLEMENTATIONS = ("yardstick", "fast")
 
 
-def make_batch(config: ModelConfig, n_rows: int, seed: int = 0) -> dict[str, Tensor]:
-    """Histories of 1 to L orders, uniformly; one card in five has no history."""
-    generator = torch.Generator().manual_seed(seed)
-    L, last_category = config.seq_len, config.n_embedding - config.n_num_features
-    batch = {LABEL: torch.randint(0, 2, (n_rows,), generator=generator)}
-    for i, names in enumerate(history_names(config.sequences)):
-        n_orders = torch.randint(1, L + 1, (n_rows,), generator=generator)
-        if i == 1:
-            n_orders[torch.rand(n_rows, generator=generator) < 0.2] = 1
-        real = (torch.arange(L) >= L - n_orders[:, None])[..., None]
-        categories = torch.randint(
-            1, last_category + 1, (n_rows, L, config.n_cat_features), generator=generator
-        )
-        age_s = torch.rand(n_rows, L, 1, generator=generator).sort(dim=1, descending=True).values * 5e6
-        age_s[:, -1] = 0
-        batch[names.cat] = categories * real
-        batch[names.num] = torch.rand(n_rows, L, config.n_num_features, generator=generator) * real
-        batch[names.time] = age_s * real
-        batch[names.mask] = nn.functional.pad(~real[..., 0], (0, 1))
-    return batch
-
-
-def call_of(network: Network, batch: dict[str, Tensor], mode: str) -> Callable[[], None]:
-    """What is timed: an evaluation, or a training step without the optimiser."""
-
-    def evaluate() -> None:
-        with torch.no_grad():
-            network(batch)
-
-    def train() -> None:
-        network.zero_grad()
-        nn.functional.cross_entropy(network(batch)[0], batch[LABEL]).backward()
-
-    network.train(mode == "train")
-    return train if mode == "train" else evaluate
-
-
-def seconds(call: Callable[[], object], device: str) -> float:
-    """Wall-clock seconds of one call."""
-    start = time.perf_counter()
-    call()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def gemm_flops(device: str) -> float:
-    """Floating-point operations per second of a large float32 matrix product."""
-    a = torch.randn(8192, 512, device=device)
-    b = torch.randn(512, 512, device=device)
-    best = min(seconds(lambda: a @ b, device) for _ in range(20))
-    return 2 * 8192 * 512 * 512 / best
-
-
-def useful_flops(config: ModelConfig, batch: dict[str, Tensor]) -> float:
-    """Multiplications and additions of the fast evaluation's matrix products, estimated from the shapes."""
-    D, E, T = config.dim_embedding_table, 2 * config.dim_embedding_table, config.seq_len + 1
-    tokens = config.n_cat_features + config.n_num_features + config.n_engineered_num_features + 1
-
-    def layer(width: int, n_tokens: int) -> float:
-        return n_tokens * (2 * width**2 + 2 * n_tokens * width + 4 * width * config.dim_attn_feedforward)
-
-    def aggregation(n_features: int) -> float:
-        widths = [max(1, n_features // 2**k) for k in range(6)] + [1]
-        return D * sum(a * b for a, b in itertools.pairwise(widths))
-
-    total = 0.0
-    masks = [history.mask for history in histories(batch, config.sequences)]
-    for i, mask in enumerate(masks):
-        rows = len(mask) if i == 0 else int((mask.sum(1) != mask.shape[1] - 2).sum())
-        orders = int((~mask[:, :-1]).sum())
-        total += rows * (config.n_layers_order - 1) * layer(E, T)
-        total += orders * (aggregation(config.n_cat_features) + aggregation(config.n_num_features))
-    total += len(masks[0]) * (config.n_layers_feature - 1) * layer(D, tokens)
-    return 2 * total
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def timed_case(sequences: str, mode: str, n_rows: int, args: argparse.Namespace) -> dict[str, Any]:
-    """Median seconds of both implementations, run alternately."""
+    """Median seconds of the yardstick and the fast form, run alternately."""
     config = configuration(sequences, args.moe_eval)
     torch.manual_seed(0)
     fast = build_network(config, "fast").to(args.device)
-    networks = {"reference": fast.twin("reference"), "fast": fast}
+    networks = {"yardstick": yardstick(fast), "fast": fast}
     batch = {name: tensor.to(args.device) for name, tensor in make_batch(config, n_rows).items()}
     calls = {name: call_of(network, batch, mode) for name, network in networks.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -134,10 +56,12 @@ def timed_case(sequences: str, mode: str, n_rows: int, args: argparse.Namespace)
         call()
     for _ in range(args.rounds):
         for name, call in calls.items():
-            times[name].append(seconds(call, args.device))
+            times[name].append(seconds(call, args.device, CLOCKS[args.clock]))
     medians = {name: statistics.median(values) for name, values in times.items()}
     case = {"sequences": sequences, "mode": mode, "rows": n_rows, **medians}
-    case["speedup"] = medians["reference"] / medians["fast"]
+    case["speedup"] = medians["yardstick"] / medians["fast"]
+    ratios = [slow / quick for slow, quick in zip(times["yardstick"], times["fast"], strict=True)]
+    case["speedup_range"] = [min(ratios), max(ratios)]
     if mode == "eval":
         case["gemm_share"] = useful_flops(config, batch) / medians["fast"] / args.gemm_flops
     return case
@@ -148,7 +72,9 @@ def _peak_growth_mb(
 ) -> None:
     torch.set_num_threads(args.threads)
     config = configuration(sequences, args.moe_eval)
-    network = build_network(config, implementation).to(args.device)  # type: ignore[arg-type]
+    network = build_network(config, "fast").to(args.device)
+    if implementation == "yardstick":
+        network = yardstick(network)
     small = {name: x.to(args.device) for name, x in make_batch(config, 2).items()}
     batch = {name: x.to(args.device) for name, x in make_batch(config, n_rows).items()}
     call_of(network, small, mode)()  # loads libraries, allocates the gradients
@@ -199,6 +125,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--moe-eval", default="legacy", choices=["legacy", "deterministic"])
+    parser.add_argument(
+        "--clock",
+        default="wall",
+        choices=sorted(CLOCKS),
+        help="cpu: of all threads, which others disturb less",
+    )
+    parser.add_argument("--busy", type=int, default=0, help="processes that take a core each meanwhile")
     parser.add_argument("--no-memory", action="store_true", help="skip the memory measurement")
     parser.add_argument(
         "--largest-training", type=int, default=256, help="skip training above this many rows"
@@ -208,11 +141,38 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     args.gemm_flops = gemm_flops(args.device)
     print(
-        f"torch {torch.__version__}, {args.threads} threads, {args.device}, float32, moe_eval={args.moe_eval}"
+        f"torch {torch.__version__}, {args.threads} threads, {args.device}, float32,"
+        f" moe_eval={args.moe_eval}, {args.clock} clock, {args.rounds} rounds"
     )
-    print(f"matrix product: {args.gemm_flops / 1e9:.0f} GFLOP/s")
-    print("| network | mode | B | reference s | fast s | speed-up | memory MB | ratio | of GEMM rate |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        f"matrix product: {args.gemm_flops / 1e9:.0f} GFLOP/s; load {os.getloadavg()[0]:.1f} on"
+        f" {os.cpu_count()} cores, {args.busy} busy processes;"
+        f" allocator {os.environ.get('LD_PRELOAD') or 'libc'}"
+    )
+    print(
+        "| network | mode | B | yardstick s | fast s | speed-up | spread | memory MB | ratio | of GEMM rate |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    with busy(args.busy):
+        cases = run_cases(args)
+    if args.json:
+        args.json.write_text(json.dumps(cases, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def busy(n: int) -> Iterator[None]:
+    """Processes that compute without end inside the block."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def run_cases(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Every case, a line each."""
     cases = []
     for sequences in args.sequences:
         for mode in args.modes:
@@ -224,17 +184,17 @@ def main() -> None:
                 if not args.no_memory:
                     used = {i: memory_of(i, sequences, mode, n_rows, args) for i in IMPLEMENTATIONS}
                     case["memory_mb"] = used
-                    memory = f"{used['reference']:.0f} → {used['fast']:.0f}"
-                    ratio = f"1/{used['reference'] / used['fast']:.1f}"
+                    memory = f"{used['yardstick']:.0f} → {used['fast']:.0f}"
+                    ratio = f"1/{used['yardstick'] / used['fast']:.1f}"
+                low, high = case["speedup_range"]
                 share = f"{case['gemm_share']:.0%}" if "gemm_share" in case else "-"
                 print(
-                    f"| {sequences} | {mode} | {n_rows} | {case['reference']:.3f} | {case['fast']:.3f} "
-                    f"| {case['speedup']:.1f} | {memory} | {ratio} | {share} |",
+                    f"| {sequences} | {mode} | {n_rows} | {case['yardstick']:.4f} | {case['fast']:.4f} "
+                    f"| {case['speedup']:.1f} | {low:.1f} to {high:.1f} | {memory} | {ratio} | {share} |",
                     flush=True,
                 )
                 cases.append(case)
-    if args.json:
-        args.json.write_text(json.dumps(cases, indent=2) + "\n")
+    return cases
 
 
 if __name__ == "__main__":

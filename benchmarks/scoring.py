@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from model import configuration, make_batch, seconds
+from model_cases import configuration, make_batch, seconds
 
 from tsa_model import ModelConfig, build_network
 from tsa_model.export.graph import write_onnx

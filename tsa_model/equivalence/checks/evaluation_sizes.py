@@ -13,7 +13,7 @@ from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.checks.run_sizes import masked_batches
 from tsa_model.equivalence.differences import difference
 from tsa_model.equivalence.evidence.draws import SameDraws
-from tsa_model.equivalence.evidence.networks import Networks, has_capacity, outputs
+from tsa_model.equivalence.evidence.networks import Networks, has_capacity, outputs, traced
 from tsa_model.equivalence.evidence.stand_in import (
     DISTINCT_ROWS,
     EVALUATED_ROWS,
@@ -102,12 +102,26 @@ def _cut(networks: Networks, config: ModelConfig, seed: int) -> list[Measurement
     for name, compute in other_computations(config, FEW_ROWS).items():
         found = outputs(networks.shipped64.twin(compute), batch)["logits"]
         measurements.append(_promise(f"stand-in, {name}", found, expected))
+    if config.sequences == "dual":
+        measurements += _thresholds(networks, batch)
     static = networks.shipped64.twin(STATIC)
     for name, masked in masked_batches(config, batch, seed).items():
         expected = outputs(networks.reference64, masked)["logits"]
         for network, form in ((networks.shipped64, ""), (static, ", form for accelerators")):
             found = outputs(network, masked)["logits"]
             measurements.append(_promise(f"stand-in, {name}{form}", found, expected))
+    return measurements
+
+
+def _thresholds(networks: Networks, batch: Batch) -> list[Measurement]:
+    """Cards at the median of the gate's weights: below it they are left out although they weigh something."""
+    weights = traced(networks.reference64, batch)["gate_scores"][:, 1]
+    threshold = float(weights.median())
+    expected = outputs(networks.reference64.twin("reference", gate_threshold=threshold), batch)["logits"]
+    measurements = []
+    for name, compute in (("fast form", networks.shipped64.compute), ("form for accelerators", STATIC)):
+        found = outputs(networks.shipped64.twin(compute, gate_threshold=threshold), batch)["logits"]
+        measurements.append(_promise(f"stand-in, {name}, half of the cards left out", found, expected))
     return measurements
 
 
