@@ -48,8 +48,8 @@ class Effort:
 
 THOROUGH = Effort()
 """Of a single order."""
-BRIEF = Effort(draws=8, pairs=4, level_rows=256)
-"""Of many orders: a quarter of the rows."""
+BRIEF = Effort(draws=4, pairs=4, level_rows=256)
+"""Of many orders: about a fifth of the rows."""
 
 
 @dataclass(frozen=True)

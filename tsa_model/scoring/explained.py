@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tsa_model.reasons.alerts import facts_of
 from tsa_model.reasons.attribution import THOROUGH, Effort
-from tsa_model.reasons.explanation import Explained, OrderFacts, OrderId, explain
+from tsa_model.reasons.explanation import Explained, OrderId, explain
 from tsa_model.reasons.game import HISTORY_SIDES
 from tsa_model.reasons.page import Context, render_explanation
 from tsa_model.reasons.parts import Side
@@ -112,16 +113,6 @@ def attention_of(model: ScoringModel, found: Explained) -> dict[Side, list[float
             latest_first = read[:-2][::-1][:count]
             sums[side] = sums.get(side, np.zeros(count)) + latest_first / len(members)
     return {side: sums.get(side, np.zeros(found.case.earlier(side))).tolist() for side in HISTORY_SIDES}
-
-
-def facts_of(store: SequenceStore, row: int) -> OrderFacts:
-    """The ids of an order and of those in its histories."""
-    order_id: OrderId = store.ids_of(np.array([row])).tolist()[0]
-    earlier = {
-        side: store.ids_of(rows).tolist()
-        for side, rows in zip(HISTORY_SIDES, store.earlier(row).values(), strict=False)
-    }
-    return OrderFacts(order_id, earlier)
 
 
 def _row_of(store: SequenceStore, order_id: str, given: GivenOrders) -> int:

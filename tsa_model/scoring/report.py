@@ -13,6 +13,7 @@ from tsa_model.pages import charts
 from tsa_model.pages.render import data_url, render_page
 from tsa_model.scoring.pictures import Picture
 from tsa_model.scoring.probability_section import probability_section
+from tsa_model.scoring.reasons_section import ReasonsSection, size_rows, truth_rows
 from tsa_model.scoring.slice_section import slice_section
 
 if TYPE_CHECKING:
@@ -66,7 +67,11 @@ class FigureTable:
 
 
 def render_report(
-    title: str, metrics: Mapping[str, Any], pictures: Sequence[Picture], facts: Mapping[str, str]
+    title: str,
+    metrics: Mapping[str, Any],
+    pictures: Sequence[Picture],
+    facts: Mapping[str, str],
+    reasons: ReasonsSection | None = None,
 ) -> str:
     """The page.
 
@@ -75,6 +80,7 @@ def render_report(
         metrics: what `generate_scores` measured.
         pictures: in the order they are shown.
         facts: provenance, name → value.
+        reasons: of the alerts; None where none were explained.
     """
     has_figures = "test" in metrics
     scored, frauds = metrics["orders"]["test"], metrics["frauds"]["test"]
@@ -93,6 +99,10 @@ def render_report(
         slices=slice_section(metrics) if has_figures else [],
         rivals=_rivals(metrics) if has_figures else [],
         periods=_periods(metrics),
+        reasons=None if reasons is None else reasons.figures,
+        alerts=[] if reasons is None else reasons.alerts,
+        truth=truth_rows(reasons.figures.truth) if reasons is not None and reasons.figures.truth else [],
+        sizes=size_rows,
         facts=facts,
     )
 

@@ -33,6 +33,7 @@ from tsa_model.scoring.files import (
 from tsa_model.scoring.measuring import measure
 from tsa_model.scoring.model import ScoringModel, write_model_folder
 from tsa_model.scoring.pictures import ScoredPeriod, draw_pictures
+from tsa_model.scoring.reasons_section import explain_period
 from tsa_model.scoring.report import render_report
 from tsa_model.scoring.rows import score_rows
 from tsa_model.sealed import check_together
@@ -97,6 +98,9 @@ def generate_scores(
             counts[name] = write_scores(table, provenance, folder if name == "test" else folder / name)
         metrics = measure(store, periods, calibrator, run, events)
         metrics["calibration"] = refusal or run.scoring.calibration
+        reasons = explain_period(model, store, periods["test"], metrics["thresholds"], run, folder)
+        if reasons is not None:
+            metrics["reasons"] = reasons.figures.model_dump(mode="json")
         write_json(folder / METRICS_FILE, metrics)
         pictures = draw_pictures(periods, calibrator, _prior_correction(store), model.config.gate_threshold)
         (folder / PLOTS_FOLDER).mkdir()
@@ -104,7 +108,8 @@ def generate_scores(
             (folder / PLOTS_FOLDER / picture.file).write_bytes(picture.png)
         pairs = {name: period.rows.pairs for name, period in periods.items()}
         seal = write_manifest(folder, provenance, counts, store.digest, pairs)
-    page = render_report(run.dataset.name, metrics, pictures, _facts(model.description, provenance))
+    facts = _facts(model.description, provenance)
+    page = render_report(run.dataset.name, metrics, pictures, facts, reasons)
     write_page(report_path, page, seal)
     return {"key_figure": _key_figure(metrics), **metrics}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from tsa_model.settings.base import Settings
 
@@ -64,6 +64,10 @@ class ReasonsConfig(Settings):
     """Reasons that raise the score by less than this share of all that raises it are not said."""
     most_said: PositiveInt = 5
     """Reasons that are said of an order at most, the one that speaks against fraud not counted."""
+    most_alerts: NonNegativeInt = 500
+    """Alerts of the test period that the scoring stage explains, the highest scores first; 0 = none."""
+    most_minutes: PositiveFloat = 30.0
+    """After so long it begins no further order."""
     background_orders: PositiveInt = 64
     """Genuine training orders that are recorded with a model: absent features take their values."""
 
