@@ -273,3 +273,34 @@ def test_nothing_of_an_order_is_logged(client: Client, rows, caplog, capfd) -> N
     assert client.post("/score", {**marked, "amount": 3.0})[0] == 200
     out = caplog.text + "".join(capfd.readouterr())
     assert "SECRET" not in out
+
+
+def test_an_order_that_asks_gets_its_reasons(client: Client, scorer: OnlineScorer, rows: list[dict]) -> None:
+    order = rows[230]
+    status, plain = client.post("/score", rows[229])
+    assert (status, "explanation" in plain) == (200, False)
+    status, answers = client.post("/score", [{**order, "explain": True}, {**rows[231], "explain": False}])
+    assert (status, "explanation" in answers[1]) == (200, False)
+    found = answers[0]["explanation"]
+    assert found["order_id"] == order["order_id"]
+    assert found["score"] == pytest.approx(answers[0]["score"], abs=1e-6)
+    assert found["earlier_orders"] == {side: each["orders"] for side, each in answers[0]["history"].items()}
+    sides = sum(each["contribution"] for each in found["reasons"] if each["level"] == "a")
+    assert sides == pytest.approx(found["logit"] - found["background_logit"], abs=1e-5)
+    assert all(each["words"] for each in found["reasons"])
+    status, again = client.post("/score", {**order, "explain": True})
+    assert again["repeated"]
+    assert again["explanation"] == found, "what came later changes nothing"
+    card = [row["order_id"] for row in rows[:230] if row["card_id"] == order["card_id"] and row["card_id"]]
+    told = [each for part in found["parts"] if part["side"] == "card" for each in part["order_ids"]]
+    assert len(told) == found["earlier_orders"]["card"]
+    assert set(told) <= set(card)
+
+
+def test_reasons_are_refused_where_there_are_too_many_or_the_wish_is_none(
+    client: Client, rows: list[dict]
+) -> None:
+    status, answer = client.post("/score", [{**rows[240], "explain": True}] * 21)
+    assert (status, "21 orders with explain" in json.dumps(answer)) == (413, True)
+    status, answer = client.post("/score", {**rows[240], "explain": "yes"})
+    assert (status, "neither true nor false" in json.dumps(answer)) == (422, True)

@@ -118,13 +118,17 @@ class Histories:
 
     def tensors(self, orders: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """The batch of raw orders over the histories as they are now; nothing is recorded."""
+        return self.inputs.batch(self.targets(orders))
+
+    def targets(self, orders: Sequence[Mapping[str, Any]]) -> list[Target]:
+        """Raw orders with their histories as they are now; nothing is recorded."""
         clean = self.read(orders)
 
         def look_up(transaction: Transaction) -> list[Target]:
             transaction.expect((order.name, order.keys) for order in clean)
             return [self._target(transaction, order) for order in clean]
 
-        return self.inputs.batch(self.store.read(look_up))
+        return self.store.read(look_up)
 
     def look_up(self, orders: Sequence[CleanOrder]) -> tuple[dict[bytes, bytes], dict[bytes, Target]]:
         """Record orders, all or none.

@@ -19,6 +19,8 @@ from tsa_model.simulation.features import PATTERNS, Causes
 CAUSES = ("order", "customer", "card")
 """Patterns of fraud that show somewhere; each is called as the side where it shows."""
 TOP_PARTS = 5
+SHUFFLES = 20
+"""Of each explanation: with one the control would be as uncertain as what it controls."""
 
 
 class CauseFigures(Settings):
@@ -91,11 +93,14 @@ def truth_figures(found: Sequence[Explanation], truth: Truth, seed: int = 0) -> 
             continue
         sides = [[reason.side for reason in each.sides()] for each in frauds]
         right = np.mean([order[0] == cause for order in sides])
-        shuffled = np.mean([drawn.permutation(order)[0] == cause for order in sides])
+        shuffled = np.mean([drawn.permutation(order)[0] == cause for order in sides * SHUFFLES])
         causing = causing_shuffled = None
         if cause == "card":
             whole = [_causing(each, truth, list(range(len(each.parts)))) for each in frauds]
-            mixed = [_causing(each, truth, drawn.permutation(len(each.parts)).tolist()) for each in frauds]
+            mixed = [
+                _causing(each, truth, drawn.permutation(len(each.parts)).tolist())
+                for each in frauds * SHUFFLES
+            ]
             causing, causing_shuffled = float(np.mean(whole)), float(np.mean(mixed))
         figures.append(
             CauseFigures(

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from tsa_model.batch import sequences_of
 from tsa_model.export.serving import MODEL_NAME
+from tsa_model.online.explaining import MOST_EXPLAINED, Explainer
 from tsa_model.online.scorer import OnlineScorer, Scored
 from tsa_model.online.service import protocol
 from tsa_model.online.service.metrics import Metrics
@@ -17,6 +18,8 @@ from tsa_model.online.service.warming import warm_up
 from tsa_model.online.wide import WideRows, needs_more_than_rows, positional
 from tsa_model.sequences import Preprocessing
 
+EXPLAIN = "explain"
+"""Entry of an order that asks for its reasons."""
 LABEL_FIELDS = ("order_id", "label", "known_at")
 
 
@@ -31,6 +34,9 @@ class Handlers:
         self.scorer, self.metrics = scorer, Metrics()
         described = scorer.model.description
         self.metrics.model(described.onnx_sha256, described.verdict_id)
+        self._explainer = Explainer(scorer)
+        dataset = scorer.description
+        self._columns = {*dataset.raw_categorical, *dataset.raw_numerical, dataset.label}
         self._order_outputs = protocol.order_outputs(scorer.model)
         self._wide = None
         if not needs_more_than_rows(scorer.description):
@@ -41,10 +47,37 @@ class Handlers:
     def score(self, body: bytes, _: Request) -> Any:
         """`POST /score`: look up, score, record."""
         rows, is_list = objects(parsed(body), "order")
+        wanted = [self._is_explained(row) for row in rows]
+        explained = self._explained([row for row, is_wanted in zip(rows, wanted, strict=True) if is_wanted])
         answers = self.scorer.score_many(rows)
         self.metrics.scored(answers)
-        found = [vars(answer) for answer in answers]
+        found = [dict(vars(answer)) for answer in answers]
+        for answer, is_wanted in zip(found, wanted, strict=True):
+            if is_wanted:
+                answer["explanation"] = explained.pop(0)
         return found if is_list else found[0]
+
+    def _is_explained(self, row: dict[str, Any]) -> bool:
+        """Whether an order asks for its reasons; the entry is taken out of it."""
+        if EXPLAIN not in row or EXPLAIN in self._columns:
+            return False
+        value = row.pop(EXPLAIN)
+        if not isinstance(value, bool):
+            raise Refused(422, f"{EXPLAIN} is neither true nor false", {"column": EXPLAIN})
+        return value
+
+    def _explained(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Reasons of orders, over the histories as they are before the orders are recorded."""
+        if len(rows) > MOST_EXPLAINED:
+            most = f"{len(rows)} orders with {EXPLAIN} are more than {MOST_EXPLAINED} at once"
+            raise Refused(413, f"{most}: send them in several requests")
+        if not rows:
+            return []
+        try:
+            self._explainer.rules()
+        except ValueError as error:
+            raise Refused(422, f"orders cannot be explained: {error}") from None
+        return [each.model_dump(mode="json") for each in self._explainer.explain(rows)]
 
     def add(self, body: bytes, _: Request) -> Any:
         """`POST /orders`: record without scoring."""
