@@ -16,5 +16,6 @@ def small_run() -> RunConfig:
         "n_layers_feature": 1,
         "num_experts": 2,
     }
+    run["reasons"] = {"most_alerts": 5}
     run["training"] |= {"max_epochs": 2, "batch_size": 256}
     return RunConfig.load(run)

@@ -13,6 +13,7 @@ def small_run(sequences: str = "dual", **training: Any) -> RunConfig:
     """The demo with 3,000 orders, short histories and a network of a few thousand weights."""
     content = plain_demo()
     content["dataset"]["seq_len"] = 6
+    content["reasons"] = {"most_alerts": 5}
     content["simulation"]["orders"] = 3_000
     content["model"] = {
         "sequences": sequences,

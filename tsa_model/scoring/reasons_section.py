@@ -87,10 +87,12 @@ def explain_period(
     alert, *others = thresholds.values()
     ranked = np.lexsort((rows, -score))
     alerted = ranked[: int((score >= alert).sum())]
-    chosen = alerted[: run.reasons.most_alerts]
+    most = run.reasons.most_alerts
+    chosen = alerted[:most]
     truth = _truth(store, run)
-    caught = _caught(store, rows, test, min([alert, *others]), truth)
-    spread = np.unique(np.linspace(0, rows.size - 1, min(ORDINARY, rows.size)).astype(np.int64))
+    caught = _caught(store, rows, test, min([alert, *others]), truth, min(CAUGHT_OF_A_CAUSE, most))
+    n_ordinary = min(ORDINARY, most, rows.size)
+    spread = np.unique(np.linspace(0, rows.size - 1, n_ordinary).astype(np.int64))
     everything = np.array(list(dict.fromkeys([*chosen, *caught, *spread])), dtype=np.int64)
 
     def show(done: int, total: int) -> None:
@@ -153,7 +155,12 @@ def _truth(store: SequenceStore, run: RunConfig) -> Truth | None:
 
 
 def _caught(
-    store: SequenceStore, rows: NDArray[Any], test: ScoredPeriod, threshold: float, truth: Truth | None
+    store: SequenceStore,
+    rows: NDArray[Any],
+    test: ScoredPeriod,
+    threshold: float,
+    truth: Truth | None,
+    of_each: int,
 ) -> NDArray[np.int64]:
     """Places of frauds above a threshold, some of every cause, evenly spread over time."""
     if truth is None:
@@ -163,12 +170,8 @@ def _caught(
     patterns = np.array([truth.pattern[order] for order in store.ids_of(rows[above]).tolist()], dtype=object)
     for cause in CAUSES:
         places = above[patterns == cause]
-        count = min(CAUGHT_OF_A_CAUSE, places.size)
-        chosen += (
-            places[np.unique(np.linspace(0, places.size - 1, count).astype(np.int64))].tolist()
-            if count
-            else []
-        )
+        spread = np.linspace(0, max(places.size - 1, 0), min(of_each, places.size))
+        chosen += places[np.unique(spread.astype(np.int64))].tolist()
     return np.array(chosen, dtype=np.int64)
 
 
