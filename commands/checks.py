@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RUN_OPTIONS = ("seed", "max_epochs", "champion", "promote")
 """Options of `run_options` that not every pipeline has an input for."""
+ON_THIS_MACHINE = "Note: the section `tracking` is for runs on this machine; nothing follows a cluster's run."
 
 
 def load_description(config: str) -> RunConfig:
@@ -94,6 +95,9 @@ def cluster_arguments(inputs: Inputs, options: dict[str, Any], **fixed: Any) -> 
         description = load_description(config)
         if "events" in inputs and "reference" not in inputs:  # what is monitored needs no raw orders
             need_events(description, config, arguments.get("events"))
+        need_events(description, config, arguments.get("events"))
+        if description.tracking is not None:
+            click.echo(ON_THIS_MACHINE, err=True)
         if "config" in given:  # as text, so that the run uses what was checked here
             arguments["config"] = description.model_dump_json(exclude_unset=True)
     return arguments

@@ -36,6 +36,19 @@ def test_submitting_twice_makes_one_pipeline_one_version_two_runs(server: KfpSer
         assert result.output.splitlines()[-1] == f"{server.host}/#/runs/details/{run['run_id']}"
 
 
+def test_the_same_content_is_one_version_and_a_changed_stage_setting_a_new_one(
+    server: KfpServer, command, tmp_path: Path
+) -> None:
+    for _ in range(10):
+        assert command("submit").exit_code == 0
+    assert (len(server.uploads), len(server.versions), len(server.runs)) == (1, 1, 10)
+    settings = tmp_path / "stages.yaml"
+    settings.write_text("stages:\n  train_model:\n    timeout_s: 54321\n")
+    for _ in range(2):
+        assert command("submit", "--stages", str(settings)).exit_code == 0
+    assert (len(server.uploads), len(server.versions), len(server.runs)) == (2, 2, 12)
+
+
 def test_what_is_uploaded_is_the_compiled_pipeline(server: KfpServer, command) -> None:
     assert command("submit", "--image", IMAGE).exit_code == 0
     documents = list(yaml.safe_load_all(server.uploads[0]))
@@ -252,3 +265,13 @@ def test_no_secret_is_compiled_in(server: KfpServer, command) -> None:
         [server.runs, server.versions, server.pipelines, server.experiments]
     )
     assert server.token not in sent
+
+
+def test_a_section_that_a_cluster_does_not_read_is_said(command, tmp_path: Path) -> None:
+    description = tmp_path / "run.json"
+    description.write_text(RunConfig.load("demo").changed(tracking={}).model_dump_json(exclude_unset=True))
+    assert (
+        "the section `tracking` is for runs on this machine"
+        in command("submit", "--config", str(description)).output
+    )
+    assert "tracking" not in command("submit").output
