@@ -47,6 +47,7 @@ def test_attention_is_a_view_of_its_own() -> None:
 def test_an_order_without_histories_says_so() -> None:
     page = render_explanation(explained(0, 0), Context("2025-04-21T00:55:38"))
     assert "No earlier order by this customer." in page
+    assert ("Nothing in it raises the score much" in page) != ("Mostly because of the order itself" in page)
     assert "<svg" not in page
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATE = Path(__file__).with_name("explanation.html.j2")
+LEAST_RISE = 0.5
+"""Log-odds of the strongest side below which nothing is called a reason."""
 STOPPED, NOTABLE = 0.99, 0.9
 """Share of the calibration period's orders with a lower score."""
 
@@ -95,8 +97,8 @@ def _kind(percentile: float | None) -> str:
 def _headline(explained: Explained) -> str:
     it = explained.explanation
     first = it.sides()[0]
-    if first.contribution <= 0 or not it.raising():
-        return "Nothing in it raises the score above that of ordinary genuine orders."
+    if first.contribution < LEAST_RISE or not it.raising():
+        return "Nothing in it raises the score much above that of ordinary genuine orders."
     return f"Mostly because of {explained.words.side(first.side)}: {first.words}."
 
 
