@@ -80,7 +80,9 @@ def _columns(dataset: DatasetDescription) -> tuple[Column, ...]:
     ]
     for name in dataset.raw_numerical:
         role = "numerical feature" if name in dataset.numerical else "engineered feature"
-        nullable = name in dataset.may_be_missing
+        of_policy = dataset.stopping is not None and name in dataset.stopping.columns()
+        role = "policy that stops orders" if of_policy else role
+        nullable = of_policy or name in dataset.may_be_missing
         columns.append(Column(name, "number", "float64", "as given", nullable, role))
     for name in dataset.raw_categorical:
         columns.append(Column(name, "category", "text", "", True, "categorical feature"))

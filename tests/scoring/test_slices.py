@@ -82,3 +82,24 @@ def test_the_rivals_stand_beside_tsa_with_intervals(scored) -> None:
             assert one["low"] <= one["value"] <= one["high"]
             assert f"{one['value']:.4f} [{one['low']:.4f}, {one['high']:.4f}]" in page
         assert words in page
+
+
+def test_figures_are_weighted_where_a_policy_stopped_orders(scored, tmp_path) -> None:
+    probability = np.linspace(0, 0.8, len(scored.events))
+    events = scored.events.assign(p=np.random.default_rng(0).permutation(probability))
+    run = scored.run.changed(dataset=scored.run.dataset.changed(stopping={"probability": "p"}))
+    places = scored.store.directory, scored.onnx, run, tmp_path / "scores", tmp_path / "report.html"
+    metrics = generate_scores(*places, events)
+    assert metrics["test"] == measured(scored.scores)["test"]
+    table = pd.read_parquet(tmp_path / "scores" / "scores.parquet").merge(events[["order_id", "p"]])
+    weight = 1 / (1 - table.p)
+    expected = roc_auc_score(table.label, table.score, sample_weight=weight)
+    found = metrics["weighted"]
+    assert found["figures"]["auc"]["value"] == pytest.approx(expected, abs=1e-9)
+    assert found["orders"] == pytest.approx(weight.sum())
+    assert found["effective_orders"] < len(table)
+    page = (tmp_path / "report.html").read_text()
+    assert "All orders, also those that were stopped" in page
+    assert f"{found['figures']['auc']['value']:.4f} [" in page
+    with pytest.raises(ValueError, match="column 'p' is read from the orders, but none were given"):
+        generate_scores(*places[:3], tmp_path / "s", tmp_path / "r")

@@ -69,8 +69,9 @@ def clean(part: pa.Table, description: DatasetDescription, forms: Mapping[str, I
         # A column of two roles has one meaning: the category is the id or the number in words.
         known = ids.get(column) or numbers.get(column)
         add(f"c{place}", column, as_category(raw[column] if known is None else known.values, column, d))
+    optional = {*d.may_be_missing, *(d.stopping.columns() if d.stopping else ())}
     for place, column in enumerate(d.raw_numerical):
-        add(f"n{place}", column, numbers[column], column not in d.may_be_missing)
+        add(f"n{place}", column, numbers[column], column not in optional)
     return pa.table(columns | problems.columns())
 
 

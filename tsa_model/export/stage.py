@@ -84,7 +84,9 @@ def export_onnx(
         orders[ORDER_ID] = store.ids_of(rows)
         parity = check_parity(network, session, orders)
         shutil.copyfile(store.directory / PREPROCESSING_FILE, folder / PREPROCESSING_FILE)
-        write_json(folder / DATASET_FILE, store.description.as_prepared())
+        # What a policy decided is known of earlier orders only, never of the orders a model is asked about.
+        described = store.description.changed(stopping=None)
+        write_json(folder / DATASET_FILE, described.as_prepared())
         TrainingOrders.of(store).save(folder / TRAINING_ORDERS_FILE)
         ReasonsDescription.of(store, run).save(folder)
         copy_model(model_dir, folder / NETWORK_FOLDER)

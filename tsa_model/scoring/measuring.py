@@ -23,10 +23,11 @@ from tsa_model.evaluation import (
     slice_orders,
     threshold_for_rate,
 )
-from tsa_model.evaluation.order_columns import store_amounts
+from tsa_model.evaluation.order_columns import ColumnKind, read_order_columns, store_amounts
 from tsa_model.evaluation.slice_figures import measured
 from tsa_model.scoring.pictures import ScoredPeriod
 from tsa_model.sequences import SequenceStore
+from tsa_model.sequences.features.stopped import passing_weights
 from tsa_model.settings.run import RunConfig
 
 RIVALS = {"baseline": score_rival, "boosted_trees": score_trees}
@@ -71,8 +72,11 @@ def measure(
         return metrics
     column = run.dataset.amount
     amount = None if column is None else store_amounts(store, store.targets("test"), column)
-    period = Period.of(test.rows.score, test.label, probability, amount)
+    weight = _weights(store, run, events)
+    period = Period.of(test.rows.score, test.label, probability, amount, weight)
     metrics["test"] = _plain(evaluate(test.rows.score, test.label, probability, thresholds, amount))
+    if weight is not None:
+        metrics["weighted"] = _weighted(period, thresholds)
     metrics["roc"] = roc_points(test.rows.score, test.label)
     for name, score in RIVALS.items():
         figures = evaluate(score(store, "test"), test.label)
@@ -83,6 +87,32 @@ def measure(
 def alert_name(run: RunConfig) -> str:
     """Name of the alert threshold among the thresholds."""
     return f"alert_rate_{run.scoring.alert_rate:g}"
+
+
+def _weights(store: SequenceStore, run: RunConfig, events: Any) -> NDArray[np.float64] | None:
+    """How many orders each test order stands for; None where no policy stopped any."""
+    stopping = run.dataset.stopping
+    if stopping is None:
+        return None
+    if events is None:
+        raise ValueError(f"the column {stopping.probability!r} is read from the orders, but none were given")
+    kinds: dict[str, ColumnKind] = {stopping.probability: "number"}
+    read = read_order_columns(events, run.dataset, kinds, store.order_ids("test"))
+    return passing_weights(read[stopping.probability], stopping)
+
+
+def _weighted(period: Period, thresholds: dict[str, float]) -> dict[str, Any]:
+    """Figures of all orders, also of those that were stopped, as far as those that passed tell."""
+    found = evaluate(
+        period.scores, period.labels, period.chances, thresholds, period.amounts, weight=period.weights
+    )
+    weight = period.weights
+    return {
+        "orders": float(weight.sum()),
+        "effective_orders": float(weight.sum() ** 2 / (weight**2).sum()),
+        "largest_weight": float(weight.max()),
+        "figures": _plain(found),
+    }
 
 
 def _slices(

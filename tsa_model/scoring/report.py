@@ -97,6 +97,7 @@ def render_report(
         alert_rates=_alert_rates(metrics) if has_figures else None,
         probability=probability_section(metrics["probability"]) if "probability" in metrics else None,
         slices=slice_section(metrics) if has_figures else [],
+        weighted=_weighted(metrics) if "weighted" in metrics else None,
         rivals=_rivals(metrics) if has_figures else [],
         periods=_periods(metrics),
         reasons=None if reasons is None else reasons.figures,
@@ -133,13 +134,41 @@ def _rivals(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
             name,
-            *(
-                f"{one['value']:.4f} [{one['low']:.4f}, {one['high']:.4f}]"
-                for one in (metrics[key][figure] for figure in figures)
-            ),
+            *(_shown(one) for one in (metrics[key][figure] for figure in figures)),
         )
         for key, name in RIVAL_NAMES.items()
     ]
+
+
+@dataclass(frozen=True)
+class WeightedSection:
+    """Figures of all orders where some were stopped."""
+
+    sentence: str
+    rows: list[tuple[str, str, str]]
+    """Figure, of the orders that passed, of all."""
+
+
+def _weighted(metrics: Mapping[str, Any]) -> WeightedSection:
+    about, plain = metrics["weighted"], metrics["test"]
+    rows = [
+        (
+            FIGURE_NAMES.get(name, name.replace("_", " ")),
+            *(_shown(each[name]) for each in (plain, about["figures"])),
+        )
+        for name in plain
+        if name in about["figures"]
+    ]
+    return WeightedSection(
+        "Orders that were stopped have no label. Each that passed stands for the inverse of its chance to "
+        f"pass, {about['largest_weight']:.3g} orders at most, all together for {about['orders']:,.0f}; the "
+        f"weighted figures are as sure as those of {about['effective_orders']:,.0f} orders of equal weight.",
+        rows,
+    )
+
+
+def _shown(one: Figure) -> str:
+    return f"{one['value']:.4f} [{one['low']:.4f}, {one['high']:.4f}]"
 
 
 def _tables(metrics: Mapping[str, Any]) -> list[FigureTable]:

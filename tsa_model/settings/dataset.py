@@ -23,6 +23,7 @@ from tsa_model.settings.csv_format import MISSING_WORDS, CsvFormat
 from tsa_model.settings.derived import Lag, Window
 from tsa_model.settings.descriptions import read_description
 from tsa_model.settings.slices import Slices
+from tsa_model.settings.stopping import Stopping
 
 PERIODS = ("train", "vali", "cali", "test")
 KNOWN_LABEL = "known_label"
@@ -111,6 +112,8 @@ class DatasetDescription(Settings):
     A role for reports: neither the store nor the weights depend on it."""
     slices: Slices = Slices()
     """Groups of orders that are judged one by one; for reports and promotions, as the amount is."""
+    stopping: Stopping | None = None
+    """Columns of a policy that stopped orders, whose labels nobody knows; None = nothing was stopped."""
     numeric_categorical: tuple[str, ...] = ()
     """Categories written as numbers, of which the whole part counts: "3.0" is "3"."""
     float_categorical: tuple[str, ...] = ()
@@ -165,7 +168,7 @@ class DatasetDescription(Settings):
     def _leave_out_how_files_are_read(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A store says how files are written only where it was set, and so which lags and logs there are."""
         content = dump(self)
-        for name in ("csv", "missing_words", "lags", "logs", "fold_text", "fold_keys"):
+        for name in ("csv", "missing_words", "lags", "logs", "fold_text", "fold_keys", "stopping"):
             if getattr(self, name) == type(self).model_fields[name].default:
                 content.pop(name, None)
         return content
@@ -198,6 +201,8 @@ class DatasetDescription(Settings):
         self._check_windows()
         self._check_markers()
         self._check_amount()
+        if self.stopping is not None:
+            self.stopping.check(self.layout, (*named, *self.categorical, *self.numerical, *self.engineered))
         self.slices.chosen(self.card_id is not None, self.amount is not None)
         self.slices.check_columns(self.layout, (self.order_id, self.order_time, self.label))
         return self
@@ -271,7 +276,7 @@ class DatasetDescription(Settings):
         wanted = [*self.numerical, *self.engineered]
         wanted += [window.column for window in self.windows if window.column is not None]
         wanted += [lag.column for lag in self.lags if lag.column is not None and lag.statistic != "same"]
-        wanted += self.logs
+        wanted += [*self.logs, *(self.stopping.columns() if self.stopping else ())]
         return tuple(dict.fromkeys(column for column in wanted if column not in self.derived))
 
     def as_prepared(self) -> dict[str, Any]:

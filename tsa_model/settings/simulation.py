@@ -11,6 +11,17 @@ from tsa_model.settings.base import Settings
 SMALLEST_RUN = 2_000
 
 
+class StoppingPolicy(Settings):
+    """A policy that stops suspicious orders by chance; see `tsa_model.simulation.stopping`."""
+
+    frauds_stopped: float = Field(default=0.5, gt=0.0, lt=1.0)
+    """Share of the frauds that is stopped, on average."""
+    at_most: float = Field(default=0.9, gt=0.0, lt=1.0)
+    """Largest probability with which an order is stopped: some of every kind pass."""
+    seed: NonNegativeInt = 0
+    """Of the decisions."""
+
+
 class SimulationConfig(Settings):
     """How many orders, over which time, with how much fraud of each pattern."""
 
@@ -34,6 +45,8 @@ class SimulationConfig(Settings):
     """Orders of the last days lose their label, the later the more often."""
     unknown_label_rate: float = Field(default=0.01, ge=0.0, le=1.0)
     """Share of all older orders whose label is still unknown."""
+    stopping: StoppingPolicy | None = None
+    """Stop orders and add the columns `stopped` and `stop_probability`; None = every order passes."""
 
 
 class CardPaymentsConfig(Settings):

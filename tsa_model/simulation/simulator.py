@@ -36,6 +36,7 @@ from tsa_model.simulation.features import (
     fill_features,
     make_customers,
 )
+from tsa_model.simulation.stopping import stop_orders
 
 ORDERS_PER_CUSTOMER = 18
 
@@ -52,7 +53,8 @@ def simulate_orders(config: SimulationConfig) -> pd.DataFrame:
     Returns:
         Frame with `order_id`, `customer_id` (int64), `card_id` (Int64, null = no card), `order_time`
         (int64, epoch seconds UTC), `label` (Int8: 0 genuine, 1 fraud, null not yet known),
-        9 categorical (str), 10 numerical and 4 engineered features (float64).
+        9 categorical (str), 10 numerical and 4 engineered features (float64); with a policy of stopping also
+        `stopped` (int8) and `stop_probability` (float64), and no label of stopped orders.
     """
     return simulate_orders_and_patterns(config)[0]
 
@@ -82,7 +84,14 @@ def _simulate(config: SimulationConfig) -> tuple[pd.DataFrame, Events]:
     events = Events(*(getattr(events, name)[by_time] for name in Events.__dataclass_fields__))
     frame = fill_features(rng, customers, events, start_s)
     frame["label"] = _labels(rng, config, events, start_s)
+    if config.stopping is not None:
+        frame = stop_orders(frame, is_fraud(events.pattern), config.stopping)
     return frame, events
+
+
+def is_fraud(pattern: np.ndarray) -> np.ndarray:
+    """Whether orders of these hidden patterns are fraud, [orders] bool."""
+    return np.isin(pattern, (ORDER, CUSTOMER, CARD, UNEXPLAINED))
 
 
 def _epoch_s(moment: datetime) -> int:
@@ -250,7 +259,7 @@ def _n_earlier(key: np.ndarray, time_s: np.ndarray) -> np.ndarray:
 def _labels(
     rng: np.random.Generator, config: SimulationConfig, events: Events, start_s: int
 ) -> pd.arrays.IntegerArray:
-    fraud = np.isin(events.pattern, (ORDER, CUSTOMER, CARD, UNEXPLAINED))
+    fraud = is_fraud(events.pattern)
     age_days = config.days - (events.time_s - start_s) / DAY_S
     unknown_rate = np.maximum(
         config.unknown_label_rate, 1.0 - age_days / max(config.unknown_label_days, 1e-9)

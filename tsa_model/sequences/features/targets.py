@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from tsa_model.events.units import DAY_US, UNKNOWN_LABEL, to_us
+from tsa_model.sequences.features.stopped import passing_weights, repetitions
 from tsa_model.settings.dataset import PERIODS, DatasetDescription
 
 
@@ -22,14 +24,23 @@ class Targets:
     """The same after downsampling; scores of a model trained on it are corrected with the two."""
 
 
-def select_targets(time_us: np.ndarray, label: np.ndarray, description: DatasetDescription) -> Targets:
-    """Split the labelled orders by time and downsample the training negatives.
+def select_targets(
+    time_us: np.ndarray,
+    label: np.ndarray,
+    description: DatasetDescription,
+    numbers: Mapping[str, np.ndarray] | None = None,
+) -> Targets:
+    """Split the labelled orders by time, weight those of training, and downsample the training negatives.
 
     Args:
         time_us: [N] int64, ascending.
         label: [N] int8, -1 = not yet known.
-        description: the split, the label delay, and the target rate.
+        description: the split, the label delay, the target rate, and the policy that stopped orders.
+        numbers: column → [N] float64; those of the policy are looked at.
     """
+    stopping = description.stopping
+    if stopping is not None and stopping.decision is not None and numbers is not None:
+        label = np.where(np.asarray(numbers[stopping.decision]) == 1, UNKNOWN_LABEL, label)
     delay_us = round(description.label_delay_days * DAY_US)
     made_us = to_us(description.split.test_start)
     rows = {}
@@ -39,6 +50,12 @@ def select_targets(time_us: np.ndarray, label: np.ndarray, description: DatasetD
             end_us = min(end_us, made_us - delay_us + 1)
         first, last = np.searchsorted(time_us, [start_us, max(start_us, end_us)])
         rows[period] = (np.flatnonzero(label[first:last] != UNKNOWN_LABEL) + first).astype(np.int32)
+    if stopping is not None and stopping.weight_training and numbers is not None:
+        # A training target that stands for 2.4 orders is there twice or three times.
+        probability = np.asarray(numbers[stopping.probability])[rows["train"]]
+        weight = passing_weights(probability, stopping)
+        times = repetitions(weight, np.random.default_rng(description.sampling_seed))
+        rows["train"] = np.repeat(rows["train"], times)
     prior = _share_of_fraud(label, rows["train"])
     if description.target_positive_rate is not None:
         rows["train"] = _downsample(

@@ -40,7 +40,7 @@ def write_store(
         events_sha256: of the validated events, for the manifest.
     """
     orders = prepared.orders
-    targets = select_targets(orders.time_us, orders.label, description)
+    targets = select_targets(orders.time_us, orders.label, description, orders.numerical)
     fitted.save(folder / "preprocessing.json")
     _write_orders(folder, orders, targets)
     encoder = _Encoder(fitted, files)
