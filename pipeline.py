@@ -54,6 +54,7 @@ def stages(
     from components import (
         build_sequences,
         check_equivalence,
+        check_online,
         compare_champion,
         export_onnx,
         generate_scores,
@@ -74,6 +75,9 @@ def stages(
     score = generate_scores(
         store=store, onnx=export.outputs["onnx"], events=validate.outputs["validated"], config=dated
     )
+    online = check_online(
+        events=validate.outputs["validated"], store=store, scores=score.outputs["scores"], config=dated
+    )
     compare = compare_champion(
         events=validate.outputs["validated"],
         scores=score.outputs["scores"],
@@ -81,6 +85,7 @@ def stages(
         events_contract=validate.outputs["result"],
         sequences_contract=build.outputs["result"],
         scores_contract=score.outputs["contract_result"],
+        online=online.outputs["result"],
         config=dated,
         champion=champion,
         promote=promote,
@@ -92,6 +97,7 @@ def stages(
         "check_equivalence": gate,
         "export_onnx": export,
         "generate_scores": score,
+        "check_online": online,
         "compare_champion": compare,
     }
 
@@ -201,13 +207,14 @@ def main(context: click.Context) -> None:
     """Retrain the Temporal Self-Attention (TSA) fraud model: raw orders in, proven scores out.
 
     \b
-    Seven stages, each checked before the next begins:
+    Eight stages, each checked before the next begins:
       validate_events    refuse orders that break the contract
       build_sequences    one history per order, for the customer and the card
       train_model        train, stop early, keep the best epoch
       check_equivalence  the gate: the network must compute what the reference computes
       export_onnx        ONNX, compared with the network on real orders
       generate_scores    every order of the test period, scored once
+      check_online       an order by itself must get the score that the batch gave it
       compare_champion   the new model against the one in use; promoted only with --promote
 
     \b

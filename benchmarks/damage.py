@@ -64,7 +64,12 @@ class Copy:
         found: dict[Path, Read] = {}
         for folder, read in folders.items():
             found |= {path: read for path in sorted(folder.rglob("*")) if path.is_file()}
-        for name in ("build-sequences/result", "validate-events/result", "generate-scores/contract_result"):
+        for name in (
+            "build-sequences/result",
+            "validate-events/result",
+            "generate-scores/contract_result",
+            "check-online/result",
+        ):
             found[self.stages / name] = self._evidence
         found[self.stages / "check-equivalence" / "verdict"] = self._evidence
         found[self.stages / "compare-champion" / "comparison"] = self._comparison
@@ -107,6 +112,7 @@ class Copy:
                 "build-sequences/result",
                 "validate-events/result",
                 "generate-scores/contract_result",
+                "check-online/result",
             )
         ]
         model = ScoringModel.load(self.stages / "generate-scores" / "scores" / "model")

@@ -42,7 +42,7 @@ class _Setting(click.Option):
     required=True,
     multiple=True,
     type=Existing(),
-    help="A contract's result (JSON); three times: of the raw events, the sequences and the scores.",
+    help="A contract's result (JSON); four times: of raw events, sequences and scores, and of check-online.",
 )
 @click.option(
     "--output",
@@ -87,7 +87,7 @@ def command(
       tsa compare --challenger $R/generate-scores/scores/model --registry champion \\
           --events $R/validate-events/validated/events.parquet --verdict $R/check-equivalence/verdict \\
           --contract $R/validate-events/result --contract $R/build-sequences/result \\
-          --contract $R/generate-scores/contract_result
+          --contract $R/generate-scores/contract_result --contract $R/check-online/result
 
     Exit status: 0 when the challenger may be promoted, 1 when not or when they cannot be compared.
     """

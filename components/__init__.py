@@ -2,6 +2,7 @@
 
 from components.build_sequences import build_sequences
 from components.check_equivalence import check_equivalence
+from components.check_online import check_online
 from components.compare_champion import compare_champion
 from components.export_onnx import export_onnx
 from components.generate_scores import generate_scores
@@ -12,6 +13,7 @@ from components.validate_events import validate_events
 __all__ = [
     "build_sequences",
     "check_equivalence",
+    "check_online",
     "compare_champion",
     "export_onnx",
     "generate_scores",

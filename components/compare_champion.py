@@ -1,4 +1,4 @@
-"""Stage 7: compare the new model with the champion, and promote it only when asked to."""
+"""Stage 8: compare the new model with the champion, and promote it only when asked to."""
 
 from kfp import dsl
 
@@ -13,6 +13,7 @@ def compare_champion(
     events_contract: dsl.Input[dsl.Artifact],
     sequences_contract: dsl.Input[dsl.Artifact],
     scores_contract: dsl.Input[dsl.Artifact],
+    online: dsl.Input[dsl.Artifact],
     config: str,
     champion: str,
     promote: bool,
@@ -28,6 +29,7 @@ def compare_champion(
         events_contract: the contract result of the events.
         sequences_contract: that of the sequences.
         scores_contract: that of the scores.
+        online: the verdict of the replay online.
         config: run description: a shipped name, a path, or the YAML text itself.
         champion: folder with the champion's pointer file; empty = there is none.
         promote: put the challenger in use when every check passed.
@@ -42,7 +44,7 @@ def compare_champion(
         events.path,
         scores.path,
         verdict.path,
-        [events_contract.path, sequences_contract.path, scores_contract.path],
+        [events_contract.path, sequences_contract.path, scores_contract.path, online.path],
         RunConfig.load(config),
         champion,
         promote,

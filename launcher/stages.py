@@ -32,6 +32,7 @@ CHECKS = (
     "check_equivalence",
     "export_onnx",
     "generate_scores",
+    "check_online",
     "compare_champion",
     "monitor_scores",
 )

@@ -21,6 +21,7 @@ STAGES = [
     "check-equivalence",
     "export-onnx",
     "generate-scores",
+    "check-online",
     "compare-champion",
 ]
 

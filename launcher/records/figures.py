@@ -23,6 +23,7 @@ CONTRACTS = {
     "raw events": "validate-events/result",
     "sequences": "build-sequences/result",
     "scores": "generate-scores/contract_result",
+    "online": "check-online/result",
 }
 
 
@@ -118,8 +119,13 @@ def checks(run: Path) -> list[Check]:
         result = read(run / "stages" / file)
         if isinstance(result, dict) and "passed" in result:
             bad = [str(one.get("sentence", "")) for one in _failed(result)]
-            words = f"{len(bad)} findings: {'; '.join(bad)}" if bad else "nothing found"
-            found.append(Check(f"Contract of {name}", result["passed"] is True, words, f"stages/{file}"))
+            words = (
+                f"{len(bad)} findings: {'; '.join(bad)}"
+                if bad
+                else str(result.get("reason", "nothing found"))
+            )
+            title = "Online as in the batch" if name == "online" else f"Contract of {name}"
+            found.append(Check(title, result["passed"] is True, words, f"stages/{file}"))
     comparison = read(run / "stages" / COMPARISON)
     if isinstance(comparison, dict) and "checks" in comparison:
         bad = [f"{one['name']}: {one['reason']}" for one in comparison["checks"] if not one["passed"]]

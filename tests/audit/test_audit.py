@@ -15,7 +15,8 @@ from tsa_model.audit import audit_model, audit_run
 from tsa_model.promotion import Comparison, Registry
 from tsa_model.signing import KEY_VARIABLE
 
-LINKS = ["events", "store", "model", "verdict", "onnx", "calibrators", "scores", "comparison"]
+LINKS = ["events", "store", "model", "verdict", "onnx", "calibrators", "scores", "online"]
+LINKS += ["comparison"]
 
 
 def test_a_run_is_walked_from_the_events_to_the_comparison(chain: Chain) -> None:

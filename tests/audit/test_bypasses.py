@@ -150,6 +150,11 @@ def broken_contract_edited(s: Any) -> None:
     s.edit(s.places.scores_result, passed=True)
 
 
+def failed_online_edited(s: Any) -> None:
+    s.forge(s.places.online, passed=False)
+    s.edit(s.places.online, passed=True)
+
+
 COMPARE = {
     "rows of a score file are swapped": (swapped_rows, "score_file.csv was changed", "scores"),
     "a score file is added": (unlisted_scores, "more.csv is not listed", "scores"),
@@ -179,6 +184,17 @@ COMPARE = {
         "scores",
     ),
     "a broken contract is edited": (broken_contract_edited, "contract_result was edited", "scores"),
+    "the online verdict is of other scores": (
+        lambda s: s.forge(s.places.online, scores_sha256="7" * 64),
+        together("check-online/result", "the scores"),
+        "online",
+    ),
+    "the online verdict is another model's": (
+        lambda s: s.forge(s.places.online, model_digest="7" * 64),
+        together("check-online/result", "onnx.json"),
+        "online",
+    ),
+    "a failed online verdict is edited": (failed_online_edited, "check-online/result was edited", "online"),
     "the verdict is another run's": (
         lambda s: s.exchange("verdict"),
         together("verdict", "onnx.json"),

@@ -67,7 +67,7 @@ def test_every_stage_runs_in_its_container(docker_image: str, open_folder: Path)
         if not (outputs / stage / name).exists()
     ]
     assert missing == [], printed[-5000:]
-    assert printed.count(f"Found image '{docker_image}'") == len(stage_names(documents)) == 7
+    assert printed.count(f"Found image '{docker_image}'") == len(stage_names(documents)) == 8
     assert json.loads((outputs / "check-equivalence" / "verdict").read_text())["passed"] is True
     assert json.loads((outputs / "compare-champion" / "comparison").read_text())["passed"] is True
     scores = pd.read_parquet(outputs / "generate-scores" / "scores" / "scores.parquet")

@@ -51,7 +51,7 @@ stages = Path("/tmp/runs/latest/stages")
 scores = pandas.read_parquet(stages / "generate-scores/scores/scores.parquet")
 targets = SequenceStore.open(stages / "build-sequences/store").order_ids("test")
 places = ("validate-events/result", "build-sequences/result", "generate-scores/contract_result",
-          "check-equivalence/verdict", "compare-champion/comparison")
+          "check-equivalence/verdict", "check-online/result", "compare-champion/comparison")
 print(json.dumps({
     "orders": len(targets),
     "each once": sorted(scores["order_id"]) == sorted(targets),

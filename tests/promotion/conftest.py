@@ -34,7 +34,7 @@ class Candidate:
     """Results of the contracts of events, sequences and scores."""
 
 
-CONTRACTS = ("raw events", "sequences", "scores")
+CONTRACTS = ("raw events", "sequences", "scores", "online")
 
 
 @dataclass
@@ -91,5 +91,6 @@ def _export(folder: Path, name: str, run: RunConfig) -> None:
         "sequences": {"events_sha256": events, "store_sha256": store},
         "scores": {"store_sha256": store, "model_digest": model.description.onnx_sha256},
     }
+    about["online"] = about["scores"] | {"events_sha256": events}
     for contract, path in zip(CONTRACTS, candidate.contracts, strict=True):
         write_contract(path, contract, **about[contract])

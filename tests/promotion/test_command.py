@@ -22,7 +22,7 @@ from tsa_model.sealed import with_seal
 
 pytestmark = pytest.mark.slow
 
-CONTRACTS = ("events", "sequences", "scores")
+CONTRACTS = ("events_contract", "sequences_contract", "scores_contract", "online")
 
 
 def compare(world: Any, challenger: Any, registry: Path, output: Path) -> int:
@@ -121,18 +121,16 @@ def run_stage(world: Any, scores: Path, champion: Path | str, promote: bool) -> 
     outputs = {
         name: dsl.Artifact(name=name, uri=str(scores.parent / name)) for name in ("comparison", "report")
     }
-    contracts = [*world.good.contracts[:2], scores.parent / "scores contract.json"]
-    about = json.loads(world.good.contracts[2].read_text())
+    contracts = [*world.good.contracts[:2], scores.parent / "scores.json", scores.parent / "online.json"]
     seal = {"scores_sha256": read_score_folder(scores).sha256}
-    contracts[2].write_text(json.dumps(with_seal(about | seal)))
+    for place in (2, 3):
+        about = json.loads(world.good.contracts[place].read_text())
+        contracts[place].write_text(json.dumps(with_seal(about | seal)))
     compare_champion.python_func(
         events=dsl.Artifact(uri=str(world.events)),
         scores=dsl.Artifact(uri=str(scores)),
         verdict=dsl.Artifact(uri=str(world.good.verdict)),
-        **{
-            f"{subject}_contract": dsl.Artifact(uri=str(path))
-            for subject, path in zip(CONTRACTS, contracts, strict=True)
-        },
+        **{subject: dsl.Artifact(uri=str(path)) for subject, path in zip(CONTRACTS, contracts, strict=True)},
         config=small_run().model_dump_json(),
         champion=str(champion),
         promote=promote,

@@ -145,10 +145,10 @@ def test_a_file_that_is_no_contract_result_is_a_failed_contract(
     assert "is not the result of a contract" in failed(comparison)["contracts"]
 
 
-@pytest.mark.parametrize("missing", ["raw events", "sequences", "scores"])
-def test_all_three_contracts_are_needed(world: Any, missing: str) -> None:
+@pytest.mark.parametrize("missing", ["raw events", "sequences", "scores", "online"])
+def test_every_contract_is_needed(world: Any, missing: str) -> None:
     given = [path for path in world.contracts if missing not in path.name]
-    assert len(given) == 2
+    assert len(given) == 3
     assert failed(compare(world, world.good, None, contract_paths=given)) == {
         "contracts": f"the contract's result of {missing} is missing"
     }

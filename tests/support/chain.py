@@ -45,6 +45,7 @@ PLACES = {
     "scores": "generate-scores/scores",
     "report": "generate-scores/report",
     "scores_result": "generate-scores/contract_result",
+    "online": "check-online/result",
     "comparison": "compare-champion/comparison",
     "comparison_report": "compare-champion/report",
 }
@@ -90,7 +91,7 @@ def _orders(run: RunConfig) -> pd.DataFrame:
 
 def compare(places: Places, run: RunConfig, champion: str = "", promote: bool = False) -> None:
     """The last stage of a run."""
-    results = [places.events_result, places.store_result, places.scores_result]
+    results = [places.events_result, places.store_result, places.scores_result, places.online]
     outputs = places.comparison, places.comparison_report
     compare_champion(places.events, places.scores, places.verdict, results, run, champion, promote, *outputs)
 

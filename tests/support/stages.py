@@ -14,6 +14,7 @@ OUTPUTS = {
     "check_equivalence": ("verdict", "report"),
     "export_onnx": ("onnx",),
     "generate_scores": ("scores", "report", "roc", "contract_report", "contract_result"),
+    "check_online": ("result", "report"),
     "compare_champion": ("comparison", "report"),
 }
 METADATA = "metadata.json"
@@ -54,6 +55,7 @@ def run_stages(folder: Path, config: str) -> None:
     verdict = run("check_equivalence", store=store, model=model).verdict
     onnx = run("export_onnx", store=store, model=model, verdict=verdict).onnx
     scores = run("generate_scores", store=store, onnx=onnx, events=validated).scores
+    run("check_online", events=validated, store=store, scores=scores)
     run(
         "compare_champion",
         events=validated,
@@ -62,6 +64,7 @@ def run_stages(folder: Path, config: str) -> None:
         events_contract=made["validate_events"].result,
         sequences_contract=made["build_sequences"].result,
         scores_contract=made["generate_scores"].contract_result,
+        online=made["check_online"].result,
         champion="",
         promote=False,
     )

@@ -69,6 +69,7 @@ def audit_run(run: str | Path, registry: str | Path | None = None) -> Audit:
         "onnx": chain.check_onnx,
         "calibrators": chain.check_calibrators,
         "scores": chain.check_scores,
+        "online": chain.check_online,
         "comparison": chain.check_comparison,
     }
     place = Path(registry) if registry is not None else _registry_of(folder)
@@ -111,6 +112,7 @@ class _Chain:
             "raw events": stages / "validate-events" / "result",
             "sequences": stages / "build-sequences" / "result",
             "scores": stages / "generate-scores" / "contract_result",
+            "online": stages / "check-online" / "result",
         }
         self.contracts: dict[str, ContractHead] = {}
 
@@ -202,6 +204,15 @@ class _Chain:
         _check_page(self.scores_dir.with_name("report"), *scores)
         finding = f"{n_rows:,} scores of this model; {len(manifest.files)} files as listed"
         return _link("scores", self.scores_dir, manifest.sha256 or "", finding, manifest.signature)
+
+    def check_online(self) -> Link:
+        """Orders get online what the batch gave them: this model, these scores."""
+        result, path = self._contract("online"), self.results["online"]
+        check_contract_of(result, path, self.scored, self.folder / DESCRIPTION_FILE)
+        scores = (self.scores_dir / MANIFEST_FILE, self.manifest.sha256)
+        check_together("the scores are", (path, result.scores_sha256), scores, SAME_RUN)
+        finding = "orders of this model get online what the batch gave them"
+        return _link("online", path, result.sha256 or "", finding, result.signature)
 
     def _check_rows(self, path: Path) -> int:
         """Every row of a score file says what the manifest says; returns their number."""

@@ -76,15 +76,13 @@ class Histories:
                 if (entry := transaction.entry(order.name)) is not None:
                     self._compare(transaction, entry, order)
                     continue
-                self._record(transaction, order, self._target(transaction, order).record)
+                is_enough = not self.inputs.needs_histories(order.record)
+                record = order.record if is_enough else self._target(transaction, order).record
+                self._record(transaction, order, record)
                 n_new += 1
             return n_new
 
         return self._recorded(add)
-
-    def add_label(self, order_id: Any, label: Any, at: Any) -> None:
-        """Record the label of an order; see `add_labels`."""
-        self.add_labels([(order_id, label, at)])
 
     def add_labels(self, labels: Sequence[tuple[Any, Any, Any]]) -> None:
         """Record labels, all or none.
@@ -197,12 +195,11 @@ class Histories:
     def _target(self, transaction: Transaction, order: CleanOrder) -> Target:
         """An order with its histories and derived columns."""
         record, latest = order.record, self.description.seq_len - 1
-        none = record.take(slice(0, 0))
         histories: dict[KeyKind, Records] = {}
         derived: dict[str, float] = {}
         for kind, key in zip(self.inputs.kinds, order.keys, strict=False):
             past = Past(transaction, kind, key, order.time_us)
-            found = past.latest(max(latest, self.inputs.derived.most_back(kind)), none)
+            found = past.latest(max(latest, self.inputs.derived.most_back(kind)), record.take(slice(0, 0)))
             derived |= self.inputs.derive(past, record, found)
             histories[kind] = found.take(slice(max(0, len(found) - latest), len(found)))
         target = Target(self.inputs.with_kept(record, derived), histories, derived)

@@ -97,9 +97,16 @@ class InputBuilder:
         Raises:
             BadEvents: there is one.
         """
-        values = [*np.abs(target.record.numbers[0]).tolist(), *map(abs, target.derived.values())]
-        if any(value > self._largest for value in values):
+        if self.is_large(target.record) or any(abs(v) > self._largest for v in target.derived.values()):
             self.batch([target])
+
+    def needs_histories(self, record: Records) -> bool:
+        """Whether more than the raw order is needed to keep it: sequences hold derived columns of it."""
+        return bool(self.derived.kept) or self.is_large(record)
+
+    def is_large(self, record: Records) -> bool:
+        """Whether an order holds a number that may be infinite once it is scaled."""
+        return any(abs(value) > self._largest for value in record.numbers[0].tolist())
 
     def batch(self, targets: Sequence[Target]) -> dict[str, np.ndarray]:
         """The batch of some orders, the tensors that `SequenceStore.batch` would make of them.

@@ -16,8 +16,8 @@ from tsa_model.promotion.comparison import Condition
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.sealed import Digest, Signed, check_together, read_sealed
 
-CONTRACTS = ("raw events", "sequences", "scores")
-"""What must have been kept, as the contracts call themselves."""
+CONTRACTS = ("raw events", "sequences", "scores", "online")
+"""What must have been kept, as the contracts call themselves; "online" is the verdict of `check_online`."""
 RESULT = "the result of a contract"
 SAME_RUN = "take the files of one run"
 
@@ -32,13 +32,13 @@ class ContractHead(Signed):
     dataset: str
     passed: bool
     events_sha256: Digest | None = None
-    """Of the validated events; of "raw events" and "sequences"."""
+    """Of the validated events; of "raw events", "sequences" and "online"."""
     store_sha256: Digest | None = None
-    """Of the sequence store; of "sequences" and "scores"."""
+    """Of the sequence store; of "sequences", "scores" and "online"."""
     model_digest: Digest | None = None
-    """Of the ONNX file; of "scores"."""
+    """Of the ONNX file; of "scores" and "online"."""
     scores_sha256: Digest | None = None
-    """The seal of the scores' manifest; of "scores"."""
+    """The seal of the scores' manifest; of "scores" and "online"."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _contracts(
             )
         try:
             check_contract_of(result, path, model.description, model.directory / DESCRIPTION_FILE)
-            if result.contract == "scores" and scores_sha256 is not None:
+            if result.contract in ("scores", "online") and scores_sha256 is not None:
                 stated = (path, result.scores_sha256)
                 check_together("the scores are", stated, ("the scores", scores_sha256), SAME_RUN)
         except ValueError as error:
@@ -165,5 +165,6 @@ def check_contract_of(result: ContractHead, path: Path, about: OnnxDescription, 
     store = ("the sequence store is", result.store_sha256, about.store_sha256)
     onnx = ("the ONNX file is", result.model_digest, about.onnx_sha256)
     stated = {"raw events": (events,), "sequences": (events, store), "scores": (store, onnx)}
+    stated["online"] = (events, store, onnx)
     for what, found, expected in stated.get(result.contract, ()):
         check_together(what, (path, found), (model, expected), SAME_RUN)

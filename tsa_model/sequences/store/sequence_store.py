@@ -165,6 +165,10 @@ class SequenceStore:
         earlier = self.earlier_orders(rows)
         return {key: np.minimum(number, self.seq_len - 1) for key, number in earlier.items()}
 
+    def key_numbers(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """A number for each customer and card of row numbers, [n]; an order without one has its own."""
+        return {key: events.start[rows].astype(np.int64) for key, events in self._sequences.items()}
+
     def earlier_orders(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """All strictly earlier orders of row numbers, by key; each [n] int64, beyond `seq_len` too."""
         return {
