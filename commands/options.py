@@ -171,10 +171,14 @@ def connection_options(command: Decorator) -> Decorator:
 
 
 def pipeline_options(command: Decorator) -> Decorator:
+    """What is uploaded, and which of the two pipelines it is."""
+    return _decorated(command, pipeline_option, upload_options)
+
+
+def upload_options(command: Decorator) -> Decorator:
     """What is uploaded."""
     return _decorated(
         command,
-        pipeline_option,
         click.option(
             "--stages",
             type=click.Path(path_type=Path),

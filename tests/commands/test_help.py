@@ -47,7 +47,7 @@ def test_examples_begin_with_what_the_reader_typed() -> None:
 
 
 def test_every_command_file_is_offered() -> None:
-    shared = {"__init__", "checks", "errors", "group", "options"}
+    shared = {"__init__", "checks", "errors", "group", "options", "retraining"}
     files = {path.stem for path in (Path(pipeline.__file__).parent / "commands").glob("*.py")}
     assert files - shared == {name for names in SECTIONS.values() for name in names}
 

@@ -40,6 +40,7 @@ from tsa_model.sealed import check_together
 from tsa_model.sealed_pages import write_page
 from tsa_model.sequences import SequenceStore
 from tsa_model.sequences.store.storage import MANIFEST
+from tsa_model.settings.monitoring import AskedFor
 from tsa_model.settings.run import RunConfig
 from tsa_model.signing import require_key, shown_signature
 
@@ -108,7 +109,7 @@ def generate_scores(
             (folder / PLOTS_FOLDER / picture.file).write_bytes(picture.png)
         pairs = {name: period.rows.pairs for name, period in periods.items()}
         seal = write_manifest(folder, provenance, counts, store.digest, pairs)
-    facts = _facts(model.description, provenance)
+    facts = {**_asked_for(run.alarm), **_facts(model.description, provenance)}
     page = render_report(run.dataset.name, metrics, pictures, facts, reasons)
     write_page(report_path, page, seal)
     return {"key_figure": _key_figure(metrics), **metrics}
@@ -154,6 +155,17 @@ def _prior_correction(store: SequenceStore) -> PriorCorrection | None:
     if sampled is None or prior is None or not (0 < sampled < 1 and 0 < prior < 1):
         return None
     return PriorCorrection(sampled, prior)
+
+
+def _asked_for(alarm: AskedFor | None) -> dict[str, str]:
+    """The alarm that started the run, with a link to its page; empty without one."""
+    if alarm is None:
+        return {}
+    from markupsafe import Markup
+
+    words = f"{', '.join(alarm.signals)}, since {alarm.since:%Y-%m-%d}; alarm {alarm.alarm[:12]}"
+    link = Markup('{}: <a href="{}">{}</a>').format(words, alarm.page, alarm.page)
+    return {"started by monitoring": link, "monitoring document, SHA-256": alarm.document_sha256}
 
 
 def _facts(description: OnnxDescription, provenance: Provenance) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from tsa_model.settings.base import Settings
@@ -42,6 +44,19 @@ class RetrainConfig(Settings):
     """No second run within this time after the last one."""
     most_per_week: PositiveInt = 1
     """Runs that alarms may start within seven days."""
+
+
+class AskedFor(Settings):
+    """The alarm that started a run; `tsa monitor --retrain` puts it into the run's description."""
+
+    alarm: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Its id in the monitoring document."""
+    signals: tuple[str, ...]
+    since: datetime
+    document_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the document that raised it."""
+    page: str = Field(pattern=r"^(https?://|/)[^\s<>\"]*$")
+    """Address or path of its page."""
 
 
 class MonitoringConfig(Settings):

@@ -13,7 +13,7 @@ from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.descriptions import read_description
 from tsa_model.settings.gate import GateConfig
 from tsa_model.settings.model import ModelSettings
-from tsa_model.settings.monitoring import MonitoringConfig
+from tsa_model.settings.monitoring import AskedFor, MonitoringConfig
 from tsa_model.settings.promotion import PromotionConfig
 from tsa_model.settings.reasons import ReasonsConfig
 from tsa_model.settings.scoring import ScoringConfig
@@ -40,6 +40,8 @@ class RunConfig(Settings):
     promotion: PromotionConfig = PromotionConfig()
     reasons: ReasonsConfig = ReasonsConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
+    alarm: AskedFor | None = None
+    """What monitoring found, where it started this run; the model report links it."""
     signing: Literal["optional", "required"] = "optional"
     """Documents are signed where a stage has a key (TSA_SIGNING_KEY); required = without one it stops."""
     tracking: TrackingConfig | None = None

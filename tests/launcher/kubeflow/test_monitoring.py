@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 from support.kfp_server import KfpServer
+from support.monitored import faulty, judged
+
+from tsa_model.monitoring import stage
+from tsa_model.sealed import write_sealed
+from tsa_model.settings.run import RunConfig
 
 GIVEN = (
     "-p",
@@ -63,3 +68,35 @@ def test_a_volume_of_the_stage_is_a_place(server: KfpServer, command, tmp_path: 
     given = ("-p", "reference=/data/run/scores", "-p", "scores=/data/one,/data/two", "--stages", str(site))
     result = command("submit", *WHICH, *given)
     assert result.exit_code == 0, result.output
+
+
+def test_an_alarm_starts_one_run_with_the_newest_window_and_a_link(
+    server: KfpServer, command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = judged(faulty(14))
+    assert document.alarms
+
+    def write(*places: object) -> dict[str, str]:  # the files of a run take minutes to make
+        write_sealed(str(places[3]), document)
+        return {"key_figure": "act"}
+
+    monkeypatch.setattr(stage, "monitor_scores", write)
+    reference = tmp_path / "scores"
+    reference.mkdir()
+    (reference / "metrics.json").touch()
+    words = ["monitor", "--reference", str(reference), "--scores", str(reference), "--retrain"]
+    words += ["--output", str(tmp_path / "out"), "--page-url", "https://pages.example/monitoring.html"]
+    first, second = (command(*words) for _ in range(2))
+    assert first.exit_code == 0, first.output
+    assert "was started for this before" in second.output
+    (tmp_path / "out" / "retraining.json").unlink()  # a lost list: the server knows the run by its name
+    third = command(*words)
+    assert third.exit_code == 0, third.output
+    (run,) = server.runs
+    assert run["display_name"] == f"retrain-{document.alarms[0].id[:12]}"
+    parameters = run["runtime_config"]["parameters"]
+    assert parameters["data_interval_end"] == document.as_of.isoformat()
+    asked = RunConfig.load(parameters["config"]).alarm
+    assert asked is not None
+    assert asked.page == "https://pages.example/monitoring.html"
+    assert asked.document_sha256 == document.sha256

@@ -1,0 +1,102 @@
+"""CPU seconds and memory of monitoring N scored orders with their raw orders; see `benchmarks/monitoring.py`.
+
+The reference is a small run on the simulator with untrained weights; the scores are drawn. Both are files,
+as in production. Exits with status 1 above 60 CPU seconds or 1 GiB per million orders.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+DAYS = 120
+MOST_CPU_S, MOST_MIB = 60.0, 1024
+
+
+def make_reference(folder: Path) -> Path:
+    """A run's scores folder: the real stages, untrained weights, the gate's checks taken as passed."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from support.chain import make_chain, read_chain
+
+    make_chain(folder)
+    return Path(read_chain(folder).places.scores)
+
+
+def write_production(folder: Path, reference: Path, n_orders: int) -> None:
+    """Raw orders of the simulator, and scores drawn so that frauds rank high."""
+    from tsa_model.scoring.files import read_score_folder
+    from tsa_model.simulation import SimulationConfig, simulate_orders
+
+    digest = read_score_folder(reference).model_digest
+    start = datetime(2025, 4, 24, tzinfo=UTC)
+    frame = simulate_orders(SimulationConfig(orders=n_orders, days=DAYS, start=start, unknown_label_days=0))
+    frame.to_parquet(folder / "events.parquet")
+    generator, label = np.random.default_rng(0), frame["label"].fillna(0).to_numpy().astype(np.int8)
+    probability = 1 / (1 + np.exp(-generator.normal(4.0 * label - 4.0, 1.5)))
+    table = pa.table(
+        {
+            "order_id": frame["order_id"].to_numpy(),
+            "order_time": pa.array(frame["order_time"].to_numpy() * 1_000_000, pa.timestamp("us", tz="UTC")),
+            "score": probability.astype(np.float32),
+            "calibrated_probability": probability,
+            "label": label,
+            "model_digest": pa.array([digest] * n_orders, pa.string()).dictionary_encode(),
+        }
+    )
+    pq.write_table(table, folder / "scores.parquet")
+
+
+def measure(reference: Path, folder: Path) -> None:
+    """Monitor in this process, and print what it cost."""
+    from tsa_model.monitoring.stage import monitor_scores
+    from tsa_model.settings.run import RunConfig
+
+    began = time.monotonic()
+    out = folder / "out"
+    monitor_scores(
+        reference,
+        [folder / "scores.parquet"],
+        RunConfig.load("demo"),
+        out / "monitoring.json",
+        out / "monitoring.html",
+        events=str(folder / "events.parquet"),
+    )
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(one.ru_utime + one.ru_stime for one in both)
+    print(f"MEASURED {cpu} {both[0].ru_maxrss / 1024} {time.monotonic() - began}")
+
+
+def main() -> None:
+    """Prepare the files, then measure in a fresh process."""
+    if len(sys.argv) == 4:
+        measure(Path(sys.argv[2]), Path(sys.argv[3]))
+        return
+    n_orders = int(sys.argv[1])
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        (folder / "chain").mkdir()
+        reference = make_reference(folder / "chain")
+        write_production(folder, reference, n_orders)
+        words = [sys.executable, __file__, "measure", str(reference), str(folder)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(done.stderr)
+        line = next(line for line in done.stdout.splitlines() if line.startswith("MEASURED"))
+        cpu, mib, wall = map(float, line.split()[1:])
+        cost = f"{cpu:.1f} CPU s, {wall:.1f} s elapsed, {mib:,.0f} MiB"
+        print(f"  {n_orders:,} orders, {DAYS} days: {cost}")
+        scale = max(n_orders / 1e6, 0.1)
+        sys.exit(0 if cpu <= MOST_CPU_S * scale and mib <= MOST_MIB else 1)
+
+
+if __name__ == "__main__":
+    main()
