@@ -203,7 +203,7 @@ def simulated(folder: Path, weeks: int, seed: int = 7) -> World:
 def handbook(path: Path, folder: Path) -> World:
     """The handbook's transactions: four weeks for the model, twelve to be monitored."""
     dataset = RunConfig.load("handbook").dataset
-    days = {"train": (2, 13), "vali": (13, 16), "cali": (16, 23), "test": (23, 30)}
+    days = {"train": (2, 9), "vali": (9, 10), "cali": (10, 16), "test": (23, 30)}  # a week's delay before
     start = datetime(2018, 3, 31, tzinfo=UTC)
     split = Split(
         **{
