@@ -126,13 +126,13 @@ def test_a_detached_part_is_noticed_in_the_precision_it_is_detached_in(monkeypat
         return [m.name for m in found if not m.passed]
 
     assert failed("32") == failed("bf16-mixed") == []
-    original = classifiers._gate_embeddings
+    original = classifiers.gate_embeddings
 
     def detached(*args):
         found = original(*args)
         return tuple(x.detach() for x in found) if torch.is_autocast_enabled("cpu") else found
 
-    monkeypatch.setattr(classifiers, "_gate_embeddings", detached)
+    monkeypatch.setattr(classifiers, "gate_embeddings", detached)
     networks = Networks.of(tiny_network(config))
     assert failed("32") == []
     assert any("in one network only" in name for name in failed("bf16-mixed"))
