@@ -1,11 +1,13 @@
 """The online service against the bare model: raw JSON to score over HTTP, open loop.
 
     python benchmarks/online.py --model runs/latest/stages/generate-scores/scores/model \\
-        --events runs/latest/stages/validate-events/validated/events.parquet --rate 100
+        --events runs/latest/stages/validate-events/validated/events.parquet --rate 100 [--stores lmdb redis]
 
 The last orders of the log are sent at a fixed rate, whether answers come or not; a latency counts from the
 moment at which a request was due. The bare call runs the same session settings on the ready tensors of the
-same orders, in turns with the requests, so that a busy machine slows both.
+same orders, in turns with the requests, so that a busy machine slows both. So does the legacy's way: a row
+that carries its histories as joined texts is parsed, and the plain network computes one forward of the order.
+For Redis a redis-server is started on a free port, which keeps an append-only file.
 """
 
 from __future__ import annotations
@@ -13,23 +15,28 @@ from __future__ import annotations
 import argparse
 import json
 import queue
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 ROOT = Path(__file__).parents[1]
-PORT = 18_431
 CLIENTS = 16
 TURN = 100
 """Requests and bare calls that take turns."""
+LEGACY_CALLS = 2
+"""Of the legacy's way in each turn; it is slow."""
 
 
 def main() -> None:
@@ -39,30 +46,92 @@ def main() -> None:
     parser.add_argument("--events", type=Path, required=True)
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
     parser.add_argument("--orders", type=int, default=1000)
+    parser.add_argument("--stores", nargs="+", choices=("lmdb", "redis"), default=["lmdb", "redis"])
     options = parser.parse_args()
     from tsa_model.online import OnlineScorer, load_history
     from tsa_model.scoring.model import ScoringModel
 
     model = ScoringModel.load(options.model)
     table, rows = last_orders(options.events, model.dataset, options.orders)
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        counts = load_history(table, model.dataset, Path(folder) / "store")
-        seconds = time.perf_counter() - began
-        size = (Path(folder) / "store" / "data.mdb").stat().st_size
-        print(f"load: {counts['orders'] / seconds:,.0f} orders/s, {counts['kept']:,} kept")
-        print(f"size: {size / counts['kept'] * 1e6 / 2**20:,.0f} MiB per million kept orders")
-        scorer = OnlineScorer.open(options.model, Path(folder) / "store")
-        batches = [scorer.tensors([row]) for row in rows]
-        scorer.close()
-        words = ["serve", "--model", options.model, "--store", Path(folder) / "store", "--port", PORT]
-        server = subprocess.Popen([sys.executable, "pipeline.py", *map(str, words)], cwd=ROOT)
+    legacy = LegacyWay(model)
+    for kind in options.stores:
+        print(f"--- {kind}")
+        with tempfile.TemporaryDirectory() as folder, store_of(kind, Path(folder)) as (place, size_of):
+            began = time.perf_counter()
+            counts = load_history(table, model.dataset, place)
+            seconds = time.perf_counter() - began
+            show_size(size_of(), counts["kept"], n_histories(table, model.dataset))
+            print(f"load: {counts['orders'] / seconds:,.0f} orders/s, {counts['kept']:,} kept")
+            scorer = OnlineScorer.open(options.model, place)
+            batches = [scorer.tensors([row]) for row in rows]
+            scorer.close()
+            with serving(options.model, place) as port:
+                measure(rows, batches, model, legacy, options.rate, port)
+
+
+@contextmanager
+def store_of(kind: str, folder: Path) -> Iterator[tuple[str, Callable[[], int]]]:
+    """A place for a store, and how many bytes are in use there."""
+    if kind == "lmdb":
+        yield str(folder / "store"), lambda: (folder / "store" / "data.mdb").stat().st_size
+        return
+    import redis
+
+    port = free_port()
+    words = ["--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "yes"]
+    server = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
+    try:
+        client = redis.Redis(port=port)
+        until(client.ping)
+        empty = client.info()["used_memory"]
+        yield f"redis://127.0.0.1:{port}/0", lambda: client.info()["used_memory"] - empty
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextmanager
+def serving(model: Path, place: str) -> Iterator[int]:
+    """The service, ready, on a port."""
+    port = free_port()
+    words = ["serve", "--model", str(model), "--store", place, "--port", str(port)]
+    server = subprocess.Popen([sys.executable, "pipeline.py", *words], cwd=ROOT)
+
+    def ask() -> None:
+        connection = HTTPConnection("127.0.0.1", port)
+        connection.request("GET", "/v2/health/ready")
+        if connection.getresponse().status != 200:
+            raise OSError("not ready yet")
+
+    try:
+        until(ask)
+        status = Path(f"/proc/{server.pid}/status").read_text()
+        resident = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+        print(f"memory of the server: {int(resident) / 1024:,.0f} MiB")
+        yield port
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(ask: Callable[[], Any], seconds: float = 300) -> None:
+    """Ask until an answer comes."""
+    end = time.monotonic() + seconds
+    while True:
         try:
-            wait_until_ready()
-            measure(rows, batches, model, options.rate)
-        finally:
-            server.terminate()
-            server.wait()
+            ask()
+            return
+        except Exception:  # whatever keeps a starting server from answering
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def last_orders(path: Path, dataset: Any, n: int) -> tuple[pa.Table, list[dict[str, Any]]]:
@@ -80,51 +149,94 @@ def last_orders(path: Path, dataset: Any, n: int) -> tuple[pa.Table, list[dict[s
     return table.slice(0, len(table) - n), rows
 
 
-def wait_until_ready() -> None:
-    """Wait for the server."""
-    while True:
-        try:
-            connection = HTTPConnection("127.0.0.1", PORT)
-            connection.request("GET", "/v2/health/ready")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.1)
+def n_histories(table: pa.Table, dataset: Any) -> int:
+    """Customers and cards that have any order."""
+    keys = [name for name in (dataset.customer_id, dataset.card_id) if name is not None]
+    return sum(pc.count_distinct(table[name], mode="only_valid").as_py() for name in keys)
 
 
-def measure(rows: list[dict[str, Any]], batches: list[Any], model: Any, rate: float) -> None:
+def show_size(size: int, n_orders: int, n_keys: int) -> None:
+    """Print what a million histories and a million orders take."""
+    mib = size / 2**20
+    print(f"size: {mib / n_keys * 1e6:,.0f} MiB per million histories (of customers and cards, ", end="")
+    print(f"{n_orders / n_keys:.1f} orders each), {mib / n_orders * 1e6:,.0f} MiB per million orders")
+
+
+class LegacyWay:
+    """A wide row parsed value by value, then one forward of the plain network.
+
+    Args:
+        model: the model folder; its weights are in it.
+    """
+
+    def __init__(self, model: Any) -> None:
+        from tsa_model.network.checkpoint import load_model
+
+        self._model = model
+        self._network = load_model(model.weights_dir, "reference").twin("reference").eval()
+
+    def row(self, batch: dict[str, np.ndarray]) -> dict[str, str]:
+        """An order's histories as texts, joined by ~."""
+        sequences = {name: values[0] for name, values in batch.items() if values.ndim == 3}
+        return {
+            f"{name} {column}": "~".join(map(str, values[:, column].tolist()))
+            for name, values in sequences.items()
+            for column in range(values.shape[1])
+        }
+
+    def score(self, row: dict[str, str], batch: dict[str, np.ndarray]) -> float:
+        """Parse, and compute."""
+        import torch
+
+        {name: np.array([float(word) for word in text.split("~")]) for name, text in row.items()}
+        with torch.no_grad():
+            found = self._network({name: torch.from_numpy(values) for name, values in batch.items()})
+        return float(found[0].reshape(-1)[0])
+
+
+def measure(
+    rows: list[dict[str, Any]], batches: list[Any], model: Any, legacy: LegacyWay, rate: float, port: int
+) -> None:
     """Send requests and make bare calls in turns; then as fast as the server answers."""
     bodies = [json.dumps(row).encode() for row in rows]
     n_open = len(bodies) // 2
     for batch in batches[:20]:
         model.session.run(batch)
-    over_http: list[float] = []
-    bare: list[float] = []
+    legacy.score(legacy.row(batches[0]), batches[0])
+    seconds: dict[str, list[float]] = {"HTTP, raw JSON to score": [], "bare call, ready tensors": []}
+    over_http, bare = seconds.values()
+    slow = seconds["the legacy's way, no HTTP"] = []
     for first in range(0, n_open, TURN):
         part = slice(first, min(first + TURN, n_open))
-        over_http += open_loop(bodies[part], rate)
-        for batch in batches[part]:
-            began = time.perf_counter()
-            model.session.run(batch)
-            bare.append(time.perf_counter() - began)
-    show("HTTP, raw JSON to score", over_http)
-    show("bare call, ready tensors", bare)
+        over_http += open_loop(bodies[part], rate, port)
+        bare += [timed(model.session.run, batch) for batch in batches[part]]
+        slow += [timed(legacy.score, legacy.row(batch), batch) for batch in batches[part][:LEGACY_CALLS]]
+    for what, found in seconds.items():
+        show(what, found)
     for quantile in (0.5, 0.99):
         ratio = np.quantile(over_http, quantile) / np.quantile(bare, quantile)
         print(f"p{100 * quantile:g} over HTTP is {ratio:.2f} times that of the bare call")
+    print(f"the legacy's way takes {np.median(slow) / np.median(over_http):.1f} times as long (medians)")
     began = time.perf_counter()
-    open_loop(bodies[n_open:], float("inf"))
+    open_loop(bodies[n_open:], float("inf"), port)
     n_rest = len(bodies) - n_open
     print(f"saturation: {n_rest / (time.perf_counter() - began):,.0f} requests/s from {CLIENTS} clients")
 
 
-def open_loop(bodies: list[bytes], rate: float) -> list[float]:
+def timed(call: Callable[..., Any], *arguments: Any) -> float:
+    """Seconds of a call."""
+    began = time.perf_counter()
+    call(*arguments)
+    return time.perf_counter() - began
+
+
+def open_loop(bodies: list[bytes], rate: float, port: int) -> list[float]:
     """Latencies of requests that are due at a fixed rate, in seconds."""
     waiting: queue.SimpleQueue[tuple[float, bytes] | None] = queue.SimpleQueue()
     latencies: list[float] = []
 
     def work() -> None:
-        connection = HTTPConnection("127.0.0.1", PORT)
+        connection = HTTPConnection("127.0.0.1", port)
         while (item := waiting.get()) is not None:
             due, body = item
             connection.request("POST", "/score", body)

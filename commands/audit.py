@@ -17,10 +17,18 @@ from tsa_model.outputs import check_output_file, is_page
 @click.option("--run", type=Existing(), metavar="RUN", help="Folder of a finished run.")
 @click.option("--model", type=EXPORTED, metavar="DIR", help="Model folder.")
 @click.option("--registry", type=Existing(), metavar="DIR", help="Folder with the champion's pointer file.")
+@click.option("--decisions", type=Existing(), metavar="DIR", help="Decision log of tsa serve, with --events.")
+@click.option("--events", type=Existing(), metavar="PATH", help="Raw orders of the log's time and before.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="HTML page to write besides.")
 def command(
-    run: Path | None, model: Path | None, registry: Path | None, as_json: bool, page: Path | None
+    run: Path | None,
+    model: Path | None,
+    registry: Path | None,
+    decisions: Path | None,
+    events: Path | None,
+    as_json: bool,
+    page: Path | None,
 ) -> None:
     """Walk the chain of proof from the events to the scores.
 
@@ -33,11 +41,18 @@ def command(
       tsa audit --run runs/latest
       tsa audit --run runs/latest --json
       tsa audit --model champion/models/0123456789abcdef
+      tsa audit --decisions decisions --model champion/models/0123456789abcdef --events orders.parquet
+
+    With --decisions every logged answer is computed again from the events, and each difference is named: an
+    order arrived late, a label came in between, skew. Only skew fails.
 
     Exit status: 0 when the chain is whole, 1 at the first break.
     """
     if (run is None) == (model is None):
         raise click.UsageError("give either --run or --model")
+    if decisions is not None or events is not None:
+        _audit_decisions(decisions, model, events, as_json)
+        return
     with clear_errors():
         if page is not None:
             check_output_file(page, {"--model": model, "--registry": registry}, "--page", is_page)
@@ -56,6 +71,27 @@ def command(
         outcome = "the chain is whole" if audit.passed else "the chain is broken"
         click.echo(f"{outcome}: {audit.subject}; {audit.signed}")
     if not audit.passed:
+        raise SystemExit(1)
+
+
+def _audit_decisions(decisions: Path | None, model: Path | None, events: Path | None, as_json: bool) -> None:
+    """Compute logged answers again, and print the differences."""
+    if decisions is None or model is None or events is None:
+        raise click.UsageError("--decisions wants --model and --events, and --events wants --decisions")
+    with clear_errors():
+        from tempfile import gettempdir
+
+        from tsa_model.audit.decisions import audit_decisions
+
+        found = audit_decisions(decisions, model, events, Path(gettempdir()) / "tsa-decisions")
+    if as_json:
+        click.echo(json.dumps(found.model_dump(mode="json"), indent=2))
+    else:
+        for line in found.lines():
+            click.echo(line)
+        others = f", {found.other_models:,} of other models were left out" if found.other_models else ""
+        click.echo(f"{found.same:,} of {found.decisions:,} answers are the batch's{others}: {decisions}")
+    if not found.passed:
         raise SystemExit(1)
 
 

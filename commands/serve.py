@@ -8,11 +8,14 @@ import click
 
 from commands.errors import clear_errors
 from commands.group import Command
-from commands.options import EXPORTED, HistoryPlace
+from commands.options import EXPORTED, Existing, HistoryPlace
 
 
 @click.command(cls=Command)
-@click.option("--model", required=True, type=EXPORTED, help="Model folder (scores/model of a run).")
+@click.option("--model", type=EXPORTED, help="Model folder (scores/model of a run).")
+@click.option(
+    "--registry", type=Existing(), help="Or the folder with the champion's pointer file, which is followed."
+)
 @click.option(
     "--store",
     required=True,
@@ -33,20 +36,42 @@ from commands.options import EXPORTED, HistoryPlace
     is_flag=True,
     help="Answer only when the order is on the disk: safe from a failure of the machine.",
 )
-def command(model: Path, store: Path | str, host: str, port: int, late_days: float, sync: bool) -> None:
+@click.option(
+    "--decisions",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder in which every answer is logged, with its order; see tsa audit --decisions.",
+)
+def command(
+    model: Path | None,
+    registry: Path | None,
+    store: Path | str,
+    host: str,
+    port: int,
+    late_days: float,
+    sync: bool,
+    decisions: Path | None,
+) -> None:
     """Serve a model: an order in, its score out.
 
     POST /score looks the earlier orders of the customer and the card up, scores the order and records it.
     POST /orders records without scoring, POST /labels takes labels. The Open Inference Protocol lies under
-    /v2, metrics under /metrics. Ready when GET /v2/health/ready is 200. See docs/SERVING.md.
+    /v2, metrics under /metrics. With --registry a new champion is verified, warmed up and swapped in.
+    Ready when GET /v2/health/ready is 200. See docs/SERVING.md.
 
     \b
     Example:
       tsa serve --model runs/latest/stages/generate-scores/scores/model --store history --port 8080
       tsa serve --model MODEL --store redis://localhost:6379/0
     """
+    if (model is None) == (registry is None):
+        raise click.UsageError("give either --model or --registry")
     with clear_errors():
         from tsa_model.online.service.server import serve
 
-        click.echo(f"Serving {model} on http://{host}:{port}", err=True)
-        serve(model, store, host, port, late_days, sync)
+        click.echo(f"Serving {model or registry} on http://{host}:{port}", err=True)
+        champion = None
+        if registry is not None:
+            from tsa_model.audit.followed import FollowedChampion
+
+            champion = FollowedChampion(registry)
+        serve(model, store, host, port, late_days, sync, champion, decisions)

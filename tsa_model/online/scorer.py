@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tsa_model.batch import sequences_of
+from tsa_model.online.digests import digests_of
 from tsa_model.online.histories import Histories
 from tsa_model.online.history import HistoryError, HistoryStore
 from tsa_model.online.inputs import Target
@@ -40,6 +41,8 @@ class Scored:
     history: dict[str, dict[str, Any]]
     """`customer` and `card` → earlier `orders` that the score was made from, and `newest_s`, the seconds from
     the latest of them to this order; None without one."""
+    inputs_digest: str = ""
+    """Of the tensors that the score was computed from, see `digests_of`; empty in answers of old stores."""
     repeated: bool = False
     """The order was sent before; this is the answer that was given then."""
 
@@ -124,8 +127,9 @@ class OnlineScorer:
         texts, targets = self.histories.look_up(clean)
         answers: dict[bytes, Scored] = {}
         if targets:
-            outputs = self.outputs_of(self.histories.inputs.batch(list(targets.values())))
-            fresh = dict(zip(targets, self._scored(list(targets.values()), outputs), strict=True))
+            batch = self.histories.inputs.batch(list(targets.values()))
+            scored = self._scored(list(targets.values()), self.outputs_of(batch), digests_of(batch))
+            fresh = dict(zip(targets, scored, strict=True))
             answers |= fresh
             noted = {name: json.dumps(vars(each), separators=(",", ":")) for name, each in fresh.items()}
             texts |= self.histories.answer({name: text.encode() for name, text in noted.items()})
@@ -159,7 +163,9 @@ class OnlineScorer:
             "probability": None if self._calibrator is None else self._calibrator.probability(score),
         }
 
-    def _scored(self, targets: Sequence[Target], outputs: Mapping[str, np.ndarray | None]) -> list[Scored]:
+    def _scored(
+        self, targets: Sequence[Target], outputs: Mapping[str, np.ndarray | None], digests: Sequence[str]
+    ) -> list[Scored]:
         def value(name: str, row: int) -> float | None:
             values = outputs[name]
             return None if values is None else float(values[row])
@@ -174,6 +180,7 @@ class OnlineScorer:
                 model_digest=described.onnx_sha256,
                 gate_id=described.verdict_id,
                 history={_WHOSE[kind]: target.history(kind) for kind in target.histories},
+                inputs_digest=digests[row],
             )
             for row, target in enumerate(targets)
         ]

@@ -47,80 +47,94 @@ def make_app(handlers: Handlers) -> Starlette:
     Args:
         handlers: what the endpoints do.
     """
-    metrics = handlers.metrics
-    state = {"ready": False}
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await run_in_threadpool(handlers.warm_up)
-        state["ready"] = True
+        await run_in_threadpool(handlers.start)
         yield
-        state["ready"] = False
         await run_in_threadpool(handlers.close)
 
-    def endpoint(name: str, handler: Handler, error_of: Errors) -> Any:
-        async def answer(request: Request) -> Response:
-            began = time.perf_counter()
-            try:
-                body = await body_of(request)
-                content = await run_in_threadpool(handler, body, request)
-                response = content if isinstance(content, Response) else _json(content)
-            except Exception as error:
-                response = error_of(error)
-            metrics.seconds.labels(name).observe(time.perf_counter() - began)
-            metrics.requests.labels(name, response.status_code).inc()
-            return response
+    return Starlette(routes=[*_work(handlers), *_protocol(handlers), *_about(handlers)], lifespan=lifespan)
 
-        return answer
+
+def _work(handlers: Handlers) -> list[Route]:
+    """Orders, labels and rows in, answers out."""
+    return [
+        _post("/score", "score", handlers.score, handlers),
+        _post("/orders", "orders", handlers.add, handlers),
+        _post("/labels", "labels", handlers.label, handlers),
+        _post("/predict", "predict", handlers.predict, handlers),
+        _post(f"/v1/models/{MODEL_NAME}:predict", "predict", handlers.predict, handlers),
+    ]
+
+
+def _protocol(handlers: Handlers) -> list[Route]:
+    """The Open Inference Protocol."""
 
     async def live(_: Request) -> Response:
         return _json({"live": True})
 
     async def ready(_: Request) -> Response:
-        return _json({"ready": state["ready"]}, 200 if state["ready"] else 503)
+        return _json({"ready": handlers.is_ready}, 200 if handlers.is_ready else 503)
 
     async def model_ready(request: Request) -> Response:
-        _known_model(request)
+        protocol.known_model(request)
         return await ready(request)
 
     async def server_metadata(_: Request) -> Response:
         return _json(protocol.SERVER)
 
     async def model_metadata(request: Request) -> Response:
-        return _json(protocol.metadata(handlers.scorer.model, _known_model(request)))
+        return _json(protocol.metadata(handlers.scorer.model, protocol.known_model(request)))
 
-    async def metrics_page(_: Request) -> Response:
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    described = description_of(handlers.scorer.model)
-
-    async def openapi(_: Request) -> Response:
-        return _json(described)
-
-    def post(
-        path: str, name: str, handler: Handler, errors: Callable[[Exception], Response] = failed
-    ) -> Route:
-        return Route(path, endpoint(name, handler, errors), methods=["POST"])
-
-    routes = [
-        Route("/v2/health/live", live),
-        Route("/v2/health/ready", ready),
-        *(Route(path, server_metadata) for path in ("/v2", "/v2/")),
-        post("/score", "score", handlers.score),
-        post("/orders", "orders", handlers.add),
-        post("/labels", "labels", handlers.label),
-        post("/predict", "predict", handlers.predict),
-        post(f"/v1/models/{MODEL_NAME}:predict", "predict", handlers.predict),
-        Route("/metrics", metrics_page),
-        Route("/openapi.json", openapi),
-    ]
+    routes = [Route("/v2/health/live", live), Route("/v2/health/ready", ready)]
+    routes += [Route(path, server_metadata) for path in ("/v2", "/v2/")]
     for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         routes += [
             Route(base, _guarded(model_metadata)),
             Route(f"{base}/ready", _guarded(model_ready)),
-            post(f"{base}/infer", "infer", handlers.infer, failed_v2),
+            _post(f"{base}/infer", "infer", handlers.infer, handlers, failed_v2),
         ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    return routes
+
+
+def _about(handlers: Handlers) -> list[Route]:
+    """What the service says of itself."""
+
+    async def metrics_page(_: Request) -> Response:
+        return Response(handlers.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def openapi(_: Request) -> Response:
+        return _json(description_of(handlers.scorer.model))
+
+    return [Route("/metrics", metrics_page), Route("/openapi.json", openapi)]
+
+
+def _post(path: str, name: str, handler: Handler, handlers: Handlers, errors: Errors | None = None) -> Route:
+    """A route whose work is done in a thread, counted and timed.
+
+    Args:
+        path: of the endpoint.
+        name: in the metrics.
+        handler: does the work.
+        handlers: whose metrics count it.
+        errors: makes the answer to a request that failed; None = `failed`.
+    """
+    metrics, error_of = handlers.metrics, errors or failed
+
+    async def answer(request: Request) -> Response:
+        began = time.perf_counter()
+        try:
+            body = await body_of(request)
+            content = await run_in_threadpool(handler, body, request)
+            response = content if isinstance(content, Response) else _json(content)
+        except Exception as error:
+            response = error_of(error)
+        metrics.seconds.labels(name).observe(time.perf_counter() - began)
+        metrics.requests.labels(name, response.status_code).inc()
+        return response
+
+    return Route(path, answer, methods=["POST"])
 
 
 def failed(error: Exception) -> Response:
@@ -158,14 +172,6 @@ def _status_of(error: Exception) -> tuple[int, dict[str, Any]]:
     where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
     log.error("%s in %s", type(error).__name__, where)
     return 500, {"error": f"an error of the server ({type(error).__name__}); nothing was scored"}
-
-
-def _known_model(request: Request) -> str:
-    name, version = request.path_params["model"], request.path_params.get("version", protocol.VERSION)
-    if name not in (MODEL_NAME, protocol.ORDERS_NAME) or version != protocol.VERSION:
-        known = f"{MODEL_NAME} and {protocol.ORDERS_NAME}, version {protocol.VERSION}"
-        raise Refused(404, f"there is no such model; there are {known}")
-    return name
 
 
 def _guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 from starlette.requests import Request
 
-from tsa_model.batch import sequences_of
 from tsa_model.export.serving import MODEL_NAME
-from tsa_model.online.explaining import MOST_EXPLAINED, Explainer
+from tsa_model.online.decisions import DecisionLog
+from tsa_model.online.explaining import MOST_EXPLAINED
 from tsa_model.online.scorer import OnlineScorer, Scored
 from tsa_model.online.service import protocol
+from tsa_model.online.service.follow import Follower
+from tsa_model.online.service.journal import Journal, now_us
 from tsa_model.online.service.metrics import Metrics
 from tsa_model.online.service.requests import Refused, objects, parsed
-from tsa_model.online.service.warming import warm_up
-from tsa_model.online.wide import WideRows, needs_more_than_rows, positional
-from tsa_model.sequences import Preprocessing
+from tsa_model.online.service.served import Served
+from tsa_model.online.wide import needs_more_than_rows, positional
 
 EXPLAIN = "explain"
 """Entry of an order that asks for its reasons."""
@@ -24,65 +25,65 @@ LABEL_FIELDS = ("order_id", "label", "known_at")
 
 
 class Handlers:
-    """The endpoints' work over one scorer.
+    """The endpoints' work over the model in use.
 
     Args:
         scorer: an opened model and history store.
+        follower: brings other models in its place; None = the model stays.
+        decisions: where answers are logged; None = nowhere.
     """
 
-    def __init__(self, scorer: OnlineScorer) -> None:
-        self.scorer, self.metrics = scorer, Metrics()
-        described = scorer.model.description
+    def __init__(
+        self, scorer: OnlineScorer, follower: Follower | None = None, decisions: DecisionLog | None = None
+    ) -> None:
+        self.metrics, self.is_ready = Metrics(), False
+        self._follower, self._log = follower, Journal(decisions)
+        self._use(Served.of(scorer))
+
+    @property
+    def scorer(self) -> OnlineScorer:
+        """Of the model in use."""
+        return self._served.scorer
+
+    def start(self) -> None:
+        """Warm up; from then on the service is ready."""
+        self._served.warm_up()
+        self.is_ready = True
+        if self._follower is not None:
+            self._follower.start(self.scorer.store, self._use, self.metrics.refused)
+
+    def _use(self, served: Served) -> None:
+        """Answer with this model from the next request on."""
+        self._served = served
+        described = served.scorer.model.description
         self.metrics.model(described.onnx_sha256, described.verdict_id)
-        self._explainer = Explainer(scorer)
-        dataset = scorer.description
-        self._columns = {*dataset.raw_categorical, *dataset.raw_numerical, dataset.label}
-        self._order_outputs = protocol.order_outputs(scorer.model)
-        self._wide = None
-        if not needs_more_than_rows(scorer.description):
-            fitted = Preprocessing.load(scorer.model.preprocessing_path)
-            sequences = sequences_of(scorer.model.session.input_names)
-            self._wide = WideRows(scorer.description, fitted, sequences)
 
     def score(self, body: bytes, _: Request) -> Any:
         """`POST /score`: look up, score, record."""
         rows, is_list = objects(parsed(body), "order")
-        wanted = [self._is_explained(row) for row in rows]
-        explained = self._explained([row for row, is_wanted in zip(rows, wanted, strict=True) if is_wanted])
-        answers = self.scorer.score_many(rows)
-        self.metrics.scored(answers)
-        found = [dict(vars(answer)) for answer in answers]
+        served = self._served
+        wanted = [_is_explained(served, row) for row in rows]
+        asking = [row for row, is_wanted in zip(rows, wanted, strict=True) if is_wanted]
+        explained = _explained(served, asking)
+        found = [dict(vars(answer)) for answer in self._score(served, rows)]
         for answer, is_wanted in zip(found, wanted, strict=True):
             if is_wanted:
                 answer["explanation"] = explained.pop(0)
         return found if is_list else found[0]
 
-    def _is_explained(self, row: dict[str, Any]) -> bool:
-        """Whether an order asks for its reasons; the entry is taken out of it."""
-        if EXPLAIN not in row or EXPLAIN in self._columns:
-            return False
-        value = row.pop(EXPLAIN)
-        if not isinstance(value, bool):
-            raise Refused(422, f"{EXPLAIN} is neither true nor false", {"column": EXPLAIN})
-        return value
-
-    def _explained(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Reasons of orders, over the histories as they are before the orders are recorded."""
-        if len(rows) > MOST_EXPLAINED:
-            most = f"{len(rows)} orders with {EXPLAIN} are more than {MOST_EXPLAINED} at once"
-            raise Refused(413, f"{most}: send them in several requests")
-        if not rows:
-            return []
-        try:
-            self._explainer.rules()
-        except ValueError as error:
-            raise Refused(422, f"orders cannot be explained: {error}") from None
-        return [each.model_dump(mode="json") for each in self._explainer.explain(rows)]
+    def _score(self, served: Served, rows: list[dict[str, Any]]) -> list[Scored]:
+        received = now_us()
+        answers = served.scorer.score_many(rows)
+        self._log.scored(received, served, rows, answers)
+        self.metrics.scored(answers)
+        return answers
 
     def add(self, body: bytes, _: Request) -> Any:
         """`POST /orders`: record without scoring."""
         rows, _is_list = objects(parsed(body), "order")
-        n_new = self.scorer.add(rows)
+        served, received = self._served, now_us()
+        n_new = served.scorer.add(rows)
+        self._log.added(received, served, rows)
         self.metrics.orders.labels("added").inc(n_new)
         return {"orders": len(rows), "new": n_new}
 
@@ -95,14 +96,17 @@ class Handlers:
                 problem = "not there" if wrong in LABEL_FIELDS else "no field of a label"
                 message = f"label {place}: {wrong[:80]!r} is {problem}; send {', '.join(LABEL_FIELDS)}"
                 raise Refused(422, message, {"row": place, "column": wrong[:80]})
+        received = now_us()
         self.scorer.histories.add_labels([tuple(row[name] for name in LABEL_FIELDS) for row in rows])
+        self._log.labelled(received, rows)
         self.metrics.orders.labels("labelled").inc(len(rows))
         return {"labels": len(rows)}
 
     def predict(self, body: bytes, _: Request) -> Any:
         """`POST /predict`: rows of the wide layout, in the legacy handler's form; nothing is kept."""
-        if self._wide is None:
-            problem = needs_more_than_rows(self.scorer.model.dataset)
+        served = self._served
+        if served.wide is None:
+            problem = needs_more_than_rows(served.scorer.model.dataset)
             raise Refused(422, f"{problem}: send raw orders to /score instead")
         content = parsed(body)
         if isinstance(content, dict) and "instances" in content:
@@ -110,7 +114,7 @@ class Handlers:
             if not isinstance(content, list):
                 raise Refused(422, "instances is no list of orders")
         rows, _is_list = objects(content, "order")
-        outputs = self.scorer.outputs_of(self._wide.batch(rows))
+        outputs = served.scorer.outputs_of(served.wide.batch(rows))
         scored = {name: None if values is None else values.tolist() for name, values in outputs.items()}
         self.metrics.orders.labels("predicted").inc(len(rows))
         names = {"score-percentile": "percentile", "legacy-score": "score", "ProbabilityScore": "probability"}
@@ -122,32 +126,51 @@ class Handlers:
 
     def infer(self, body: bytes, request: Request) -> Any:
         """Inference of the Open Inference Protocol: tensors, or raw orders as a tensor a column."""
-        name, version = request.path_params["model"], request.path_params.get("version", protocol.VERSION)
-        if name not in (MODEL_NAME, protocol.ORDERS_NAME) or version != protocol.VERSION:
-            raise Refused(404, f"there is no such model; there are {MODEL_NAME} and {protocol.ORDERS_NAME}")
+        name, served = protocol.known_model(request), self._served
+        model = served.scorer.model
         text, binary = protocol.decoded(body, request.headers.get("inference-header-content-length"))
         content = parsed(text)
         given = protocol.tensors(content, binary)
         if name == MODEL_NAME:
-            session = self.scorer.model.session
-            wanted = protocol.wanted_outputs(content, session.output_names)
-            found = session.run(protocol.checked(given, self.scorer.model))
+            wanted = protocol.wanted_outputs(content, model.session.output_names)
+            found = model.session.run(protocol.checked(given, model))
         else:
-            wanted = protocol.wanted_outputs(content, self._order_outputs)
-            description = self.scorer.model.dataset
-            columns = protocol.order_columns(self.scorer.model)
-            answers = self.scorer.score_many(protocol.as_orders(given, columns, description.label))
-            self.metrics.scored(answers)
-            found = _columns(answers)
+            wanted = protocol.wanted_outputs(content, served.order_outputs)
+            orders = protocol.as_orders(given, protocol.order_columns(model), model.dataset.label)
+            found = _columns(self._score(served, orders))
         return protocol.response(name, content, {each: found[each] for each in wanted})
-
-    def warm_up(self) -> None:
-        """Score made-up orders, with and without a history, so that the first request finds all in place."""
-        warm_up(self.scorer, self._wide)
 
     def close(self) -> None:
         """Close the store."""
+        self.is_ready = False
+        if self._follower is not None:
+            self._follower.stop()
+        self._log.close()
         self.scorer.close()
+
+
+def _is_explained(served: Served, row: dict[str, Any]) -> bool:
+    """Whether an order asks for its reasons; the entry is taken out of it."""
+    if EXPLAIN not in row or EXPLAIN in served.columns:
+        return False
+    value = row.pop(EXPLAIN)
+    if not isinstance(value, bool):
+        raise Refused(422, f"{EXPLAIN} is neither true nor false", {"column": EXPLAIN})
+    return value
+
+
+def _explained(served: Served, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Reasons of orders, over the histories as they are before the orders are recorded."""
+    if len(rows) > MOST_EXPLAINED:
+        most = f"{len(rows)} orders with {EXPLAIN} are more than {MOST_EXPLAINED} at once"
+        raise Refused(413, f"{most}: send them in several requests")
+    if not rows:
+        return []
+    try:
+        served.explainer.rules()
+    except ValueError as error:
+        raise Refused(422, f"orders cannot be explained: {error}") from None
+    return [each.model_dump(mode="json") for each in served.explainer.explain(rows)]
 
 
 def _text(values: list[float] | None, row: int) -> str:

@@ -54,6 +54,15 @@ class Metrics:
         self._model = Gauge(
             "tsa_model", "1 for the model in use.", ["model_digest", "gate_id"], registry=self.registry
         )
+        self._refused = Gauge(
+            "tsa_champion_refused",
+            "1 while the champion fails its verification and the model before it goes on.",
+            registry=self.registry,
+        )
+
+    def refused(self, is_refused: bool) -> None:
+        """Say whether the champion is refused and another model goes on."""
+        self._refused.set(is_refused)
 
     def model(self, digest: str, gate_id: str) -> None:
         """Say which model is in use."""

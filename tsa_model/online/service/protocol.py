@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 import numpy as np
+from starlette.requests import Request
 
 from tsa_model.export.serving import MODEL_NAME
 from tsa_model.online.service.requests import MAX_ORDERS, Refused
@@ -23,6 +24,20 @@ _DTYPES = {
 }  # fmt: skip
 MAX_VALUES = 2**24
 """Of one tensor."""
+
+
+def known_model(request: Request) -> str:
+    """The model that a request's path names.
+
+    Raises:
+        Refused: there is none of that name and version.
+    """
+    name, version = request.path_params["model"], request.path_params.get("version", VERSION)
+    if name not in (MODEL_NAME, ORDERS_NAME) or version != VERSION:
+        raise Refused(
+            404, f"there is no such model; there are {MODEL_NAME} and {ORDERS_NAME}, version {VERSION}"
+        )
+    return name
 
 
 def metadata(model: ScoringModel, name: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tsa_model.batch import sequences_of
-from tsa_model.online.history import HistoryStore
+from tsa_model.online.explaining import Explainer
+from tsa_model.online.history import HistoryError, HistoryStore
 from tsa_model.online.scorer import OnlineScorer
 from tsa_model.online.service import protocol
 from tsa_model.online.service.warming import warm_up
@@ -23,6 +24,9 @@ class Served:
     """Reads wide rows; None where the model needs more than they hold."""
     order_outputs: list[str]
     """What is answered to an order."""
+    explainer: Explainer
+    columns: frozenset[str]
+    """Of a raw order, but for its ids and its time."""
 
     @classmethod
     def of(cls, scorer: OnlineScorer) -> Served:
@@ -31,7 +35,9 @@ class Served:
         if not needs_more_than_rows(scorer.description):
             fitted = Preprocessing.load(model.preprocessing_path)
             wide = WideRows(scorer.description, fitted, sequences_of(model.session.input_names))
-        return cls(scorer, wide, protocol.order_outputs(model))
+        d = scorer.description
+        columns = frozenset((*d.raw_categorical, *d.raw_numerical, d.label))
+        return cls(scorer, wide, protocol.order_outputs(model), Explainer(scorer), columns)
 
     @classmethod
     def warmed(cls, model: ScoringModel, store: HistoryStore | None) -> Served:
@@ -41,6 +47,8 @@ class Served:
             HistoryError: the store was made for other columns.
             ValueError: it cannot score.
         """
+        if store is None and model.dataset.layout != "wide":
+            raise HistoryError("the model reads raw orders, and this service keeps no histories of any")
         served = cls.of(OnlineScorer(model, store))
         served.warm_up()
         return served
