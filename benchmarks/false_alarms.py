@@ -66,7 +66,10 @@ class Case:
             schedule=rng.choice(["one_cycle", "warmup", "constant"]),
             weight_decay=rng.choice([0.0, 0.01]),
         )
-        return cls(seed, _config(rng, preset), training, SCALES[seed // 2 % len(SCALES)])
+        config = _config(rng, preset)
+        if seed % 4:
+            config = config.changed(wide_hidden_dim=5, wide_encoding=("none", "piecewise")[seed % 2])
+        return cls(seed, config, training, SCALES[seed // 2 % len(SCALES)])
 
     def network(self) -> Network:
         """Fresh, with random weights, or trained for some steps; then scaled."""

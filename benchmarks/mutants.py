@@ -36,7 +36,7 @@ CHECKS = range(9)
 SUBJECTS: dict[str, dict[str, Any]] = {
     "dual": {},
     "single": {"sequences": "single", "use_mlp": True},
-    "one_head": {"num_heads": 1, "wide_hidden_dim": 6},
+    "one_head": {"num_heads": 1, "wide_hidden_dim": 6, "wide_encoding": "piecewise"},
     "plain": {"use_moe": False},
     "dropping": {"use_moe": False, "dropout": 0.2},
     "dense": {

@@ -32,6 +32,14 @@ NETWORK_MUTANTS: list[Mutant] = [
         "return (0.5 * network.wide(current)).add(logits)",
         "one_head",
     ),
+    mutant(
+        "intervals without an end",
+        CLASSIFIERS,
+        "shares_BFK.clamp_(0.0, 1.0)",
+        "shares_BFK.clamp_(0.0)",
+        "one_head",
+    ),
+    mutant("intervals shifted by one", CLASSIFIERS, "- edges[:-1]).div_", "- edges[1:]).div_", "one_head"),
     # Mixture of experts
     mutant("second expert dropped", EXPERTS, 'if policy == "none":', 'if policy in ("none", "all"):'),
     mutant(

@@ -28,6 +28,8 @@ def test_the_cases_cover_every_loss_form_scale_and_precision(false_alarms):
     assert {case.config.moe_form for case in cases} == {"top2_capacity", "noisy_top2", "dense_softmax"}
     assert {case.training.precision for case in cases} == {"32", "bf16-mixed"}
     assert {case.config.sequences for case in cases} == {"single", "dual"}
+    heads = {(case.config.wide_hidden_dim, case.config.wide_encoding) for case in cases}
+    assert heads == {(0, "none"), (5, "none"), (5, "piecewise")}
 
 
 @pytest.mark.slow

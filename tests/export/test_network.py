@@ -13,7 +13,7 @@ from tsa_model.export.network import export_network, input_names, output_names
 from tsa_model.export.parity import made_rows
 
 CONFIGS = {
-    "dual, wide head": {"wide_hidden_dim": 6},
+    "dual, wide head": {"wide_hidden_dim": 6, "wide_encoding": "piecewise"},
     "single, MLP branch, wide head, no engineered features": {
         "sequences": "single",
         "use_mlp": True,

@@ -7,6 +7,7 @@ product of weights with its float64 value.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from tsa_model.export.row_loop import BAND, rows_per_piece
 from tsa_model.network.blocks import FeatureAggregation, MixtureOfExperts, OrderAttentionModule
 from tsa_model.network.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
 from tsa_model.network.networks import DualSequenceNetwork, Network, SingleSequenceNetwork, members_of
-from tsa_model.settings.model import ModelConfig
+from tsa_model.settings.model import WIDE_EDGES, WIDE_INTERVALS, ModelConfig
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ def weights(network: Network) -> Weights:
         found |= _module("layer_norm", network.layer_norm)
     if network.wide is not None:
         found |= _module("wide", network.wide)
+    if network.wide is not None and network.wide_is_piecewise:
+        widths = [high - low for low, high in itertools.pairwise(WIDE_EDGES)]
+        found |= _exact("intervals.lows_K", torch.tensor(WIDE_EDGES[:-1]))
+        found |= _exact("intervals.widths_K", torch.tensor(widths))
     return found | _features(network) | _module("clf", network.clf)
 
 
@@ -62,6 +67,7 @@ def scalars(config: ModelConfig) -> set[float]:
     values = [0.0, -torch.inf, 1e-9]
     values += [1e6] if config.use_time_seq or config.gate_use_time_seq else []
     values += [config.gate_threshold] if config.sequences == "dual" else []
+    values += [1.0] if config.wide_hidden_dim and config.wide_encoding == "piecewise" else []
     return {float(torch.tensor(value, dtype=torch.float32)) for value in values}
 
 
@@ -72,6 +78,8 @@ def whole_numbers(config: ModelConfig) -> set[int]:
     n_tokens = n_cat + n_num + config.n_engineered_num_features + 1
     found = {-1, 0, 1, 2, 3, 4, 2**63 - 1, *range(config.num_experts + 1)}
     found |= {n // 2**k for n in (n_cat, n_num) for k in range(6)} | {n_tokens, n_tokens - 1}
+    if config.wide_hidden_dim and config.wide_encoding == "piecewise":
+        found |= {(n_num + config.n_engineered_num_features) * WIDE_INTERVALS}
     for width, heads in ((D, H), (2 * D, H), (G, 1), (2 * G, 1)):
         found |= {width, width // heads, width * heads, 3 * width}
     return found

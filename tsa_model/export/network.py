@@ -13,7 +13,12 @@ from torch.nn import functional
 
 from tsa_model.batch import network_inputs
 from tsa_model.export.attention import AttentionInput, attention
-from tsa_model.export.parts import CategoricalAggregation, Experts, NumericalAggregation
+from tsa_model.export.parts import (
+    CategoricalAggregation,
+    Experts,
+    NumericalAggregation,
+    PiecewiseNumbers,
+)
 from tsa_model.network.blocks import (
     AttentionLayer,
     AttentionLayerPreNorm,
@@ -58,13 +63,17 @@ class ExportNetwork(nn.Module):
 
     clf: nn.Module
     wide: nn.Module | None
+    intervals: PiecewiseNumbers | None
 
     def _outputs(
         self, ensemble: Tensor, x_num: Tensor, x_engineered: Tensor | None, *extra: Tensor
     ) -> tuple[Tensor, ...]:
         logits = self.clf(ensemble)
         if self.wide is not None:
-            logits = logits + self.wide(_numbers(x_num, x_engineered))
+            current = _numbers(x_num, x_engineered)
+            if self.intervals is not None:
+                current = self.intervals(current)
+            logits = logits + self.wide(current)
         return (logits, torch.softmax(logits, dim=-1)[:, 1], ensemble, *extra)
 
 
@@ -79,6 +88,7 @@ class ExportSingle(ExportNetwork):
         if network.mlp is not None:
             self.mlp = nn.Sequential(*network.mlp, network.mlp_layer_norm)
         self.clf, self.wide = network.clf, network.wide
+        self.intervals = _intervals(network)
 
     def forward(
         self, x_cat: Tensor, x_num: Tensor, time: Tensor, mask: Tensor, x_engineered: Tensor | None = None
@@ -103,6 +113,7 @@ class ExportDual(ExportNetwork):
         self.layer_norm = network.layer_norm
         self.features = FeatureStack(network.feature_attention)
         self.clf, self.wide = network.clf, network.wide
+        self.intervals = _intervals(network)
 
     def forward(
         self,
@@ -135,6 +146,10 @@ class ExportDual(ExportNetwork):
         feature_BD = self.features(cat_cid, num_cid, x_engineered)
         ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
         return self._outputs(ensemble, num_cid, x_engineered, torch.cat([gate_cid_B1, gate_ccid_B1], dim=-1))
+
+
+def _intervals(network: SingleSequenceNetwork | DualSequenceNetwork) -> PiecewiseNumbers | None:
+    return PiecewiseNumbers(next(network.parameters()).dtype) if network.wide_is_piecewise else None
 
 
 def _numbers(x_num: Tensor, x_engineered: Tensor | None) -> Tensor:

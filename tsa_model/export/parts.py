@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tsa_model.export.attention import linear
 from tsa_model.export.operators import add_mixture
 from tsa_model.network.blocks import FeatureAggregation, MixtureOfExperts
+from tsa_model.settings.model import WIDE_EDGES
 
 NEGATIVE_SLOPE = 0.01
+
+
+class PiecewiseNumbers(nn.Module):
+    """Numbers, and their shares of the intervals of the wide head; see `network.heads.piecewise`.
+
+    Args:
+        dtype: of the network.
+    """
+
+    lows_K: Tensor
+    widths_K: Tensor
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        edges = torch.tensor(WIDE_EDGES, dtype=torch.float64)
+        self.register_buffer("lows_K", edges[:-1].to(dtype))
+        self.register_buffer("widths_K", edges.diff().to(dtype))
+
+    def forward(self, x_BF: Tensor) -> Tensor:
+        """[B, F] → [B, F · (1 + intervals)]."""
+        above_BFK = torch.relu((x_BF[:, :, None] - self.lows_K) / self.widths_K)
+        shares_BFK = 1.0 - torch.relu(1.0 - above_BFK)
+        return torch.cat([x_BF, shares_BFK.flatten(1)], dim=-1)
 
 
 class CategoricalAggregation(nn.Module):

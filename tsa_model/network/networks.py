@@ -21,7 +21,7 @@ from tsa_model.network.choice import implementation_of
 from tsa_model.network.implementation import Implementation, ImplementationName, Scored
 from tsa_model.network.inspection import inspect_batch
 from tsa_model.network.trace import SILENT, Trace
-from tsa_model.settings.model import ModelConfig
+from tsa_model.settings.model import WIDE_INTERVALS, ModelConfig
 
 CLASSIFIER_HIDDEN_DIM = 1024
 MLP_HIDDEN_DIM = 1024
@@ -49,8 +49,11 @@ class Network(Block):
         config = self.config
         if not config.wide_hidden_dim:
             return None
+        n_numbers = config.n_num_features + config.n_engineered_num_features
+        if config.wide_encoding == "piecewise":
+            n_numbers *= 1 + WIDE_INTERVALS
         return nn.Sequential(
-            nn.Linear(config.n_num_features + config.n_engineered_num_features, config.wide_hidden_dim),
+            nn.Linear(n_numbers, config.wide_hidden_dim),
             nn.ReLU(),
             nn.Linear(config.wide_hidden_dim, config.n_classes),
         )
@@ -130,6 +133,7 @@ class SingleSequenceNetwork(Network):
             self.mlp_layer_norm = nn.LayerNorm(D)
         self.clf = self._classifier(n_parts * D)
         self.wide = self._wide_head()
+        self.wide_is_piecewise = config.wide_encoding == "piecewise"
 
     def _scored(self, batch: Batch, trace: Trace) -> Scored:
         return self.compute.single(self, batch, trace)
@@ -165,6 +169,7 @@ class DualSequenceNetwork(Network):
         self.layer_norm = nn.LayerNorm(2 * D)
         self.clf = self._classifier(3 * D)
         self.wide = self._wide_head()
+        self.wide_is_piecewise = config.wide_encoding == "piecewise"
 
     def _scored(self, batch: Batch, trace: Trace) -> Scored:
         return self.compute.dual(self, batch, trace)

@@ -235,12 +235,14 @@ class SingleSequenceParameters(Protocol):
         mlp, mlp_layer_norm: the branch over the current order's numbers; without it `mlp` is None.
         clf: ensemble → logits.
         wide: the current order's numbers → what is added to the logits; without it None.
+        wide_is_piecewise: whether it reads their shares of intervals too.
     """
 
     mlp: nn.Sequential | None
     mlp_layer_norm: nn.LayerNorm
     clf: nn.Sequential
     wide: nn.Sequential | None
+    wide_is_piecewise: bool
 
     @property
     def order_attention(self) -> OrderAttentionParameters:
@@ -260,6 +262,7 @@ class DualSequenceParameters(Protocol):
         layer_norm: of the weighed sum of both histories.
         clf: ensemble → logits.
         wide: the current order's numbers → what is added to the logits; without it None.
+        wide_is_piecewise: whether it reads their shares of intervals too.
     """
 
     gate_score: nn.Sequential
@@ -267,6 +270,7 @@ class DualSequenceParameters(Protocol):
     layer_norm: nn.LayerNorm
     clf: nn.Sequential
     wide: nn.Sequential | None
+    wide_is_piecewise: bool
 
     @property
     def gate_emb(self) -> OrderAttentionParameters:

@@ -245,7 +245,7 @@ def single(network: SingleSequenceParameters, batch: Batch, trace: Trace = SILEN
             current.append(x_engineered)
         parts.append(network.mlp_layer_norm(network.mlp(torch.cat(current, dim=-1))))
     ensemble = torch.cat(parts, dim=-1)
-    logits = add_wide_head(network.wide, network.clf(ensemble), history.num, x_engineered)
+    logits = add_wide_head(network, network.clf(ensemble), history.num, x_engineered)
     return logits, ensemble
 
 
@@ -277,7 +277,7 @@ def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -
     with trace.scope("feature_attention"):
         feature_BD = network.feature_attention(cid.cat, cid.num, batch.get(ENGINEERED), trace=trace)
     ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
-    logits = add_wide_head(network.wide, network.clf(ensemble), cid.num, batch.get(ENGINEERED))
+    logits = add_wide_head(network, network.clf(ensemble), cid.num, batch.get(ENGINEERED))
     return logits, ensemble
 
 

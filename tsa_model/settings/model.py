@@ -17,6 +17,12 @@ LARGEST_VOCABULARY = 2**31 - 1
 SecondPolicy = Literal["random", "all", "none", "threshold"]
 
 
+WIDE_EDGES = (0.0, 0.01, 0.03, 0.07, 0.15, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
+"""Ends of the intervals of `wide_encoding: piecewise`, in units of the scaled range; close together near 0,
+where most values of a skewed number lie."""
+WIDE_INTERVALS = len(WIDE_EDGES) - 1
+
+
 class ModelSettings(Settings):
     """The choices a person makes about the network; the data decides the rest (see `ModelConfig`)."""
 
@@ -54,6 +60,9 @@ class ModelSettings(Settings):
     """Hidden width of the wide head: a two-layer network from the current order's numerical and engineered
     features straight to the logits, added to the classifier's; 0 = none. Attention sees a number as a token
     of fixed length and tells thresholds badly; windows and known fraud rates are read off best directly."""
+    wide_encoding: Literal["none", "piecewise"] = "none"
+    """`piecewise`: the wide head also reads how far each number is through each of the intervals
+    between `WIDE_EDGES`, from 0 to 1. So it tells thresholds as a tree does."""
 
     moe_second_policy_train: SecondPolicy = "random"
     moe_second_policy_eval: SecondPolicy = "random"

@@ -15,6 +15,7 @@ from tsa_model.network.parameters import (
     SingleSequenceParameters,
 )
 from tsa_model.network.trace import SILENT, Trace
+from tsa_model.settings.model import WIDE_EDGES
 
 
 def single(network: SingleSequenceParameters, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
@@ -77,7 +78,16 @@ def logits_of(
     current = x_num_BLF[:, -1]
     if x_engineered_BF is not None:
         current = torch.cat([current, x_engineered_BF], dim=-1)
+    if network.wide_is_piecewise:
+        current = torch.cat([current, _piecewise(current)], dim=-1)
     return network.wide(current).add(logits)
+
+
+def _piecewise(x_BF: Tensor) -> Tensor:
+    """All intervals at once; see `heads.piecewise`."""
+    edges = x_BF.new_tensor(WIDE_EDGES)
+    shares_BFK = (x_BF[:, :, None] - edges[:-1]).div_(edges.diff())
+    return shares_BFK.clamp_(0.0, 1.0).flatten(1)
 
 
 def mean_of_members(logits: Sequence[Tensor]) -> Tensor:
