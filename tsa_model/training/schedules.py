@@ -18,9 +18,8 @@ GATE = re.compile(r"(^|\.)(gate_emb|gate_score|embedding_gate)\.")
 def create_optimizer(module: nn.Module, config: TrainConfig) -> Optimizer:
     """Adam or AdamW over the parameters that are trained, betas 0.9 and 0.999.
 
-    With `gate_rate_factor` other than 1 the gate's parameters form a second group. A step is one operation
-    for all parameters (`fused`), but not where they are sharded, and not in mixed precision: there Lightning
-    refuses to clip gradients before a fused step.
+    With `gate_rate_factor` other than 1 the gate's parameters form a second group. Never `fused`: on the
+    processor that step takes a gradient whose memory is laid out otherwise than its parameter's for another.
     """
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
     own_rate = config.gate_rate_factor != 1.0
@@ -32,8 +31,7 @@ def create_optimizer(module: nn.Module, config: TrainConfig) -> Optimizer:
     for group in groups:
         group["lr"] = config.learning_rate * group["rate_factor"]
     kind = {"adam": Adam, "adamw": AdamW}[config.optimizer]
-    fused = config.precision == "32" and config.strategy != "fsdp"
-    return kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
+    return kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
 def create_schedule(optimizer: Optimizer, config: TrainConfig, total_steps: int) -> LRScheduler:

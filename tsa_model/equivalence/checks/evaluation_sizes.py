@@ -114,9 +114,14 @@ def _cut(networks: Networks, config: ModelConfig, seed: int) -> list[Measurement
 
 
 def _thresholds(networks: Networks, batch: Batch) -> list[Measurement]:
-    """Cards at the median of the gate's weights: below it they are left out although they weigh something."""
-    weights = traced(networks.reference64, batch)["gate_scores"][:, 1]
-    threshold = float(weights.median())
+    """A threshold amid the gate's weights: cards below it are left out although they weigh something.
+
+    It lies in the widest gap of the weights' middle half, so that no rounding decides on a card.
+    """
+    weights = traced(networks.reference64, batch)["gate_scores"][:, 1].sort().values
+    quarter = len(weights) // 4
+    lower = quarter + int(weights.diff()[quarter:-quarter].argmax())
+    threshold = float(weights[lower : lower + 2].mean())
     expected = outputs(networks.reference64.twin("reference", gate_threshold=threshold), batch)["logits"]
     measurements = []
     for name, compute in (("fast form", networks.shipped64.compute), ("form for accelerators", STATIC)):
