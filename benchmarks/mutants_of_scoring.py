@@ -7,6 +7,7 @@ from mutant import Mutant, mutant
 ROWS = "scoring/rows.py"
 FILES = "scoring/files.py"
 STAGE = "scoring/stage.py"
+MEASURING = "scoring/measuring.py"
 SESSION = "export/session.py"
 STORE = "sequences/store/sequence_store.py"
 GATHER = "sequences/store/gather.py"
@@ -186,27 +187,27 @@ SCORING_MUTANTS: list[Mutant] = [
     ),
     # Figures
     mutant(
-        "figures of the validation period",
-        STAGE,
+        "figures of half of the test period",
+        MEASURING,
         "evaluate(test.rows.score, test.label, probability, thresholds, amount)",
-        'evaluate(periods["vali"].rows.score, periods["vali"].label, None, thresholds)',
+        "evaluate(test.rows.score[::2], test.label[::2], None, thresholds)",
     ),
     mutant(
         "figures of rounded scores",
-        STAGE,
+        MEASURING,
         "evaluate(test.rows.score, test.label, probability",
         "evaluate(test.rows.score.round(1), test.label, probability",
     ),
     mutant(
         "ROC curve of the calibration period",
-        STAGE,
+        MEASURING,
         "roc_points(test.rows.score, test.label)",
         "roc_points(cali.rows.score, cali.label)",
     ),
     mutant(
         "thresholds of the test period",
-        STAGE,
-        "threshold_for_rate(cali.rows.score, rate)",
-        "threshold_for_rate(test.rows.score, rate)",
+        MEASURING,
+        "threshold_for_rate(cali.rows.score, run.scoring.alert_rate)",
+        "threshold_for_rate(test.rows.score, run.scoring.alert_rate)",
     ),
 ]

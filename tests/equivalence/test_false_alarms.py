@@ -17,6 +17,7 @@ def false_alarms(monkeypatch):
     return importlib.import_module("false_alarms")
 
 
+@pytest.mark.slow
 def test_a_correct_network_is_not_rejected(false_alarms):
     assert [each.reason for each in false_alarms.Case.of(3).failures()] == []
 

@@ -82,6 +82,7 @@ def test_tritons_client_gets_the_score_of_raw_orders(client, port, service_rows)
     assert [answer["score"] for answer in Client(port).post("/score", chosen)[1]] == found.tolist()
 
 
+@pytest.mark.slow
 def test_generated_requests_of_our_own_description_never_break_the_service(port) -> None:
     described = Client(port).get("/openapi.json")[1]
     assert run(described, port, examples=12) == {"/score", "/orders", "/labels", "/predict"}

@@ -84,6 +84,7 @@ def test_the_rivals_stand_beside_tsa_with_intervals(scored) -> None:
         assert words in page
 
 
+@pytest.mark.slow
 def test_figures_are_weighted_where_a_policy_stopped_orders(scored, tmp_path) -> None:
     probability = np.linspace(0, 0.8, len(scored.events))
     events = scored.events.assign(p=np.random.default_rng(0).permutation(probability))

@@ -146,8 +146,9 @@ def test_the_report_shows_the_bound_and_the_counts_behind_it() -> None:
     assert "bound" not in pages["legacy"]
 
 
-def test_the_same_inputs_give_the_same_bytes(scored, tmp_path) -> None:
-    generate_scores(scored.store.directory, scored.onnx, scored.run, tmp_path / "s", tmp_path / "r.html")
+def test_the_same_inputs_give_the_same_bytes(scored, chain, tmp_path) -> None:
+    outputs = tmp_path / "s", tmp_path / "r.html"
+    generate_scores(scored.store.directory, scored.onnx, scored.run, *outputs, chain.places.events)
     for path in sorted(scored.scores.rglob("*")):
         if path.is_file():
             assert path.read_bytes() == (tmp_path / "s" / path.relative_to(scored.scores)).read_bytes(), path

@@ -76,6 +76,7 @@ def test_the_window_by_the_calendar(end: str, test_start: str, cali_end: str, tr
     ] == [f"{day}T00:00+0000" for day in (test_start, cali_end, train_start)]
 
 
+@pytest.mark.slow
 def test_every_day_of_four_years_keeps_lengths_gaps_and_midnights() -> None:
     day = datetime(2023, 12, 30, tzinfo=UTC)
     while day < datetime(2028, 3, 2, tzinfo=UTC):

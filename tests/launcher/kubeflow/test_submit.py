@@ -36,6 +36,7 @@ def test_submitting_twice_makes_one_pipeline_one_version_two_runs(server: KfpSer
         assert result.output.splitlines()[-1] == f"{server.host}/#/runs/details/{run['run_id']}"
 
 
+@pytest.mark.slow
 def test_the_same_content_is_one_version_and_a_changed_stage_setting_a_new_one(
     server: KfpServer, command, tmp_path: Path
 ) -> None:

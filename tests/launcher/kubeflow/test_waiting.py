@@ -41,7 +41,7 @@ def test_waiting_ends_with_the_states_of_the_stages(server: KfpServer, command) 
     assert result.exit_code == 1
     assert "run: RUNNING\n" in result.output
     assert "Validate events: RUNNING\n" in result.output
-    table = {line.split("  ")[0].strip(): line for line in result.output.splitlines()[-8:]}
+    table = {line.split("  ")[0].strip(): line for line in result.output.splitlines()}
     assert "SUCCEEDED" in table["Validate events"]
     assert " 90" in table["Validate events"]
     assert "FAILED" in table["Build sequences"]
