@@ -13,6 +13,8 @@ from tsa_model.export.graph import dimension_names
 from tsa_model.export.parity import ParityError, check_parity, made_rows
 from tsa_model.network.networks import members_of
 
+pytestmark = pytest.mark.slow  # an export of two members takes a minute
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
