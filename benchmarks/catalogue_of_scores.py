@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kept import Calls
 from mutant import Mutant
 from mutants_of_score_files import FILE_FAULTS, FileFault, ScoreFolder
 from mutants_of_scoring import SCORING_MUTANTS
@@ -224,32 +225,34 @@ def _be_quiet() -> None:
     progress.report = lambda *_: None  # type: ignore[assignment]
 
 
-def main(only: str, markdown: Path | None) -> int:
-    """Try every fault whose name contains a word; 1 where one survives."""
-    with tempfile.TemporaryDirectory() as folder:
+def main(calls: Calls) -> int:
+    """Try the faults that were not tried before; 1 where one of all survives."""
+    faults = {one.name: one for one in FAULTS}
+    with calls.place() as folder:
         _load_once()
-        run, started = SmallRun(Path(folder)), time.perf_counter()
-        clean = (
-            in_a_child(run.make)
-            or in_a_child(lambda: run.score(run.folder))
-            or in_a_child(lambda: run.judge(run.scores))
-        )
-        print(
-            f"unchanged code: {clean['first'] or 'every rule holds'} ({time.perf_counter() - started:.0f} s)"
-        )
-        if clean["first"]:
-            print("the contract rejects correct scores", file=sys.stderr)
-            return 1
-        results: dict[str, dict[str, Any]] = {}
-        for one in FAULTS:
-            if only in one.name:
-                found = results[one.name] = try_fault(run, one)
-                word = "killed" if found["by"] else "SURVIVED"
-                print(f"{word} in {found['seconds']:.1f} s: {one.name}: {found['first'][:150]}", flush=True)
+        run, made = SmallRun(folder), folder / "made"
+        if not made.is_file():
+            clean = (
+                in_a_child(run.make)
+                or in_a_child(lambda: run.score(run.folder))
+                or in_a_child(lambda: run.judge(run.scores))
+            )
+            print(f"unchanged code: {clean['first'] or 'every rule holds'}", flush=True)
+            if clean["first"]:
+                print("the contract rejects correct scores", file=sys.stderr)
+                return 1
+            made.touch()
+        results = calls.kept()
+        for name in calls.left(list(faults)):
+            found = results[name] = try_fault(run, faults[name])
+            calls.keep(name, found)
+            word = "killed" if found["by"] else "SURVIVED"
+            print(f"{word} in {found['seconds']:.1f} s: {name}: {found['first'][:150]}", flush=True)
+    results = {name: results[name] for name in faults if name in results}
     survivors = [name for name, found in results.items() if not found["by"]]
     print(f"\n{len(results) - len(survivors)} of {len(results)} faults killed")
-    if markdown:
-        markdown.write_text(page(results), encoding="utf-8")
+    if calls.markdown:
+        calls.markdown.write_text(page(results), encoding="utf-8")
     return 1 if survivors else 0
 
 

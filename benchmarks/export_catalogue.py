@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from export_mutant import ModelMutant, SessionMutant, StaleMutant
+from kept import Calls
 from mutants_of_files import FILE_MUTANTS
 from mutants_of_sessions import SESSION_MUTANTS
 
@@ -93,17 +94,19 @@ def tried(mutant: Any, network: Any, session: Any, batch: dict[str, Any], folder
     return Outcome("", time.perf_counter() - started, "")
 
 
-def matrix(outcomes: dict[str, Outcome]) -> str:
+def matrix(outcomes: dict[str, dict[str, Any]]) -> str:
     """Markdown: a row per mutant, the half of the check that refuses it first, and after how long."""
     lines = ["| mutant | refused by | seconds |", "|---|---|--:|"]
     lines += [
-        f"| {name} | {each.first or 'nothing'} | {each.seconds:.1f} |" for name, each in outcomes.items()
+        f"| {name} | {each['first'] or 'nothing'} | {each['seconds']:.1f} |"
+        for name, each in outcomes.items()
     ]
     return "\n".join(lines)
 
 
-def page(table: str, n: int, n_killed: int) -> str:
+def page(outcomes: dict[str, dict[str, Any]]) -> str:
     """The document that keeps the kill matrix."""
+    killed = sum(bool(each["first"]) for each in outcomes.values())
     return f"""# Kill matrix of the parity check
 
 Written by `python benchmarks/mutants.py --catalogue export --markdown docs/KILL_MATRIX_EXPORT.md`.
@@ -111,31 +114,34 @@ Each mutant is an exported model, or the session that runs it, with one fault. I
 of its file, before anything is computed, or by the *outputs* of its calls. Seconds are those until then, on a
 busy machine.
 
-{n_killed} of {n} mutants are killed.
+{killed} of {len(outcomes)} mutants are killed.
 
-{table}
+{matrix(outcomes)}
 """
 
 
-def main(only: str, markdown: Path | None) -> int:
-    """Try all mutants whose name contains a text; 1 if one survives."""
+def main(calls: Calls) -> int:
+    """Try the mutants that were not tried before; 1 if one of all survives."""
     from tsa_model.export import check_parity
 
-    outcomes: dict[str, Outcome] = {}
+    mutants = {each.name: each for each in EXPORT_MUTANTS}
+    outcomes = calls.kept()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         network, session, batch = exported(folder)
         started = time.perf_counter()
         check_parity(network, session, batch)
         print(f"the unchanged export passes ({time.perf_counter() - started:.1f} s)", flush=True)
-        for mutant in [each for each in EXPORT_MUTANTS if only in each.name]:
-            each = outcomes[mutant.name] = tried(mutant, network, session, batch, folder)
-            word = f"killed by {each.first}" if each.first else "SURVIVED"
-            reason = " ".join(each.reason.split())[:200]
-            print(f"{word} in {each.seconds:.1f} s: {mutant.name}: {reason}", flush=True)
-    n_killed = sum(bool(each.first) for each in outcomes.values())
-    table = matrix(outcomes)
-    print(f"\n{table}\n\n{n_killed} of {len(outcomes)} mutants killed")
-    if markdown:
-        markdown.write_text(page(table, len(outcomes), n_killed), encoding="utf-8")
+        for each in calls.left(list(mutants)):
+            outcome = tried(mutants[each], network, session, batch, folder)
+            outcomes[each] = asdict(outcome)
+            calls.keep(each, outcomes[each])
+            word = f"killed by {outcome.first}" if outcome.first else "SURVIVED"
+            reason = " ".join(outcome.reason.split())[:200]
+            print(f"{word} in {outcome.seconds:.1f} s: {each}: {reason}", flush=True)
+    outcomes = {name: outcomes[name] for name in mutants if name in outcomes}
+    n_killed = sum(bool(each["first"]) for each in outcomes.values())
+    print(f"\n{matrix(outcomes)}\n\n{n_killed} of {len(outcomes)} mutants killed")
+    if calls.markdown:
+        calls.markdown.write_text(page(outcomes), encoding="utf-8")
     return 0 if n_killed == len(outcomes) else 1

@@ -3,7 +3,8 @@
     python benchmarks/mutants.py                # all mutants, prints the kill matrix
     python benchmarks/mutants.py --only mask    # those whose name contains a word
     python benchmarks/mutants.py --group runs   # one part of the catalogue
-    python benchmarks/mutants.py --markdown docs/KILL_MATRIX.md
+    python benchmarks/mutants.py --until-killed --keep FOLDER --seconds 500    # some, and others next time
+    python benchmarks/mutants.py --until-killed --keep FOLDER --markdown docs/KILL_MATRIX.md
     python benchmarks/mutants.py --catalogue export    # faults of exported models, tried on the parity check
     python benchmarks/mutants.py --catalogue scores    # faults in scoring, held to the score contract
 
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch._dynamo  # a loss needs it; loaded once here instead of in every fork
+from kept import Calls
 from mutant import Mutant
 from mutant_catalogue import GROUPS
 
@@ -58,7 +60,7 @@ SUBJECTS: dict[str, dict[str, Any]] = {
 LOSSES = {"asymmetric": "AsymmetricLoss", "cyclical": "CyclicalFocalLoss"}
 TRAINING_STEPS = 10
 OTHER_CATALOGUES = {"export": "export_catalogue", "scores": "catalogue_of_scores"}
-"""Catalogue → the module whose `main(only, markdown)` tries it; "network" is tried here."""
+"""Catalogue → the module whose `main(calls)` tries it; "network" is tried here."""
 
 
 def configuration(subject: str) -> Any:
@@ -180,29 +182,33 @@ def _child(folder: str, writer: int, subject: str, weights: Path, until_killed: 
 
 
 def matrix(results: dict[str, dict[str, Any]]) -> str:
-    """Markdown: a row per mutant, a column per check, ✗ where the check rejects the mutant."""
+    """Markdown: a row per mutant, a column per check: ✗ where it rejects, · where it was not asked."""
     heads = [*(str(n) for n in CHECKS), "first", "seconds"]
     lines = ["| mutant | " + " | ".join(heads) + " |", "|---|" + ":-:|" * len(heads)]
     for name, result in results.items():
-        marks = ["✗" if n in result["failed"] else "" for n in CHECKS]
+        last = min(result["failed"], default=CHECKS[-1]) if result["until_killed"] else CHECKS[-1]
+        marks = ["✗" if n in result["failed"] else "" if n <= last else "·" for n in CHECKS]
         first = str(min(result["failed"], default=""))
         lines.append(f"| {name} | " + " | ".join([*marks, first, str(result["seconds"])]) + " |")
     return "\n".join(lines)
 
 
-def page(table: str, n: int, survivors: list[str]) -> str:
+def page(results: dict[str, dict[str, Any]]) -> str:
     """The document that keeps the kill matrix."""
+    killed = sum(bool(result["failed"]) for result in results.values())
     return f"""# Kill matrix of the equivalence gate
 
-Written by `python benchmarks/mutants.py --markdown docs/KILL_MATRIX.md`. Each mutant is the shipped code with
-one fault; ✗ marks the checks that reject it, `first` is the first of them. "In both" means that the reference
-shares the faulty code, so that only the legacy baseline or a relation can see it.
+Written by `python benchmarks/mutants.py --until-killed --keep FOLDER --markdown docs/KILL_MATRIX.md`.
+Each mutant is the shipped code with one fault. ✗ marks a check that rejects it, `first` is the first of them,
+· marks checks that were not asked any more. Seconds are those until then, on a busy machine; copying and
+importing the code is part of them. "In both" means that the reference shares the faulty code, so that only
+the legacy baseline or a relation can see it.
 
-{n - len(survivors)} of {n} mutants are killed. Checks: 0 contract, 1 algebra in float64, 2 rounding in
+{killed} of {len(results)} mutants are killed. Checks: 0 contract, 1 algebra in float64, 2 rounding in
 float32, 3 first divergence, 4 training, 5 metamorphic relations, 6 legacy baseline, 7 negative control,
 8 decisions.
 
-{table}
+{matrix(results)}
 """
 
 
@@ -213,42 +219,50 @@ def main() -> int:
     parser.add_argument("--only", default="", help="mutants whose name contains this")
     parser.add_argument("--group", choices=sorted(GROUPS), help="one part of the catalogue; default: all")
     parser.add_argument("--until-killed", action="store_true", help="stop at the first check that rejects")
+    parser.add_argument("--keep", type=Path, help="folder that keeps results; what it has is not tried again")
+    parser.add_argument("--seconds", type=float, help="begin no further mutant after this long")
     parser.add_argument("--markdown", type=Path, help="write the kill matrix to this file")
     parser.add_argument("--catalogue", choices=("network", *OTHER_CATALOGUES), default="network")
     options = parser.parse_args()
+    calls = Calls(options.only, options.keep, options.seconds, options.markdown)
     if options.catalogue in OTHER_CATALOGUES:
-        module = importlib.import_module(OTHER_CATALOGUES[options.catalogue])
-        return module.main(options.only, options.markdown)
-    chosen = [
-        mutant
-        for group, mutants in GROUPS.items()
-        for mutant in mutants
-        if options.only in mutant.name and options.group in (None, group)
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        weights = {subject: Path(folder) / f"{subject}.npz" for subject in SUBJECTS}
-        for subject in sorted({mutant.subject for mutant in chosen}):
-            started = time.perf_counter()
-            clean = run(weights[subject], subject, None, options.until_killed)
-            print(f"unchanged code, {subject}: {clean['reason']} ({time.perf_counter() - started:.0f} s)")
-            if clean["failed"]:
-                print("the gate rejects correct code", file=sys.stderr)
-                return 1
-        results: dict[str, dict[str, Any]] = {}
-        for mutant in chosen:
-            started = time.perf_counter()
-            result = results[mutant.name] = run(
-                weights[mutant.subject], mutant.subject, mutant, options.until_killed
-            )
-            result["seconds"] = round(time.perf_counter() - started)
+        return importlib.import_module(OTHER_CATALOGUES[options.catalogue]).main(calls)
+    mutants = {
+        mutant.name: mutant
+        for group, members in GROUPS.items()
+        for mutant in members
+        if options.group in (None, group)
+    }
+    return try_all(mutants, calls, options.until_killed)
+
+
+def try_all(mutants: dict[str, Mutant], calls: Calls, until_killed: bool) -> int:
+    """Try the mutants that were not tried before; 1 if one of all survives."""
+    results = calls.kept()
+    with calls.place() as folder:
+        for name in calls.left(list(mutants)):
+            mutant, started = mutants[name], time.perf_counter()
+            weights = folder / f"{mutant.subject}.npz"
+            if not weights.exists():
+                clean = run(weights, mutant.subject, None, until_killed)
+                print(f"unchanged code, {mutant.subject}: {clean['reason']}", flush=True)
+                if clean["failed"]:
+                    weights.unlink(missing_ok=True)
+                    print("the gate rejects correct code", file=sys.stderr)
+                    return 1
+                started = time.perf_counter()
+            result = run(weights, mutant.subject, mutant, until_killed)
+            result |= {"seconds": round(time.perf_counter() - started), "until_killed": until_killed}
+            results[name] = result
+            calls.keep(name, result)
             word = "killed" if result["failed"] else "SURVIVED"
             seconds, reason = result["seconds"], result["reason"][:200]
-            print(f"{word} by {result['failed']} ({seconds} s): {mutant.name}: {reason}", flush=True)
+            print(f"{word} by {result['failed']} ({seconds} s): {name}: {reason}", flush=True)
+    results = {name: results[name] for name in mutants if name in results}
     survivors = [name for name, result in results.items() if not result["failed"]]
-    table = matrix(results)
-    print(f"\n{table}\n\n{len(results) - len(survivors)} of {len(results)} mutants killed")
-    if options.markdown:
-        options.markdown.write_text(page(table, len(results), survivors), encoding="utf-8")
+    print(f"\n{matrix(results)}\n\n{len(results) - len(survivors)} of {len(results)} mutants killed")
+    if calls.markdown:
+        calls.markdown.write_text(page(results), encoding="utf-8")
     return 1 if survivors else 0
 
 

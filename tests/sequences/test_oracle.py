@@ -23,7 +23,6 @@ from support.event_oracle import (
 )
 
 from tsa_model.sequences import SequenceStore
-from tsa_model.sequences.features.derived import _ExactSums
 
 SLOW = settings(
     max_examples=12,
@@ -265,18 +264,6 @@ def test_windows_do_not_depend_on_how_the_orders_are_cut_into_chunks(tmp_path, m
     got = store.batch([e["id"] for e in events])["x_engineered"].numpy()
     np.testing.assert_array_equal(got[:, 0], np.float32(np.array(counts) * one.scale + one.min))
     np.testing.assert_allclose(got[:, 1], np.array(means) * two.scale + two.min, rtol=1e-6, atol=1e-7)
-
-
-def test_sums_are_exact_for_tiny_and_for_cancelling_values():
-    rng = np.random.default_rng(4)
-    value = np.concatenate([-1e-9 * rng.random(50), 1e9 * rng.standard_normal(50), rng.standard_normal(50)])
-    rng.shuffle(value)
-    since = rng.integers(0, len(value), 500)
-    until = np.minimum(since + rng.integers(0, 9, 500), len(value))
-    count, total = _ExactSums("amount", value).between(since, until)
-    np.testing.assert_array_equal(count, until - since)
-    exact = [math.fsum(value[a:b]) for a, b in zip(since, until, strict=True)]
-    np.testing.assert_allclose(total, exact, rtol=1e-15, atol=0)
 
 
 @pytest.mark.parametrize("folded", [False, True])

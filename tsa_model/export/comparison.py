@@ -102,13 +102,15 @@ class ParityComparison:
 
     def _checked(self, call: ShapedCall, found: Mapping[str, Any], how: str) -> Outputs:
         """The outputs as float64, after looking at names, types and shapes."""
+        if not isinstance(found, Mapping):
+            raise ParityError(f"{how} gives {type(found).__name__}, not outputs by name")
         values = {}
         for name, x in self.truth.items():
             if name not in found:
                 raise ParityError(f"{how} gives no {name!r}, only {sorted(found)}")
             array = np.asarray(found[name])
             wanted = (len(call.rows), *x.shape[1:])
-            if array.shape != wanted or array.dtype.kind != "f":
+            if array.shape != wanted or array.dtype != np.float32:
                 raise ParityError(
                     f"{how}: {name} of a batch of {call.shape[0]} rows is {array.dtype} {list(array.shape)}, "
                     f"not float32 {list(wanted)}"
