@@ -32,7 +32,7 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --no-deps -
 # Nothing is downloaded or written outside /tmp at run time, so the root file system may be read-only.
 # Threads spin only briefly while they wait for each other: long spinning burns a container's share of the CPU.
 ENV HOME=/tmp \
-    GOMP_SPINCOUNT=20000 \
+    GOMP_SPINCOUNT=1000 \
     GX_ANALYTICS_ENABLED=false \
     ORT_DISABLE_TELEMETRY=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -25,6 +25,7 @@ from launcher.local.runner_lines import Ended, Started, read_events
 from launcher.records.record import Recorder
 from tsa_model import progress, stopping
 from tsa_model.files import write_json
+from tsa_model.program import THREAD_SPINS
 
 GRACE_S = 5.0
 """Seconds between asking the stages to end and killing them."""
@@ -148,10 +149,7 @@ def _child(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """
     ours = str(Path(__file__).resolve().parents[2])
     environment = {
-        # Threads that wait for each other spin for some microseconds, then sleep. GNU OpenMP's own, much
-        # longer spin made a training step 15 times slower where other programs want the same cores; not
-        # spinning at all makes the network 1.8 times slower where they do not.
-        "GOMP_SPINCOUNT": "20000",
+        "GOMP_SPINCOUNT": THREAD_SPINS,
         **os.environ,
         # Stages run the code this process runs, wherever it was started and whatever is installed beside it.
         "PYTHONPATH": os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")])),
