@@ -14,7 +14,6 @@ import click
 from commands.group import Commands
 from launcher.definition import Definition
 from launcher.target import Target
-from tsa_model.program import wait_briefly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,7 +227,6 @@ def main(context: click.Context) -> None:
 
     The --help of every command has examples.
     """
-    wait_briefly()
     context.obj = Definition(
         stages,
         define,

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tsa_model.program import wait_briefly
 from tsa_model.stopping import asked, check, listening
 
 SECTIONS = {
@@ -54,6 +55,7 @@ class Commands(Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a request to stop, or a reader who went away, ends it in words."""
+        wait_briefly()
         with listening():
             try:
                 result = super().invoke(ctx)
