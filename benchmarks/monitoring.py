@@ -175,22 +175,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--handbook", type=Path, help="the handbook's transactions, Parquet")
+    parser.add_argument("--seed", type=int, default=7, help="of the simulator's orders")
     parser.add_argument("--only", choices=("simulator", "handbook", "speed"))
     parser.add_argument("--orders", type=int, default=1_000_000, help="of the measurement of speed")
     given = parser.parse_args()
     kept = True
     with tempfile.TemporaryDirectory() as folder:
         if given.only in (None, "simulator"):
-            world = simulated(Path(folder) / "simulator", weeks=27)
+            world = simulated(Path(folder) / "simulator", weeks=27, seed=given.seed)
             stream = world.stream()
             found = judged(world, stream)
-            print("simulator, realised weekly figures in the interval estimated before labels")
+            print(f"simulator, seed {given.seed}")
+            print("realised weekly figures in the interval estimated before labels")
             kept &= show_coverage(world, found)
-            print("simulator, all labelled weeks")
+            print("all labelled weeks")
             show_coverage(world, found, weeks=99)
-            print("simulator, quiet weeks")
+            print("quiet weeks")
             kept &= show_quiet(found)
-            print("simulator, faults")
+            print("faults")
             kept &= show_faults(world, stream)
         if given.handbook is not None and given.only in (None, "handbook"):
             world = handbook(given.handbook, Path(folder) / "handbook")

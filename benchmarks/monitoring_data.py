@@ -104,7 +104,7 @@ class Stream:
         ours, theirs = self.scored, later.scored
         arrays = ("order_id", "time_us", "score", "probability", "label", "waited_us")
         both = {name: np.concatenate([getattr(ours, name), getattr(theirs, name)]) for name in arrays}
-        scored = ScoredDays(**both, sources={}, notes=())
+        scored = ScoredDays(**both, sources={}, notes=(), sent=None)
         a, b = self.events, later.events
         n = a.orders.size
         skip = n - (b.first - a.first)
@@ -163,7 +163,7 @@ def make_world(name: str, frame: pd.DataFrame, dataset: DatasetDescription, days
         "num_leaves": 31,
         "learning_rate": 0.05,
         "verbose": -1,
-        "num_threads": 2,
+        "num_threads": 1,
     }
     rows = store.targets("train")
     data = Dataset(inputs(store, rows), store.labels_of(rows), categorical_feature=list(range(n_categories)))

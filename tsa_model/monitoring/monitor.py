@@ -13,6 +13,7 @@ from tsa_model.events.units import DAY_US, to_us
 from tsa_model.monitoring.calendar import WEEK, days_of, week_start
 from tsa_model.monitoring.columns import EventDays
 from tsa_model.monitoring.daily import DailySignals
+from tsa_model.monitoring.decision_logs import LogReader
 from tsa_model.monitoring.documents import (
     Alarm,
     Figure,
@@ -60,7 +61,8 @@ def monitor(
         ValueError: the files do not fit each other; the message says which and what to do.
     """
     reference = Reference.open(reference_dir, config)
-    scored = read_scored(scores, reference.manifest.model_digest)
+    logs = LogReader(reference.dataset, reference.whole_ids)
+    scored = read_scored(scores, reference.manifest.model_digest, logs)
     scored, as_of = _until(scored, as_of)
     days = days_of(scored.time_us)
     first, end = int(days[0]), int(days[-1]) + 1
@@ -99,13 +101,13 @@ def _until(scored: ScoredDays, as_of: datetime | None) -> tuple[ScoredDays, date
     """The orders up to a moment, which is the newest order's where none is given."""
     if as_of is None:
         newest = int(scored.time_us[-1])
-        return scored, datetime.fromtimestamp(newest // 1_000_000, UTC)
+        return scored.until(len(scored.time_us), newest), datetime.fromtimestamp(newest // 1_000_000, UTC)
     as_of = as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
     kept = int(np.searchsorted(scored.time_us, to_us(as_of), side="right"))
     if not kept:
         oldest = datetime.fromtimestamp(int(scored.time_us[0]) // 1_000_000, UTC)
         raise ValueError(f"no order is as old as {as_of}: the first one is of {oldest}")
-    return scored.until(kept), as_of
+    return scored.until(kept, to_us(as_of)), as_of
 
 
 def _days(

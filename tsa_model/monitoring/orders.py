@@ -17,13 +17,23 @@ from tsa_model.events.casting import cast_label
 from tsa_model.events.ids import cast_id, read_id_forms
 from tsa_model.events.reading import open_events, read_parts
 from tsa_model.files import sha256
+from tsa_model.monitoring.decision_logs import (
+    JOURNAL,
+    JOURNALS,
+    LogFile,
+    LogReader,
+    SentLabels,
+    first_answers,
+    is_log,
+    sent_labels,
+)
 from tsa_model.scoring.files import MANIFEST_FILE, PARQUET_FILE, read_score_folder
 from tsa_model.settings.dataset import DatasetDescription
 
 NEEDED = ("order_id", "order_time", "score", "model_digest")
 PROBABILITY, LABEL = "calibrated_probability", "label"
 ANSWERED = ("answered_at", "scored_at")
-"""Columns of a decision log with the moment of the answer; score files have none."""
+"""Columns of other services' logs with the moment of the answer; score files have none."""
 REMEDY = "give folders of 'tsa score', their scores.parquet, or decision logs"
 
 
@@ -46,11 +56,14 @@ class ScoredDays:
     """Path of a file → its SHA-256."""
     notes: tuple[str, ...]
     """What was left out, and why."""
+    sent: SentLabels | None = None
+    """Labels that a decision log holds; `until` has made those that are known into `label`."""
 
-    def until(self, kept: int) -> ScoredDays:
-        """The first orders alone."""
+    def until(self, kept: int, as_of_us: int) -> ScoredDays:
+        """The first orders alone, with the labels of decision logs that are known at a moment."""
         names = ("order_id", "time_us", "score", "probability", "label", "waited_us")
-        return replace(self, **{name: getattr(self, name)[:kept] for name in names})
+        first = replace(self, sent=None, **{name: getattr(self, name)[:kept] for name in names})
+        return first if self.sent is None else first.with_labels(*self.sent.by(as_of_us))
 
     def with_labels(self, order_id: NDArray[Any], label: NDArray[np.integer]) -> ScoredDays:
         """The same orders with labels that came later; a known label takes the place of what was there.
@@ -75,24 +88,43 @@ class ScoredDays:
         return replace(self, label=merged, notes=self.notes + (words if changed else ()))
 
 
-def read_scored(paths: Sequence[str | Path], model_digest: str) -> ScoredDays:
+def read_scored(paths: Sequence[str | Path], model_digest: str, logs: LogReader) -> ScoredDays:
     """Read every scored order of one model.
 
     Args:
-        paths: score folders, Parquet files, or folders of either.
+        paths: score folders, Parquet files, decision logs, or folders of these.
         model_digest: SHA-256 of the model's ONNX file; orders of other models are left out, and it is said.
+        logs: reads the files of decision logs.
 
     Raises:
         ValueError: a path holds no scores, a file lacks a column, or no order was scored by the model.
     """
-    tables, sources, others = [], {}, {}
+    tables: list[pa.Table] = []
+    logged: list[LogFile] = []
+    sources: dict[str, str] = {}
+    others: dict[str, int] = {}
+
+    def ours(table: pa.Table, file: Path) -> pa.Table:
+        """The rows of the model; those of others are counted."""
+        is_ours = pc.equal(table["model_digest"].cast(pa.string()), model_digest).fill_null(False)
+        if left_out := table.num_rows - (pc.sum(is_ours).as_py() or 0):
+            others[str(file)] = others.get(str(file), 0) + left_out
+        return table.filter(is_ours)
+
     for file in _files(paths):
-        table = _read(file)
-        sources[str(file)] = sha256(file)
-        ours = pc.equal(table["model_digest"].cast(pa.string()), model_digest).fill_null(False)
-        if not_ours := table.num_rows - (pc.sum(ours).as_py() or 0):
-            others[str(file)] = not_ours
-        tables.append(table.filter(ours))
+        try:
+            found = _read(file, logs)
+            sources[str(file)] = sha256(file)
+        except FileNotFoundError:
+            if file.suffix == JOURNAL:  # it has become a Parquet file, which comes later
+                continue
+            raise
+        if isinstance(found, LogFile):
+            answers = ours(found.answers, file)
+            logged.append(LogFile(ours(found.repeats, file), answers, found.labels))
+        else:
+            tables.append(ours(found, file))
+    tables += first_answers(logged)
     if not sum(table.num_rows for table in tables):
         places = ", ".join(others) or "the files"
         raise ValueError(
@@ -102,7 +134,7 @@ def read_scored(paths: Sequence[str | Path], model_digest: str) -> ScoredDays:
     notes = [
         f"{n:,} orders of {file} were scored by another model and left out" for file, n in others.items()
     ]
-    return _each_once(tables, sources, notes)
+    return replace(_each_once(tables, sources, notes), sent=sent_labels([log.labels for log in logged]))
 
 
 def read_labels(events: Any, dataset: DatasetDescription) -> tuple[NDArray[Any], NDArray[np.int8]]:
@@ -142,9 +174,14 @@ def _files(paths: Sequence[str | Path]) -> Iterator[Path]:
                 one.parent for one in path.rglob(MANIFEST_FILE) if (one.parent / PARQUET_FILE).is_file()
             )
             yield from _files(below)
-            loose = [one for one in sorted(path.rglob("*.parquet")) if not _is_inside(one, below)]
-            yield from loose
-            if not below and not loose:
+            any_loose = False
+            # Journals first: one that becomes a Parquet file meanwhile is found as such.
+            for pattern in (JOURNALS, "*.parquet"):
+                for one in sorted(path.rglob(pattern)):
+                    if not _is_inside(one, below):
+                        any_loose = True
+                        yield one
+            if not below and not any_loose:
                 raise ValueError(f"{path} holds no scores: {REMEDY}")
         elif path.is_file():
             yield path
@@ -156,12 +193,20 @@ def _is_inside(path: Path, folders: Iterable[Path]) -> bool:
     return any(folder in path.parents for folder in folders)
 
 
-def _read(file: Path) -> pa.Table:
+def _read(file: Path, logs: LogReader) -> pa.Table | LogFile:
     """The columns that monitoring reads, in one set of types."""
+    if file.suffix == JOURNAL:
+        return logs.read(file)
     try:
         present = pq.read_schema(file).names
+    except FileNotFoundError:
+        raise
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{file} is no Parquet file: {error}; {REMEDY}") from None
+    return logs.read(file) if is_log(present) else _read_scores(file, present)
+
+
+def _read_scores(file: Path, present: list[str]) -> pa.Table:
     lacking = [name for name in NEEDED if name not in present]
     if lacking:
         raise ValueError(f"{file}: column {lacking[0]!r} is missing; {REMEDY}")

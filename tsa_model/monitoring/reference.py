@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -170,6 +171,12 @@ class Reference:
     def preprocessing(self) -> Path:
         """Vocabulary, scaler and defaults."""
         return self.model / PREPROCESSING_FILE
+
+    @property
+    def whole_ids(self) -> bool:
+        """Whether the score files have order ids as numbers."""
+        schema = pq.read_schema(self.model.parent / PARQUET_FILE)
+        return bool(pa.types.is_integer(schema.field("order_id").type))
 
     @cached_property
     def training(self) -> TrainingOrders | None:

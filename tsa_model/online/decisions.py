@@ -144,7 +144,7 @@ def read_decisions(folder: str | Path) -> list[dict[str, Any]]:
         except (OSError, pa.ArrowException) as error:
             raise ValueError(f"{path} is no file of a decision log: {error}") from error
     for path in sorted(place.glob("decisions-*.journal")):
-        rows += _lines(path)
+        rows += journal_rows(path)
     if not rows:
         raise ValueError(f"{place} holds no decisions: give the folder of tsa serve --decisions")
     return sorted(rows, key=lambda row: row["received_us"])
@@ -157,12 +157,12 @@ def _recover(path: Path) -> None:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return  # another server writes it
-        if path.exists() and (rows := _lines(path)):
+        if path.exists() and (rows := journal_rows(path)):
             _write(path.with_suffix(".parquet"), rows)
         path.unlink(missing_ok=True)
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def journal_rows(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a journal; the last one may have been cut off, and was not answered then."""
     whole = path.read_bytes().rpartition(b"\n")[0]
     rows = [json.loads(line) for line in whole.split(b"\n") if line]
