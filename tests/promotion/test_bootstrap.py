@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tsa_model.promotion.bootstrap import paired_differences
+from tsa_model.evaluation.metrics import Ranking
+from tsa_model.promotion.bootstrap import RankedPair, by_order, paired_differences
 
 
 def scores(n_rows: int = 600, seed: int = 0) -> tuple[NDArray, NDArray, NDArray]:
@@ -72,3 +73,21 @@ def test_one_class_is_refused() -> None:
     _, first, second = scores()
     with pytest.raises(ValueError, match="both classes"):
         paired_differences(np.zeros(first.size), first, second, 0.95, 100, 0)
+
+
+def test_figures_of_many_weights_at_once_are_those_of_each() -> None:
+    """Of some of the orders, with tied scores and with weights of 0."""
+    label, first, second = scores()
+    members = np.flatnonzero(np.arange(label.size) % 3 > 0)
+    pair = RankedPair(
+        *(Ranking(score[members], label[members]) for score in (first, second)), members, label.size
+    )
+    weight = np.random.default_rng(2).poisson(1.0, (5, label.size))
+    found = pair.differences(by_order(weight))
+    for row in range(5):
+        own = weight[row, members]
+        for name, function in (("auc", roc_auc_score), ("average_precision", average_precision_score)):
+            values = [
+                function(label[members], score[members], sample_weight=own) for score in (first, second)
+            ]
+            assert found[name][row] == pytest.approx(values[0] - values[1], abs=1e-12)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsa_model.evaluation.intervals import Interval
 from tsa_model.evaluation.metrics import Ranking, auc, average_precision
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 FIGURES = {"auc": auc, "average_precision": average_precision}
 TOO_FEW = 10
@@ -86,9 +90,10 @@ def _bounds(
     new: Ranking, old: Ranking, tails: list[float], resamples: int, generator: np.random.Generator
 ) -> dict[str, tuple[float, float]]:
     """Percentiles of the differences when each order is drawn Poisson(1) times."""
+    pair = RankedPair(new, old)
+    size = new.order.size
     blocks = (
-        differences(new, old, generator.poisson(1.0, (n, new.order.size)).astype(np.float64))
-        for n in block_sizes(resamples, new.order.size)
+        pair.differences(by_order(generator.poisson(1.0, (n, size)))) for n in block_sizes(resamples, size)
     )
     return {name: (float(q[0]), float(q[1])) for name, q in _quantiles(blocks, tails).items()}
 
@@ -108,14 +113,14 @@ def _cautious_bounds(
     first, last = max(rank_new.max(), rank_old.max()) + 1, -1
     labels, count = np.append(labels, [1, 0]), np.append(count, [1, 1])
     good, bad = [first, last], [last, first]  # of the unseen fraud and the unseen genuine order
-    worst = Ranking(np.append(rank_new, bad), labels), Ranking(np.append(rank_old, good), labels)
-    best = Ranking(np.append(rank_new, good), labels), Ranking(np.append(rank_old, bad), labels)
+    worst = RankedPair(Ranking(np.append(rank_new, bad), labels), Ranking(np.append(rank_old, good), labels))
+    best = RankedPair(Ranking(np.append(rank_new, good), labels), Ranking(np.append(rank_old, bad), labels))
     low: list[dict[str, FloatArray]] = []
     high: list[dict[str, FloatArray]] = []
     for n in block_sizes(resamples, count.size):
-        weight = generator.standard_gamma(count, (n, count.size))
-        low.append(differences(*worst, weight))
-        high.append(differences(*best, weight))
+        weight = by_order(generator.standard_gamma(count, (n, count.size)))
+        low.append(worst.differences(weight))
+        high.append(best.differences(weight))
     lower, upper = _quantiles(iter(low), tails), _quantiles(iter(high), tails)
     return {name: (float(lower[name][0]), float(upper[name][1])) for name in FIGURES}
 
@@ -141,11 +146,61 @@ def _merged(
     return label[kept], ranks[0][kept], ranks[1][kept], counts
 
 
-def differences(new: Ranking, old: Ranking, weight: FloatArray) -> dict[str, FloatArray]:
-    """Figure → [n] challenger − champion, for weights [n, N]; NaN where the weights leave one class only."""
-    counts = new.counts(weight), old.counts(weight)
-    with np.errstate(invalid="ignore"):
-        return {name: figure(*counts[0]) - figure(*counts[1]) for name, figure in FIGURES.items()}
+class RankedPair:
+    """Two models' rankings of the same orders, whose figures are taken for many weights at once.
+
+    Genuine orders between the scores of two frauds enter each figure by the sum of their weights alone. These
+    sums are one sparse product for all weights.
+
+    Args:
+        new: the challenger's ranking.
+        old: the champion's, of the same orders.
+        members: [N] places of these orders among all that weights are given for; None = they are all.
+        n_all: number of the latter.
+    """
+
+    def __init__(
+        self, new: Ranking, old: Ranking, members: NDArray[np.intp] | None = None, n_all: int | None = None
+    ) -> None:
+        size = new.order.size if n_all is None else n_all
+        self._sums = [_level_sums(one, members, size) for one in (new, old)]
+
+    def differences(self, weight: FloatArray) -> dict[str, FloatArray]:
+        """Figure → [n] challenger − champion, for weights [all, n]; NaN where they leave one class only."""
+        counts = [_counts(sums @ weight) for sums in self._sums]
+        with np.errstate(invalid="ignore"):
+            return {name: figure(*counts[0]) - figure(*counts[1]) for name, figure in FIGURES.items()}
+
+
+def by_order(weight: NDArray[np.number]) -> FloatArray:
+    """[all, n] of resampled weights [n, all], as `RankedPair.differences` takes them."""
+    return np.ascontiguousarray(weight.T, np.float64)
+
+
+def _level_sums(one: Ranking, members: NDArray[np.intp] | None, n_all: int) -> csr_matrix:
+    """[2 levels, all orders] with a 1 where an order is of a level: frauds first, then genuine orders.
+
+    A level is a score that frauds have, or all scores between two such.
+    """
+    from scipy.sparse import csr_matrix
+
+    tie = np.repeat(np.arange(one.last_of_tie.size), np.diff(one.last_of_tie, prepend=-1))
+    has_fraud = np.zeros(one.last_of_tie.size + 1, bool)
+    has_fraud[tie[one.is_fraud]] = True
+    begins = has_fraud[:-1].copy()
+    begins[1:] |= has_fraud[:-2]
+    level = np.cumsum(begins)[tie]
+    level -= level[0]
+    n_levels = int(level[-1]) + 1
+    row = level + np.where(one.is_fraud, 0, n_levels)
+    column = one.order if members is None else members[one.order]
+    return csr_matrix((np.ones(row.size), (row, column)), shape=(2 * n_levels, n_all))
+
+
+def _counts(sums: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Weight [n, levels] of frauds and of genuine orders at or above each level, of sums [2 levels, n]."""
+    fraud, genuine = np.split(sums, 2)
+    return fraud.cumsum(axis=0).T, genuine.cumsum(axis=0).T
 
 
 def _quantiles(blocks: Iterator[dict[str, FloatArray]], tails: list[float]) -> dict[str, FloatArray]:

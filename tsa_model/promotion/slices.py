@@ -12,7 +12,7 @@ from tsa_model.evaluation import Groups
 from tsa_model.evaluation.groups import MISSING, OTHER
 from tsa_model.evaluation.metrics import FloatArray, Ranking
 from tsa_model.evaluation.slice_figures import too_small
-from tsa_model.promotion.bootstrap import FIGURES, block_sizes, differences
+from tsa_model.promotion.bootstrap import FIGURES, RankedPair, block_sizes, by_order
 from tsa_model.promotion.comparison import Condition, SliceDifference, SliceFigure
 from tsa_model.settings.promotion import PromotionConfig
 
@@ -115,10 +115,11 @@ def _both(one: _Judged, name: str) -> tuple[float, float]:
 def _simultaneous(judged: list[_Judged], n_rows: int, config: PromotionConfig) -> FloatArray:
     """Half widths [groups, figures] of intervals that hold every difference at once."""
     generator = np.random.default_rng(config.seed)
+    pairs = [RankedPair(one.new, one.old, one.members, n_rows) for one in judged]
     drawn = []
     for n in block_sizes(config.resamples, n_rows):
-        weight = generator.poisson(1.0, (n, n_rows)).astype(np.float64)
-        groups = [differences(one.new, one.old, weight[:, one.members]) for one in judged]
+        weight = by_order(generator.poisson(1.0, (n, n_rows)))
+        groups = [pair.differences(weight) for pair in pairs]
         drawn.append(np.array([[group[name] for name in FIGURES] for group in groups]))
     samples = np.concatenate(drawn, axis=2)  # [groups, figures, resamples]
     error = samples - np.nanmean(samples, axis=2, keepdims=True)

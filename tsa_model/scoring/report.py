@@ -152,10 +152,7 @@ class WeightedSection:
 def _weighted(metrics: Mapping[str, Any]) -> WeightedSection:
     about, plain = metrics["weighted"], metrics["test"]
     rows = [
-        (
-            FIGURE_NAMES.get(name, name.replace("_", " ")),
-            *(_shown(each[name]) for each in (plain, about["figures"])),
-        )
+        (_in_words(name), _shown(plain[name]), _shown(about["figures"][name]))
         for name in plain
         if name in about["figures"]
     ]
@@ -165,6 +162,16 @@ def _weighted(metrics: Mapping[str, Any]) -> WeightedSection:
         f"weighted figures are as sure as those of {about['effective_orders']:,.0f} orders of equal weight.",
         rows,
     )
+
+
+def _in_words(name: str) -> str:
+    """A figure's name in the metrics, such as `recall@1.0%` or `precision@best_f1`, as people say it."""
+    kind, _, at = name.partition("@")
+    kind = FIGURE_NAMES.get(kind, kind.replace("_", " ").replace("amount recall", "recall of the amount"))
+    if not at:
+        return kind
+    threshold = "the best F1" if at == "best_f1" else "the alert threshold"
+    return f"{kind} at {f'{at} alerts' if at.endswith('%') else threshold}"
 
 
 def _shown(one: Figure) -> str:
