@@ -69,6 +69,8 @@ class Case:
         config = _config(rng, preset)
         if seed % 4:
             config = config.changed(wide_hidden_dim=5, wide_encoding=("none", "piecewise")[seed % 2])
+        if seed % 3 == 2:
+            config = config.changed(boosted_trees=4, tree_leaves=6, tree_depth=4)
         return cls(seed, config, training, SCALES[seed // 2 % len(SCALES)])
 
     def network(self) -> Network:

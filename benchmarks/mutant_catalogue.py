@@ -9,6 +9,7 @@ from mutants_of_runs import RUN_MUTANTS
 from mutants_of_sizes import SIZE_MUTANTS
 from mutants_of_static import STATIC_MUTANTS
 from mutants_of_training import TRAINING_MUTANTS
+from mutants_of_trees import TREE_MUTANTS
 
 GROUPS: dict[str, list[Mutant]] = {
     "layers": LAYER_MUTANTS,
@@ -17,5 +18,6 @@ GROUPS: dict[str, list[Mutant]] = {
     "runs": RUN_MUTANTS,
     "sizes": SIZE_MUTANTS,
     "static": STATIC_MUTANTS,
+    "trees": TREE_MUTANTS,
 }
 MUTANTS = [mutant for mutants in GROUPS.values() for mutant in mutants]

@@ -39,6 +39,7 @@ SUBJECTS: dict[str, dict[str, Any]] = {
     "dual": {},
     "single": {"sequences": "single", "use_mlp": True},
     "one_head": {"num_heads": 1, "wide_hidden_dim": 6, "wide_encoding": "piecewise"},
+    "trees": {"boosted_trees": 5, "tree_leaves": 6, "tree_depth": 4},
     "plain": {"use_moe": False},
     "dropping": {"use_moe": False, "dropout": 0.2},
     "dense": {

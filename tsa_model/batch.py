@@ -25,6 +25,9 @@ LABEL = "label"
 """1 = fraud, 0 = not, -1 = not known, int64 [B]; no network reads it."""
 ORDER_ID = "order_id"
 """Order ids, one for each row; no network reads them, and seldom given: messages name orders by them."""
+MARGIN = "tree_margin"
+"""What boosted trees that never saw an order say of it, float [B]; only training batches
+have it, and it takes the place of the trees' own margin."""
 ATTN_MASK = "attn_mask"
 """Which orders may not attend to which, [L + 1, L + 1]; seldom given."""
 

@@ -31,6 +31,7 @@ def test_the_cases_cover_every_loss_form_scale_and_precision(false_alarms):
     assert {case.config.sequences for case in cases} == {"single", "dual"}
     heads = {(case.config.wide_hidden_dim, case.config.wide_encoding) for case in cases}
     assert heads == {(0, "none"), (5, "none"), (5, "piecewise")}
+    assert {case.config.boosted_trees for case in cases} == {0, 4}
 
 
 @pytest.mark.slow

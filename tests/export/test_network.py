@@ -13,6 +13,13 @@ from tsa_model.export.network import export_network, input_names, output_names
 from tsa_model.export.parity import made_rows
 
 CONFIGS = {
+    "dual, trees": {"boosted_trees": 4, "tree_leaves": 6, "tree_depth": 4},
+    "single, trees, wide head, no engineered features": {
+        "sequences": "single",
+        "boosted_trees": 3,
+        "wide_hidden_dim": 6,
+        "n_engineered_num_features": 0,
+    },
     "dual, wide head": {"wide_hidden_dim": 6, "wide_encoding": "piecewise"},
     "single, MLP branch, wide head, no engineered features": {
         "sequences": "single",

@@ -1,4 +1,4 @@
-"""The wide head's intervals in an ONNX file."""
+"""The wide head's intervals and boosted trees in an ONNX file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tsa_model.export.parity import check_parity, made_rows
 
 
 @pytest.mark.slow
-def test_parity_holds_with_a_piecewise_wide_head(tmp_path):
+def test_parity_holds_with_a_piecewise_wide_head_and_trees(tmp_path):
     config = tiny_config(
         "single",
         n_layers_order=1,
@@ -19,6 +19,9 @@ def test_parity_holds_with_a_piecewise_wide_head(tmp_path):
         use_moe=False,
         wide_hidden_dim=4,
         wide_encoding="piecewise",
+        boosted_trees=5,
+        tree_leaves=12,
+        tree_depth=6,
     )
     network = tiny_network(config)
     export(network, tmp_path / "model.onnx")

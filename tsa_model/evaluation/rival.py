@@ -5,13 +5,13 @@ They see its features, windows and lags. What a sequence of orders adds is TSA's
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tsa_model.batch import ENGINEERED, histories
+from tsa_model.evaluation.boosting import Table, fit
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -20,23 +20,6 @@ if TYPE_CHECKING:
 
 CHUNK = 8192
 MAX_TRAINING_ROWS = 200_000
-ROUNDS, PATIENCE = 400, 30
-TREES: dict[str, Any] = {
-    "objective": "binary",
-    "metric": "average_precision",
-    "learning_rate": 0.05,
-    "num_leaves": 31,
-    "min_data_in_leaf": 20,
-    "feature_fraction": 0.8,
-    "bagging_fraction": 0.8,
-    "bagging_freq": 1,
-    "max_cat_to_onehot": 8,
-    "num_threads": 1,
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbosity": -1,
-}
-"""Usual values; nothing of them was searched for on any data set."""
 
 
 def score_rival(store: SequenceStore, period: str = "test", seed: int = 0) -> NDArray[np.float64]:
@@ -82,23 +65,17 @@ def score_trees(store: SequenceStore, period: str = "test", seed: int = 0) -> ND
     Returns:
         Probability of fraud of each of the period's targets, in their order.
     """
-    import lightgbm
-
     rows, labels = _training_targets(store, seed)
-    n_categories = len(store.preprocessing.categorical)
-    options: dict[str, Any] = {"categorical_feature": list(range(n_categories)), "free_raw_data": True}
-    training = lightgbm.Dataset(_table(store, rows), labels, **options)
-    watched: list[lightgbm.Dataset] = []
-    callbacks: list[Callable[..., Any]] = []
-    vali = store.labels("vali")
-    if 0 < vali.sum() < vali.size:
-        watched.append(training.create_valid(_table(store, store.targets("vali")), vali))
-        callbacks.append(lightgbm.early_stopping(PATIENCE, verbose=False))
-    model = lightgbm.train(TREES | {"seed": seed}, training, ROUNDS, watched, callbacks=callbacks)
-    targets = store.targets(period)
+    targets, vali = store.targets(period), store.targets("vali")
     if not targets.size:
         return np.zeros(0)
-    return np.asarray(model.predict(_table(store, targets), num_threads=1), np.float64)
+    model = fit(
+        Table(_columns(store, rows), labels),
+        Table(_columns(store, vali), store.labels("vali")) if vali.size else None,
+        seed=seed,
+        n_categorical=len(store.preprocessing.categorical),
+    )
+    return np.asarray(model.predict(_columns(store, targets), num_threads=1), np.float64)
 
 
 def _training_targets(store: SequenceStore, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -110,7 +87,7 @@ def _training_targets(store: SequenceStore, seed: int) -> tuple[NDArray[Any], ND
     return rows[kept], labels[kept]
 
 
-def _table(store: SequenceStore, rows: NDArray[Any]) -> NDArray[np.float32]:
+def _columns(store: SequenceStore, rows: NDArray[Any]) -> NDArray[np.float32]:
     """Category indices, then values, of the current orders, [n, features]; indices are whole in float32."""
     categories, values = current_orders(store, rows)
     return np.concatenate([categories, values], axis=1).astype(np.float32)

@@ -59,6 +59,10 @@ def weights(network: Network) -> Weights:
         widths = [high - low for low, high in itertools.pairwise(WIDE_EDGES)]
         found |= _exact("intervals.lows_K", torch.tensor(WIDE_EDGES[:-1]))
         found |= _exact("intervals.widths_K", torch.tensor(widths))
+    if network.trees is not None:
+        found |= _exact("trees.codes", network.trees.codes)
+        for name in ("feature", "threshold", "left", "right", "value"):
+            found |= _exact(f"trees.{name}_NT", getattr(network.trees, name).t())
     return found | _features(network) | _module("clf", network.clf)
 
 
@@ -80,6 +84,8 @@ def whole_numbers(config: ModelConfig) -> set[int]:
     found |= {n // 2**k for n in (n_cat, n_num) for k in range(6)} | {n_tokens, n_tokens - 1}
     if config.wide_hidden_dim and config.wide_encoding == "piecewise":
         found |= {(n_num + config.n_engineered_num_features) * WIDE_INTERVALS}
+    if config.boosted_trees:
+        found |= {config.boosted_trees}
     for width, heads in ((D, H), (2 * D, H), (G, 1), (2 * G, 1)):
         found |= {width, width // heads, width * heads, 3 * width}
     return found
@@ -103,6 +109,7 @@ LAYOUT_OPERATORS = {
     "Concat",
     "Expand",
     "Gather",
+    "GatherElements",
     "Identity",
     "Pad",
     "Range",

@@ -19,6 +19,7 @@ from tsa_model.export.parts import (
     NumericalAggregation,
     PiecewiseNumbers,
 )
+from tsa_model.export.trees import TreeMargin
 from tsa_model.network.blocks import (
     AttentionLayer,
     AttentionLayerPreNorm,
@@ -64,16 +65,22 @@ class ExportNetwork(nn.Module):
     clf: nn.Module
     wide: nn.Module | None
     intervals: PiecewiseNumbers | None
+    trees: TreeMargin | None
+
+    def _take_heads(self, network: SingleSequenceNetwork | DualSequenceNetwork) -> None:
+        self.clf, self.wide = network.clf, network.wide
+        dtype = next(network.parameters()).dtype
+        self.intervals = PiecewiseNumbers(dtype) if network.wide_is_piecewise else None
+        self.trees = None if network.trees is None else TreeMargin(network.trees)
 
     def _outputs(
-        self, ensemble: Tensor, x_num: Tensor, x_engineered: Tensor | None, *extra: Tensor
+        self, ensemble: Tensor, x_cat: Tensor, x_num: Tensor, x_engineered: Tensor | None, *extra: Tensor
     ) -> tuple[Tensor, ...]:
-        logits = self.clf(ensemble)
+        logits, numbers = self.clf(ensemble), _numbers(x_num, x_engineered)
         if self.wide is not None:
-            current = _numbers(x_num, x_engineered)
-            if self.intervals is not None:
-                current = self.intervals(current)
-            logits = logits + self.wide(current)
+            logits = logits + self.wide(numbers if self.intervals is None else self.intervals(numbers))
+        if self.trees is not None:
+            logits = logits + functional.pad(self.trees(x_cat[:, -1], numbers), (1, 0))
         return (logits, torch.softmax(logits, dim=-1)[:, 1], ensemble, *extra)
 
 
@@ -87,8 +94,7 @@ class ExportSingle(ExportNetwork):
         self.mlp = None
         if network.mlp is not None:
             self.mlp = nn.Sequential(*network.mlp, network.mlp_layer_norm)
-        self.clf, self.wide = network.clf, network.wide
-        self.intervals = _intervals(network)
+        self._take_heads(network)
 
     def forward(
         self, x_cat: Tensor, x_num: Tensor, time: Tensor, mask: Tensor, x_engineered: Tensor | None = None
@@ -97,7 +103,7 @@ class ExportSingle(ExportNetwork):
         parts = [self.orders(x_cat, x_num, time, mask), self.features(x_cat, x_num, x_engineered)]
         if self.mlp is not None:
             parts.append(self.mlp(_numbers(x_num, x_engineered)))
-        return self._outputs(torch.cat(parts, dim=-1), x_num, x_engineered)
+        return self._outputs(torch.cat(parts, dim=-1), x_cat, x_num, x_engineered)
 
 
 class ExportDual(ExportNetwork):
@@ -112,8 +118,7 @@ class ExportDual(ExportNetwork):
         self.orders_ccid = OrderStack(network.order_attention_ccid)
         self.layer_norm = network.layer_norm
         self.features = FeatureStack(network.feature_attention)
-        self.clf, self.wide = network.clf, network.wide
-        self.intervals = _intervals(network)
+        self._take_heads(network)
 
     def forward(
         self,
@@ -145,11 +150,8 @@ class ExportDual(ExportNetwork):
         combined_BE = self.layer_norm(gate_cid_B1 * cid_BE + gate_ccid_B1 * ccid_BE)
         feature_BD = self.features(cat_cid, num_cid, x_engineered)
         ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
-        return self._outputs(ensemble, num_cid, x_engineered, torch.cat([gate_cid_B1, gate_ccid_B1], dim=-1))
-
-
-def _intervals(network: SingleSequenceNetwork | DualSequenceNetwork) -> PiecewiseNumbers | None:
-    return PiecewiseNumbers(next(network.parameters()).dtype) if network.wide_is_piecewise else None
+        gates = torch.cat([gate_cid_B1, gate_ccid_B1], dim=-1)
+        return self._outputs(ensemble, cat_cid, num_cid, x_engineered, gates)
 
 
 def _numbers(x_num: Tensor, x_engineered: Tensor | None) -> Tensor:

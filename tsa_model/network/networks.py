@@ -21,6 +21,7 @@ from tsa_model.network.choice import implementation_of
 from tsa_model.network.implementation import Implementation, ImplementationName, Scored
 from tsa_model.network.inspection import inspect_batch
 from tsa_model.network.trace import SILENT, Trace
+from tsa_model.network.trees import BoostedTrees
 from tsa_model.settings.model import WIDE_INTERVALS, ModelConfig
 
 CLASSIFIER_HIDDEN_DIM = 1024
@@ -30,6 +31,8 @@ MLP_DROPOUT = 0.1
 
 class Network(Block):
     """What both classifiers share: the tables, the feature side, the head, and the forward contract."""
+
+    trees: BoostedTrees | None
 
     def __init__(self, config: ModelConfig, implementation: Implementation | ImplementationName) -> None:
         super().__init__()
@@ -57,6 +60,16 @@ class Network(Block):
             nn.ReLU(),
             nn.Linear(config.wide_hidden_dim, config.n_classes),
         )
+
+    def _boosted_trees(self, *heads: nn.Sequential | None) -> BoostedTrees | None:
+        """Beside trees the other heads begin at zero, so that training begins with what the trees say."""
+        if not self.config.boosted_trees:
+            return None
+        for head in heads:
+            if head is not None:
+                for parameter in head[-1].parameters():
+                    nn.init.zeros_(parameter)
+        return BoostedTrees(self.config)
 
     def _scored(self, batch: Batch, trace: Trace) -> Scored:
         """What `forward` returns, of a batch that lacks nothing."""
@@ -134,6 +147,7 @@ class SingleSequenceNetwork(Network):
         self.clf = self._classifier(n_parts * D)
         self.wide = self._wide_head()
         self.wide_is_piecewise = config.wide_encoding == "piecewise"
+        self.trees = self._boosted_trees(self.clf, self.wide)
 
     def _scored(self, batch: Batch, trace: Trace) -> Scored:
         return self.compute.single(self, batch, trace)
@@ -170,6 +184,7 @@ class DualSequenceNetwork(Network):
         self.clf = self._classifier(3 * D)
         self.wide = self._wide_head()
         self.wide_is_piecewise = config.wide_encoding == "piecewise"
+        self.trees = self._boosted_trees(self.clf, self.wide)
 
     def _scored(self, batch: Batch, trace: Trace) -> Scored:
         return self.compute.dual(self, batch, trace)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tsa_model.network.precision import Trainable
 from tsa_model.network.trace import SILENT, Trace
+from tsa_model.network.trees import BoostedTrees
 
 FEATURE_AGGREGATION_HALVINGS = 5
 MIN_EXPERT_CAPACITY = 4
@@ -236,6 +237,7 @@ class SingleSequenceParameters(Protocol):
         clf: ensemble → logits.
         wide: the current order's numbers → what is added to the logits; without it None.
         wide_is_piecewise: whether it reads their shares of intervals too.
+        trees: what they say of the current order is added to the fraud logit; without them None.
     """
 
     mlp: nn.Sequential | None
@@ -243,6 +245,7 @@ class SingleSequenceParameters(Protocol):
     clf: nn.Sequential
     wide: nn.Sequential | None
     wide_is_piecewise: bool
+    trees: BoostedTrees | None
 
     @property
     def order_attention(self) -> OrderAttentionParameters:
@@ -263,6 +266,7 @@ class DualSequenceParameters(Protocol):
         clf: ensemble → logits.
         wide: the current order's numbers → what is added to the logits; without it None.
         wide_is_piecewise: whether it reads their shares of intervals too.
+        trees: what they say of the current order is added to the fraud logit; without them None.
     """
 
     gate_score: nn.Sequential
@@ -271,6 +275,7 @@ class DualSequenceParameters(Protocol):
     clf: nn.Sequential
     wide: nn.Sequential | None
     wide_is_piecewise: bool
+    trees: BoostedTrees | None
 
     @property
     def gate_emb(self) -> OrderAttentionParameters:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tsa_model.batch import ATTN_MASK, ENGINEERED, Batch, histories
-from tsa_model.network.heads import add_wide_head, mean_of_members
+from tsa_model.network.heads import add_boosted_trees, add_wide_head, mean_of_members
 from tsa_model.network.implementation import Implementation
 from tsa_model.network.parameters import (
     AggregationParameters,
@@ -246,7 +246,7 @@ def single(network: SingleSequenceParameters, batch: Batch, trace: Trace = SILEN
         parts.append(network.mlp_layer_norm(network.mlp(torch.cat(current, dim=-1))))
     ensemble = torch.cat(parts, dim=-1)
     logits = add_wide_head(network, network.clf(ensemble), history.num, x_engineered)
-    return logits, ensemble
+    return add_boosted_trees(network, logits, history, batch), ensemble
 
 
 def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
@@ -278,7 +278,7 @@ def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -
         feature_BD = network.feature_attention(cid.cat, cid.num, batch.get(ENGINEERED), trace=trace)
     ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
     logits = add_wide_head(network, network.clf(ensemble), cid.num, batch.get(ENGINEERED))
-    return logits, ensemble
+    return add_boosted_trees(network, logits, cid, batch), ensemble
 
 
 REFERENCE = Implementation(

@@ -64,6 +64,17 @@ class ModelSettings(Settings):
     """`piecewise`: the wide head also reads how far each number is through each of the intervals
     between `WIDE_EDGES`, from 0 to 1. So it tells thresholds as a tree does."""
 
+    boosted_trees: Annotated[int, Field(ge=0, le=5_000)] = 0
+    """Most trees of the boosted-trees head; 0 = none. LightGBM grows them on the training targets' current
+    orders; their margin is added to the fraud logit, and the network learns what is missing. Early stopping
+    keeps as many trees as the validation period wants."""
+    tree_leaves: Annotated[int, Field(ge=2, le=1024)] = 31
+    """Most leaves of a tree."""
+    tree_depth: Annotated[int, Field(ge=1, le=16)] = 8
+    """Most decisions from a tree's root to a leaf."""
+    tree_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
+    """How much of what is still wrong each tree corrects."""
+
     moe_second_policy_train: SecondPolicy = "random"
     moe_second_policy_eval: SecondPolicy = "random"
     moe_eval: Literal["legacy", "deterministic"] = "legacy"
@@ -127,3 +138,12 @@ class ModelConfig(ModelSettings):
     n_classes: Width = 2
     members: Annotated[int, Field(ge=1, le=64)] = 1
     """Networks of this configuration whose logits are averaged; see `TrainConfig.members`."""
+
+    @model_validator(mode="after")
+    def _check_classes(self) -> ModelConfig:
+        if self.boosted_trees and self.n_classes != 2:
+            raise ValueError(
+                f"boosted_trees={self.boosted_trees} with n_classes={self.n_classes}: trees tell frauds from"
+                " genuine orders, so they need two classes; choose boosted_trees: 0"
+            )
+        return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tsa_model.batch import MARGIN
 from tsa_model.sequences import SequenceStore
 
 Rows = NDArray[np.integer]
@@ -68,10 +69,18 @@ class TrainBatches:
         store: the sequence store.
         sequences: which histories a batch holds.
         sampler: which rows make which batch.
+        margin_of: row numbers [B] → the margin each of them is given, float32 [B]; None = none is.
     """
 
-    def __init__(self, store: SequenceStore, sequences: Sequences, sampler: ShuffledBatches) -> None:
+    def __init__(
+        self,
+        store: SequenceStore,
+        sequences: Sequences,
+        sampler: ShuffledBatches,
+        margin_of: Callable[[Rows], Tensor] | None = None,
+    ) -> None:
         self.store = store
+        self.margin_of = margin_of
         self.sequences = sequences
         self.sampler = sampler
         self._resume_at = 0
@@ -84,7 +93,8 @@ class TrainBatches:
         self._n_read, self._resume_at = self._resume_at, 0
         for rows in self.sampler.batches(self._n_read):
             self._n_read += 1
-            yield read_batch(self.store, rows, self.sequences)
+            batch = read_batch(self.store, rows, self.sequences)
+            yield batch if self.margin_of is None else {**batch, MARGIN: self.margin_of(rows)}
 
     def state_dict(self) -> dict[str, Any]:
         """The position inside the epoch; the epoch itself is Lightning's."""

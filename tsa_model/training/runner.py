@@ -40,6 +40,7 @@ from tsa_model.training.processes import (
     started_by_launcher,
     train_in_processes,
 )
+from tsa_model.training.trees import fit_trees
 
 MODULES: dict[str, type[TSAModule]] = {"single": TSASingleSeq, "dual": TSADualSeq}
 
@@ -240,13 +241,18 @@ def _fit(
     steps_per_epoch = -(-len(sampler) // training.accumulate)
     form = form_for(trainer.strategy.root_device)
     module = MODULES[sequences](model, training, steps_per_epoch, form)
+    trees = None
+    if module.network.trees is not None:
+        trees = fit_trees(store, model, training.seed)
+        module.network.trees.fill(trees.tensors)
+    batches = TrainBatches(store, sequences, sampler, None if trees is None else trees.margin_of)
     with warnings.catch_warnings():
         for noise in LIGHTNING_NOISE:
             warnings.filterwarnings("ignore", message=noise)
         try:
             trainer.fit(
                 module,
-                train_dataloaders=TrainBatches(store, sequences, sampler),
+                train_dataloaders=batches,
                 val_dataloaders=validation,
                 ckpt_path=last if last.is_file() else None,
                 weights_only=True,

@@ -11,7 +11,9 @@ import math
 import torch
 from torch import nn
 
+from tsa_model.equivalence.evidence.probe_trees import random_trees
 from tsa_model.network.networks import Network
+from tsa_model.network.trees import BoostedTrees
 
 GATE_SPREAD = 6.0
 """Factor on the card gate's last layer, so that some rows fall on either side of its threshold."""
@@ -36,4 +38,6 @@ def with_probe_weights(network: Network, seed: int) -> Network:
     for module in probe.modules():
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             module.weight[module.padding_idx] = 0.0
+        if isinstance(module, BoostedTrees):
+            module.fill(random_trees(probe.config, seed))
     return probe

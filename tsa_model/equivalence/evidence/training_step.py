@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tsa_model.batch import ATTN_MASK, LABEL, Batch, as_dtype
+from tsa_model.batch import ATTN_MASK, LABEL, MARGIN, Batch, as_dtype, n_rows
 from tsa_model.equivalence.evidence.draws import SameDraws, set_apart
 from tsa_model.network.blocks import MixtureOfExperts
 from tsa_model.network.implementation import Implementation
@@ -89,7 +89,7 @@ def take_step(network: Network, batch: Batch, conditions: Conditions) -> Step:
         batch: any precision.
         conditions: see there.
     """
-    batch = as_dtype(batch, next(network.parameters()).dtype)
+    batch = as_dtype(_with_margins(batch, network, conditions.seed), next(network.parameters()).dtype)
     places, noisy = set_apart(network, conditions.rate)
     by_row = ATTN_MASK in batch  # under it no computation sorts its rows
     draws = SameDraws(places, noisy, by_row, conditions.seed)
@@ -110,6 +110,14 @@ def take_step(network: Network, batch: Batch, conditions: Conditions) -> Step:
         tuple(draws.strange),
         generator,
     )
+
+
+def _with_margins(batch: Batch, network: Network, seed: int) -> Batch:
+    """The batch as training gives it to a network with trees: each order with a margin that is not theirs."""
+    if not network.config.boosted_trees:
+        return batch
+    generator = torch.Generator().manual_seed(seed)
+    return {**batch, MARGIN: torch.randn(n_rows(batch), generator=generator, dtype=torch.float64)}
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tsa_model.batch import ATTN_MASK, ENGINEERED, Batch, History, histories
 from tsa_model.network.fast import layers
+from tsa_model.network.fast.trees import with_trees
 from tsa_model.network.parameters import (
     DualSequenceParameters,
     OrderAttentionParameters,
@@ -33,7 +34,8 @@ def single(network: SingleSequenceParameters, batch: Batch, trace: Trace = SILEN
             current = torch.cat([current, x_engineered], dim=-1)
         parts.append(network.mlp_layer_norm(network.mlp(current)))
     ensemble = torch.cat(parts, dim=-1)
-    return logits_of(network, ensemble, history.num, x_engineered), ensemble
+    logits = logits_of(network, ensemble, history.num, x_engineered)
+    return with_trees(network, logits, history, batch), ensemble
 
 
 def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -> tuple[Tensor, Tensor]:
@@ -62,7 +64,8 @@ def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -
     with trace.scope("feature_attention"):
         feature_BD = network.feature_attention(cid.cat, cid.num, batch.get(ENGINEERED), trace=trace)
     ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
-    return logits_of(network, ensemble, cid.num, batch.get(ENGINEERED)), ensemble
+    logits = logits_of(network, ensemble, cid.num, batch.get(ENGINEERED))
+    return with_trees(network, logits, cid, batch), ensemble
 
 
 def logits_of(

@@ -11,6 +11,7 @@ from tsa_model.batch import ATTN_MASK, ENGINEERED, Batch, History, histories
 from tsa_model.network.fast.attention import Scaling
 from tsa_model.network.fast.classifiers import gate_embeddings, logits_of, mean_of_members, single
 from tsa_model.network.fast.form import attention, feature_aggregation
+from tsa_model.network.fast.trees import with_trees
 from tsa_model.network.implementation import Implementation
 from tsa_model.network.parameters import DualSequenceParameters, LayerParameters, MixtureParameters
 from tsa_model.network.static import experts, layers
@@ -71,7 +72,8 @@ def dual(network: DualSequenceParameters, batch: Batch, trace: Trace = SILENT) -
     with trace.scope("feature_attention"):
         feature_BD = network.feature_attention(cid.cat, cid.num, batch.get(ENGINEERED), trace=trace)
     ensemble = torch.cat([combined_BE, feature_BD], dim=-1)
-    return logits_of(network, ensemble, cid.num, batch.get(ENGINEERED)), ensemble
+    logits = logits_of(network, ensemble, cid.num, batch.get(ENGINEERED))
+    return with_trees(network, logits, cid, batch), ensemble
 
 
 STATIC = Implementation(
