@@ -44,7 +44,8 @@ def load(model: Path, store: Path | str, events: str | None, empty: bool, late_d
     """Make a history store of an event log.
 
     It keeps of each customer and card what the histories, windows and label delay of the model need of orders
-    to come. Labels in the log count from the order's time + label_delay_days on, as in the batch.
+    to come. Labels in the log count from their label_time on, else label_delay_days after their orders, as in
+    the batch.
 
     \b
     Example, after a run of the pipeline:

@@ -78,6 +78,9 @@ def _columns(dataset: DatasetDescription) -> tuple[Column, ...]:
         Column(dataset.order_time, "time", "timestamp", "µs, UTC", False, "moment of the order"),
         _label(dataset),
     ]
+    if dataset.label_time is not None:
+        meaning = f"moment since when the label is known; missing = {dataset.label_delay_days:g} days later"
+        columns.append(Column(dataset.label_time, "time", "timestamp", "µs, UTC", True, meaning))
     for name in dataset.raw_numerical:
         role = "numerical feature" if name in dataset.numerical else "engineered feature"
         of_policy = dataset.stopping is not None and name in dataset.stopping.columns()

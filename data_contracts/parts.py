@@ -14,8 +14,9 @@ from data_contracts import suites
 from data_contracts.columns import Column
 from data_contracts.context import check
 from data_contracts.findings import MAX_EXAMPLES, Example, Finding
-from tsa_model.events.arrays import is_text, shown, value_type
+from tsa_model.events.arrays import is_text, one_array, shown, value_type
 from tsa_model.events.ids import IdForm
+from tsa_model.events.known_labels import too_early
 from tsa_model.events.problems import Problems
 from tsa_model.events.roles import cast_role
 from tsa_model.events.units import MICROSECONDS
@@ -65,9 +66,30 @@ def check_part(
         if finding.positions:
             assert finding.column is not None, "rules about rows are rules about a column"
             problems.note(finding.column, raw[finding.column], is_bad, f'not so: "{finding.sentence}"')
+    if dataset.label_time is not None and dataset.label_time in table.column_names:
+        findings.append(_label_in_time(raw, table, columns, dataset, first_row, problems))
     good = _canonical(table.filter(pa.array(~problems.bad)), columns)
     why = problems.columns()
     return CheckedPart(good, findings, why["problem"], why["value"])
+
+
+def _label_in_time(
+    raw: pa.Table,
+    table: pa.Table,
+    columns: tuple[Column, ...],
+    dataset: DatasetDescription,
+    first_row: int,
+    problems: Problems,
+) -> Finding:
+    """No label is known before its order was placed; rows that say so are noted in `problems`."""
+    name = dataset.label_time
+    assert name is not None
+    early = too_early(one_array(table[name]), one_array(table[dataset.order_time]))
+    sentence = f"no {name} lies before the {dataset.order_time} of its order"
+    problems.note(name, raw[name], early, f'not so: "{sentence}"')
+    rows = np.flatnonzero(early)
+    examples = _examples(raw, name, columns[0].name, rows, first_row)
+    return Finding(sentence, name, raw.num_rows, len(rows), examples)
 
 
 def cast_part(

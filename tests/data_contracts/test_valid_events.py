@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from data_contracts.events import validate_events
+from data_contracts.findings import ContractViolation
 from tsa_model.settings.run import RunConfig
 
 Save = Callable[..., str]
@@ -124,3 +127,21 @@ def test_simulated_events_pass(outputs) -> None:
     figures = validate("", small, outputs)
     assert figures["rows"] == 5_000
     assert figures["warnings"] == 0
+
+
+def test_moments_of_labels_are_written_and_none_before_its_order(
+    events: pd.DataFrame, run: RunConfig, outputs, save: Save
+) -> None:
+    run = run.changed(dataset=run.dataset.changed(label_time="told", label_delay_days=3))
+    events["told"] = pd.array(events["time"] + 3600, dtype="Int64")
+    events.loc[::5, "told"] = pd.NA
+    validate(save(events), run, outputs)
+    told = pq.read_table(outputs.events)["told"]
+    assert told.type == pa.timestamp("us", "UTC")
+    assert told.null_count == 80
+    events.loc[[17, 42], "told"] = events.loc[[17, 42], "time"] - 1
+    with pytest.raises(ContractViolation) as caught:
+        validate(save(events), run, outputs)
+    message = str(caught.value)
+    assert re.search(r'column told: 2 of 400 rows break "no told lies before the time of its order"', message)
+    assert "order 18" in message

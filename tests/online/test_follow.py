@@ -34,18 +34,19 @@ CLIENTS = 4
 
 @pytest.fixture(scope="module")
 def other(scored, tmp_path_factory) -> Path:
-    """The same model with another last bias, which is another digest over the same columns."""
+    """The same model with a bias towards fraud: other scores, and another digest over the same columns."""
     folder = tmp_path_factory.mktemp("other") / "model"
     shutil.copytree(scored.scores / "model", folder)
     weights, changed = folder / NETWORK_FOLDER / WEIGHTS_FILE, folder.with_name("weights")
     tensors = load_file(weights)
-    save_file(tensors | {"clf.3.bias": tensors["clf.3.bias"] + 1}, changed)
+    towards_fraud = np.array([0, 1], np.float32)
+    save_file(tensors | {"clf.3.bias": tensors["clf.3.bias"] + towards_fraud}, changed)
 
     def change(model: onnx.ModelProto) -> None:
         loop = next(node for node in model.graph.node if node.op_type == "Loop")
         body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
         bias = next(each for each in body.initializer if each.name.endswith("clf.3.bias"))
-        bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(1), bias.name))
+        bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + towards_fraud, bias.name))
         shutil.copyfile(changed, weights)
 
     change_model(folder, change, weights_sha256=sha256(changed))
@@ -125,7 +126,7 @@ def test_swap_and_rollback_under_load(scored, other, registry, service_rows, tmp
 
 
 def check_whole(answers, folders: dict[str, Path], store: Path, rows: list[dict]) -> None:
-    """Each score is that of the one model it names, from the history that it says, never a mixture."""
+    """Each score is that of the one model it names, and not the other's, from the history that it says."""
     by_id = {row["order_id"]: row for row in rows}
     kept = OnlineScorer.open(next(iter(folders.values())), store)
     scorers = {
@@ -136,8 +137,9 @@ def check_whole(answers, folders: dict[str, Path], store: Path, rows: list[dict]
         batch = kept.tensors([by_id[answer["order_id"]]])
         if digests_of(batch)[0] != answer["inputs_digest"]:
             continue  # another client's order landed in this history afterwards
-        found = scorers[answer["model_digest"]].outputs_of(batch)["score"]
-        assert float(found[0]) == answer["score"]
+        found = {digest: float(each.outputs_of(batch)["score"][0]) for digest, each in scorers.items()}
+        assert found.pop(answer["model_digest"]) == answer["score"]
+        assert all(abs(score - answer["score"]) > 0.002 for score in found.values())
         n_compared += 1
     assert n_compared > 5
     kept.close()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.online import iso
+from support.online import iso, wide_row
 from support.service import Client, free_port, in_process
 
 from tsa_model.online import OnlineScorer
@@ -233,28 +233,6 @@ def test_the_legacys_form_is_answered_in_the_legacys_form(client: Client, scored
     assert instances == (200, found)
     del row["num_objectId_by_cid"]
     assert client.post("/predict", row)[1]["column"] == "num_objectId_by_cid"
-
-
-def wide_row(scored, rows: list[dict], place: int) -> dict:
-    """An order in the wide layout, its histories from the log."""
-    d = scored.store.description
-    target = rows[place]
-    row = {name: target[name] for name in (*d.categorical, *d.numerical, *d.engineered)}
-    row |= {"order_id": target["order_id"], "order_time": target["order_time"]}
-    for key, column in (("cid", d.customer_id), ("ccid", d.card_id)):
-        earlier = [
-            each
-            for each in rows[:place]
-            if target[column] is not None
-            and each[column] == target[column]
-            and each["order_time"] < target["order_time"]
-        ]
-        for kind, names in (("cat", d.categorical), ("num", d.numerical)):
-            row[f"{kind}_objectId_by_{key}"] = "~".join(str(each["order_id"]) for each in earlier)
-            row[f"{kind}_orderDate_by_{key}"] = "~".join(each["order_time"] for each in earlier)
-            for name in names:
-                row[f"{name}_by_{key}"] = "~".join("" if e[name] is None else str(e[name]) for e in earlier)
-    return row
 
 
 def test_metrics_know_requests_scores_and_the_model(client: Client, scored, rows) -> None:

@@ -77,6 +77,12 @@ def scaled(value, scaling):
     return np.float32((default if missing else value) * scale + low)
 
 
+def known_at(event, delay_s):
+    """Since when the event's label is known: as it says itself, or after the delay."""
+    told = event.get("told")
+    return event["when"] + delay_s if told is None else told
+
+
 def history(events, target, key):
     """Events of the target's key strictly before it, oldest first."""
     if target[key] is None:
@@ -119,7 +125,7 @@ def expected_batch(events, order_ids, settings):
                 time[row, place, 0] = min(target["when"] - event["when"], 1e7)
                 codes = [encode(event, column, vocabulary) for column in settings["categorical"]]
                 if settings.get("known_label"):
-                    known = event is not target and event["when"] + delay_s <= target["when"]
+                    known = event is not target and known_at(event, delay_s) <= target["when"]
                     state = {1: 2, 0: 1}.get(event["fraud"], 0) if known else 0
                     codes.append(free + state)
                 cat[row, place] = codes
@@ -141,8 +147,8 @@ def window_value(events, target, key, statistic, days, column=None, delay_days=0
     length_s, delay_s = days * DAY_S, delay_days * DAY_S
     past = history(events, target, key)
     if statistic in ("label_count", "label_rate"):
-        newest = target["when"] - delay_s
-        seen = [e for e in past if newest - length_s < e["when"] <= newest and e["fraud"] in (0, 1)]
+        now = target["when"]
+        seen = [e for e in past if now - length_s < known_at(e, delay_s) <= now and e["fraud"] in (0, 1)]
         if statistic == "label_count":
             return float(len(seen))
         return sum(e["fraud"] for e in seen) / max(1, len(seen))

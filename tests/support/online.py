@@ -100,3 +100,25 @@ def assert_same(batch: dict, wanted: dict, what: object = "") -> None:
         assert batch[name].dtype == expected.dtype, (what, name)
         assert batch[name].shape == expected.shape, (what, name)
         assert batch[name].tobytes() == expected.tobytes(), (what, name)
+
+
+def wide_row(scored, rows: list[dict], place: int) -> dict:
+    """An order in the wide layout, its histories from the log."""
+    d = scored.store.description
+    target = rows[place]
+    row = {name: target[name] for name in (*d.categorical, *d.numerical, *d.engineered)}
+    row |= {"order_id": target["order_id"], "order_time": target["order_time"]}
+    for key, column in (("cid", d.customer_id), ("ccid", d.card_id)):
+        earlier = [
+            each
+            for each in rows[:place]
+            if target[column] is not None
+            and each[column] == target[column]
+            and each["order_time"] < target["order_time"]
+        ]
+        for kind, names in (("cat", d.categorical), ("num", d.numerical)):
+            row[f"{kind}_objectId_by_{key}"] = "~".join(str(each["order_id"]) for each in earlier)
+            row[f"{kind}_orderDate_by_{key}"] = "~".join(each["order_time"] for each in earlier)
+            for name in names:
+                row[f"{name}_by_{key}"] = "~".join("" if e[name] is None else str(e[name]) for e in earlier)
+    return row

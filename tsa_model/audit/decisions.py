@@ -187,12 +187,26 @@ class _Batch:
         if late:
             return "an order arrived late", f"{late[0]} and {len(late) - 1} more" if late[1:] else late[0]
         if self.d.known_label or any("label" in window.statistic for window in self.d.windows):
-            labels = {each["order_id"] for each in rows if each["kind"] == "label"}
-            named = [each for each in self._before(row["order_id"]) if each in labels]
-            return "a label came in between", named[
-                0
-            ] if named else "the batch has labels that were never sent"
+            named = self._labels_that_came_later(row, rows)
+            return "a label came in between", named[0] if named else "no label of an earlier order came later"
         return "the log of events has other values", "no order and no label came later"
+
+    def _labels_that_came_later(self, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Earlier orders of which the batch counts a label that was sent after the answer, or never."""
+        came_us: dict[str, int] = {}
+        for each in rows:
+            if each["kind"] == "label" or json.loads(each["content"]).get(self.d.label) is not None:
+                came_us.setdefault(each["order_id"], each["received_us"])
+        sent = {each["order_id"] for each in rows}
+        before = [name for name in self._before(row["order_id"]) if name in sent]
+        places = np.array([self.row_of[name] for name in before], np.int64)
+        counted = self.store.labels_of(places) >= 0
+        counted &= self.store.labels_known_us(places) <= self.time_of[row["order_id"]]
+        return [
+            f"of order {name}, " + ("which came later" if name in came_us else "which never came")
+            for name, counts in zip(before, counted.tolist(), strict=True)
+            if counts and came_us.get(name, row["received_us"] + 1) > row["received_us"]
+        ]
 
     def _before(self, name: str) -> list[str]:
         """The orders of the same customer or card that are earlier."""

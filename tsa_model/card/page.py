@@ -126,7 +126,8 @@ def _columns(card: Card) -> Iterator[tuple[str, list[str] | str]]:
     ):
         if names:
             yield words, list(names)
-    yield "Labels are known after", f"{data.label_delay_days:g} days"
+    told = f", unless {data.label_time} says when" if data.label_time is not None else ""
+    yield "Labels are known after", f"{data.label_delay_days:g} days{told}"
 
 
 def _periods(card: Card) -> Iterator[tuple[str, str, str, str, str]]:

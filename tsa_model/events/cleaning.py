@@ -21,6 +21,7 @@ from tsa_model.events.casting import (
     cast_spelled_category,
 )
 from tsa_model.events.ids import IdForm, cast_id, id_columns
+from tsa_model.events.known_labels import TOO_EARLY, delay_us, known_us, too_early
 from tsa_model.events.problems import Problems
 from tsa_model.settings.dataset import DatasetDescription
 
@@ -28,7 +29,7 @@ from tsa_model.settings.dataset import DatasetDescription
 def wanted_columns(description: DatasetDescription) -> list[str]:
     """Names of the raw columns a description needs, each once."""
     keys = [description.order_id, description.customer_id, description.card_id]
-    keys += [description.order_time, description.label]
+    keys += [description.order_time, *description.label_columns]
     named = [column for column in keys if column is not None]
     return list(dict.fromkeys([*named, *description.raw_categorical, *description.raw_numerical]))
 
@@ -42,7 +43,8 @@ def clean(part: pa.Table, description: DatasetDescription, forms: Mapping[str, I
         forms: how each column of ids is read; see `read_id_forms`.
 
     Returns:
-        Columns `order_id`, `customer`, `card` (int64 or text), `time_us` (int64), `label` (int8),
+        Columns `order_id`, `customer`, `card` (int64 or text), `time_us` (int64), `label` (int8), with a
+        `label_time` also `known_us` (int64, from when on the label is known),
         `c0`, `c1`, … (text), `n0`, `n1`, … (float64) in the description's order, and `problem`, `value`
         (text): the reason why a row cannot be used and the raw value behind it, null in good rows.
     """
@@ -64,6 +66,11 @@ def clean(part: pa.Table, description: DatasetDescription, forms: Mapping[str, I
         add("card", d.card_id, ids[d.card_id])
     add("time_us", d.order_time, cast_moment(raw[d.order_time]), required=True)
     add("label", d.label, cast_label(raw[d.label], decimal))
+    if d.label_time is not None:
+        told = cast_moment(raw[d.label_time])
+        add("known_us", d.label_time, told)
+        problems.note(d.label_time, raw[d.label_time], too_early(told.values, columns["time_us"]), TOO_EARLY)
+        columns["known_us"] = known_us(told.values, columns["time_us"], delay_us(d))
     numbers = {name: cast_number(raw[name], decimal) for name in d.raw_numerical}
     for place, column in enumerate(d.raw_categorical):
         # A column of two roles has one meaning: the category is the id or the number in words.

@@ -63,6 +63,11 @@ class Source:
         values |= self.events.folder_values if isinstance(self.events, EventFile) else {}
         return {name: value for name, value in values.items() if name not in self._inside.names}
 
+    @property
+    def lacking(self) -> frozenset[str]:
+        """Optional columns that are not there."""
+        return frozenset(self.optional) & self._added.keys()
+
     def parts(self, columns: Sequence[str], cells: int = PART_CELLS) -> Iterator[pa.Table]:
         """Yield consecutive rows of `columns`, in parts of bounded size.
 

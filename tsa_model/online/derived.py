@@ -93,6 +93,11 @@ class DerivedColumns:
             if any(window.statistic in ABOUT_LABELS for window, _ in self.windows[kind].values())
         )
 
+    def longest_label_window_us(self) -> int:
+        """The length of the longest window over labels; 0 = there is none."""
+        windows = [each for kind in KINDS for each in self.windows[kind].values()]
+        return max((length for window, length in windows if window.statistic in ABOUT_LABELS), default=0)
+
     def summed(self) -> tuple[str, ...]:
         """The raw columns that windows sum."""
         windows = [window for kind in KINDS for window, _ in self.windows[kind].values()]
@@ -152,6 +157,10 @@ class Past:
         stream, late = LABELS[self.kind], LATE_LABELS[self.kind]
         totals = self._transaction.totals(stream, self._key, self.now_us + 1)
         totals = totals - self._transaction.totals(stream, self._key, since_us)
+        if self._transaction.columns.has_label_times:
+            found = self._transaction.later(stream, self._key, self.now_us - 1, self.now_us)
+            of_now = found.label[found.known_us >= self.now_us]  # of orders of this moment: not seen
+            return int(totals[0]) - len(of_now), int(totals[1]) - int(of_now.sum())
         found = self._transaction.later(late, self._key, since_us - 1, self.now_us)
         labels = found.label[found.known_us <= self.now_us]
         return int(totals[0]) + len(labels), int(totals[1]) + int(labels.sum())
@@ -180,6 +189,7 @@ class Derivation:
         self._columns, self._orders_of = columns, orders_of
         self._numbers, self._summed = description.raw_numerical, columns.summed()
         self._delay_us = round(description.label_delay_days * DAY_US)
+        self._has_label_times = description.label_time is not None
         one_by_one = tuple(lag for lag in description.lags if lag.statistic != "position")
         self._d = description.changed(lags=one_by_one)
 
@@ -207,8 +217,10 @@ class Derivation:
     def _window(self, window: Window, length_us: int, past: Past, own: np.ndarray) -> float:
         value = np.array([np.nan])
         if window.statistic in ABOUT_LABELS:
-            # Labels that count since later than so long ago; see `label_due_us`.
-            since_us = past.now_us - length_us - self._delay_us + max(self._delay_us, 1) + 1
+            since_us = past.now_us - length_us + 1
+            if not self._has_label_times:
+                # Labels that count since later than so long ago; see `label_due_us`.
+                since_us += max(self._delay_us, 1) - self._delay_us
             count, total = (np.array([each]) for each in past.labels(since_us))
             return float(window_values(window, value, count, total.astype(np.float64))[0])
         totals = past.totals_since(past.now_us - length_us + 1)

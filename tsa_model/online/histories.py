@@ -22,10 +22,12 @@ from tsa_model.online.history import (
     Transaction,
     UnknownOrder,
 )
+from tsa_model.online.id_forms import id_forms_of
 from tsa_model.online.inputs import InputBuilder, Target
 from tsa_model.online.labels import count_label
-from tsa_model.online.orders import CleanOrder, OrderReader, id_forms_of
+from tsa_model.online.orders import CleanOrder, OrderReader, early_label
 from tsa_model.online.records import Records
+from tsa_model.online.refreshing import refresh
 from tsa_model.online.requirements import check_fits, columns_of
 from tsa_model.sequences import Preprocessing
 from tsa_model.settings.dataset import DatasetDescription
@@ -57,6 +59,7 @@ class Histories:
         check_fits(store.columns, columns_of(description))
         self.inputs = InputBuilder(description, fitted, sequences)
         self._n_raw = len(description.raw_numerical)
+        self._label_times = store.columns.has_label_times
         self._reader: OrderReader | None = None
         self._request = threading.local()
         """How the ids of the request of each thread are read, as long as the store does not know it."""
@@ -87,7 +90,8 @@ class Histories:
     def add_labels(self, labels: Sequence[tuple[Any, Any, Any]]) -> None:
         """Record labels, all or none.
 
-        A label counts from the later of its own moment and the order's time + `label_delay_days`.
+        A label counts from its own moment where the description has a `label_time`, else from the later of
+        that and the order's time + `label_delay_days`.
 
         Args:
             labels: order id, 0 or 1, and the moment at which it became known.
@@ -101,11 +105,13 @@ class Histories:
 
         def add(transaction: Transaction) -> None:
             transaction.expect((name, (b"", b"")) for _, name, _, _ in clean)
-            for order_id, name, label, at_us in clean:
+            for row, (order_id, name, label, at_us) in enumerate(clean):
                 if (entry := transaction.entry(name)) is None:
                     raise UnknownOrder(
                         f"order {order_id!r} is not kept: it was never sent, or no history needs it any more"
                     )
+                if self.store.columns.has_label_times and at_us < entry.time_us:
+                    raise early_label(row, labels[row][2])
                 self._set_label(transaction, entry, name, label, at_us)
 
         self._recorded(add)
@@ -166,7 +172,8 @@ class Histories:
                 count_label(transaction, kind, key, record)
         entry = Entry(order.time_us, order.keys, order.content(self._n_raw), kept)
         transaction.put_entry(order.name, entry)
-        self._refresh(transaction, entry, self.inputs.derived.renewed_us)
+        until_us = max(order.time_us, int(record.known_us[0])) if self._label_times else order.time_us
+        refresh(transaction, self.inputs, entry, self.inputs.derived.renewed_us, order.time_us, until_us)
 
     def _compare(self, transaction: Transaction, entry: Entry, order: CleanOrder) -> None:
         """Refuse another order of the same id; a label that is new is taken."""
@@ -179,7 +186,7 @@ class Histories:
                 "known: an order's values do not change; its label is sent by itself"
             )
         if record is not None and label != known and label != UNKNOWN_LABEL:
-            self._set_label(transaction, entry, order.name, label, order.time_us)
+            self._set_label(transaction, entry, order.name, label, int(order.record.known_us[0]))
 
     def _kept(self, transaction: Transaction, entry: Entry, order: CleanOrder | bytes) -> Records | None:
         """The record of an order, from the first history that still holds it."""
@@ -206,46 +213,22 @@ class Histories:
         self.inputs.check(target)
         return target
 
-    def _refresh(
-        self, transaction: Transaction, entry: Entry, reach_us: Mapping[KeyKind, int], from_us: int = 0
-    ) -> None:
-        """Derive the kept columns of younger orders anew, where an order or label came late.
-
-        Args:
-            transaction: to write in.
-            entry: the order that came late, or whose label did.
-            reach_us: how much younger an order may be that this changes, by key.
-            from_us: from when on it changes anything.
-        """
-        derived = self.inputs.derived
-        for kind, key in zip(self.inputs.kinds, entry.keys, strict=False):
-            if not key or not reach_us[kind]:
-                continue
-            first_us = max(entry.time_us, from_us - 1)
-            younger = transaction.later(kind, key, first_us, entry.time_us + reach_us[kind])
-            for row in range(len(younger)):
-                record = younger.take(slice(row, row + 1))
-                past = Past(transaction, kind, key, int(record.time_us[0]))
-                latest = past.latest(derived.most_back(kind), record.take(slice(0, 0)))
-                renewed = self.inputs.with_kept(record, self.inputs.derive(past, record, latest))
-                known = transaction.entry(record.name())
-                owners = entry.keys if known is None else known.keys
-                for each, owner in zip(self.inputs.kinds, owners, strict=False):
-                    if owner:
-                        transaction.replace(each, owner, renewed)
-
     def _set_label(self, transaction: Transaction, entry: Entry, name: bytes, label: int, at_us: int) -> None:
         record = self._kept(transaction, entry, name)
         if record is None:
             return
-        known_us = max(at_us, entry.time_us + self.store.columns.label_delay_us)
+        due_us = entry.time_us + self.store.columns.label_delay_us
+        known_us = at_us if self._label_times else max(at_us, due_us)
         changed = replace(record, label=np.array([label], np.int8), known_us=np.array([known_us], np.int64))
         for kind, key in zip(self.inputs.kinds, entry.keys, strict=False):
             if key:
                 count_label(transaction, kind, key, record, is_gone=True)
                 transaction.replace(kind, key, changed)
                 count_label(transaction, kind, key, changed)
-        self._refresh(transaction, entry, self.inputs.derived.relabelled_us, known_us)
+        moments = [known_us] + ([] if record.label[0] == UNKNOWN_LABEL else [int(record.known_us[0])])
+        since_us = max(entry.time_us, min(moments) - 1)
+        until_us = max(moments) if self._label_times else entry.time_us
+        refresh(transaction, self.inputs, entry, self.inputs.derived.relabelled_us, since_us, until_us)
 
     def answer(self, answers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """Note answers by the orders' names; return those that other requests noted earlier, which stand."""

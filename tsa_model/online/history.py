@@ -73,6 +73,8 @@ class Columns(Settings):
     fold_text: bool
     """Texts that differ only in case and spaces are one category."""
     label_delay_us: NonNegativeInt
+    has_label_times: bool = False
+    """Each label says since when it is known; the delay is that of labels that do not."""
     latest: NonNegativeInt
     """Orders of a key that are kept at least."""
     reach_us: NonNegativeInt

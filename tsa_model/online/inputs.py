@@ -131,16 +131,19 @@ class InputBuilder:
                 places[kind][0, column] = n_rows
             n_rows += 1
         # Even an empty history has a dtype for ids, which must not decide that of the others.
-        orders = self._orders(Records.joined(parts), np.concatenate(labels))
+        table = Records.joined(parts)
+        orders = self._orders(table, np.concatenate(labels))
         add_calendar_columns(orders, self._d, MemoryColumns())
         add_log_columns(orders, self._d, MemoryColumns())
         categorical, numerical = self._matrix("categorical", orders), self._matrix("numerical", orders)
         time_us, label = np.append(orders.time_us, 0), np.append(orders.label, np.int8(UNKNOWN_LABEL))
+        known_us = np.append(table.known_us, 0) if self._d.label_time is not None else None
         now_us = np.concatenate([target.record.time_us for target in targets])
         rows = np.arange(len(targets))
         batch: dict[str, np.ndarray] = {}
         for kind, names in zip(self.kinds, self._names, strict=False):
-            events = SortedEvents(categorical, numerical, time_us, label, *places[kind])
+            position, start, end = places[kind]
+            events = SortedEvents(categorical, numerical, time_us, label, position, start, end, known_us)
             batch |= zip(names, self._gather(events, rows, now_us), strict=True)
         if self._n_engineered:
             batch[ENGINEERED] = self._engineered(targets)

@@ -13,9 +13,9 @@ import pyarrow as pa
 from tsa_model.events.ids import read_id_forms
 from tsa_model.events.units import NO_KEY, UNKNOWN_LABEL
 from tsa_model.online.blocks import MOST, Block
-from tsa_model.online.derived import label_due_us
+from tsa_model.online.derived import DerivedColumns
 from tsa_model.online.history import KINDS, LABELS, Columns, Entry, Filling, HistoryStore, KeyKind, Stream
-from tsa_model.online.labels import as_labels
+from tsa_model.online.labels import labels_of
 from tsa_model.online.orders import content_digest
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text, id_bytes
 from tsa_model.online.redis_link import is_redis
@@ -45,7 +45,7 @@ def load_history(
 
     Args:
         events: path or paths of raw orders, or a table; see `SequenceStore.build`. Their labels count from
-            the order's time + `label_delay_days` on.
+            their `label_time` on, or from the order's time + `label_delay_days` where there is none.
         description: the columns' roles, as the model folder has them.
         place: a folder that does not exist yet, or is empty; or an address of Redis (redis://host:6379/0).
         late_days: how much later than a younger order of its customer or card an order may come.
@@ -71,7 +71,9 @@ def load_history(
         forms = read_id_forms(events, description)
         if not len(ingested.key_values.get("ccid", ())) and description.card_id is not None:
             del forms[description.card_id]  # no order has a card, so none says how one is read
-        columns = columns.changed(is_whole={name: form.is_whole for name, form in forms.items()})
+        reach_us = max(columns.reach_us, _label_reach_us(prepared.orders, description))
+        is_whole = {name: form.is_whole for name, form in forms.items()}
+        columns = columns.changed(is_whole=is_whole, reach_us=reach_us)
         loader = _Loader(prepared, ingested.keys, ingested.key_values, columns)
         with made(place, columns) as store:
             n_kept, n_blocks = loader.write(store, show)
@@ -162,9 +164,8 @@ class _Loader:
         columns = self._columns
         oldest_us = int(held.time_us[-1]) - columns.late_us - columns.reach_us
         held = held.take(np.flatnonzero(held.label != UNKNOWN_LABEL))
-        due_us = label_due_us(held.time_us, columns.label_delay_us)
-        labels, stream = as_labels(held, due_us), LABELS[kind]
-        first = int(np.searchsorted(due_us, oldest_us))
+        labels, stream = labels_of(held, columns), LABELS[kind]
+        first = int(np.searchsorted(labels.time_us, oldest_us))
         totals = totals_of(labels, columns, stream)
         yield from self._cut(stream, key, labels, totals, max(0, oldest_us) if first else 0, first)
 
@@ -204,6 +205,15 @@ class _Loader:
             transaction.put_entry(records.name(row), Entry(time_us, both, content, kept[row]))
 
 
+def _label_reach_us(orders: Orders, description: DatasetDescription) -> int:
+    """How far back orders are kept so that windows count labels that come as late as those of a log did."""
+    longest = DerivedColumns.of(description).longest_label_window_us()
+    known = np.flatnonzero(orders.label != UNKNOWN_LABEL)
+    if orders.known_us is None or not longest or not len(known):
+        return 0
+    return longest + int((orders.known_us[known] - orders.time_us[known]).max())
+
+
 def _length(time_us: np.ndarray) -> int:
     """How many of a key's orders make its next block; those of one moment stay together."""
     if len(time_us) <= MOST:
@@ -226,7 +236,7 @@ def _records(orders: Orders, columns: Columns) -> Records:
         numbers[:, place] = orders.numerical[name]
     return Records(
         time_us=np.asarray(orders.time_us),
-        known_us=orders.time_us + columns.label_delay_us,
+        known_us=orders.time_us + columns.label_delay_us if orders.known_us is None else orders.known_us,
         label=np.asarray(orders.label),
         categories=categories,
         numbers=numbers,

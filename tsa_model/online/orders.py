@@ -19,7 +19,8 @@ from tsa_model.events.arrays import SHOWN_CHARACTERS
 from tsa_model.events.cast import Cast
 from tsa_model.events.casting import cast_label, cast_moment, cast_number
 from tsa_model.events.cleaning import as_category
-from tsa_model.events.ids import IdForm, cast_id, id_columns, read_id_forms
+from tsa_model.events.ids import IdForm, cast_id, id_columns
+from tsa_model.events.known_labels import TOO_EARLY
 from tsa_model.events.numbers import EXACT_WHOLE
 from tsa_model.events.units import UNKNOWN_LABEL
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text, id_bytes
@@ -33,6 +34,7 @@ MOST_SEEN = 2**16
 _REMEDIES = {
     "id": "send the order's own id, in the form that all ids of the column have",
     "time": "send ISO 8601 text such as 2025-04-11T09:30:00Z, or seconds since 1970 as a number",
+    "label time": "send the moment at which the label became known, or null",
     "label": "send 0, 1, or null while it is not known",
     "known label": "send 0 or 1",
     "number": "send a JSON number",
@@ -123,6 +125,8 @@ class OrderReader:
             cast.add("id", column, ("id", form), partial(cast_id, form=form, missing_words=d.missing_words))
         cast.add("time", d.order_time, "time", cast_moment)
         cast.add("label", d.label, "label", lambda raw: cast_label(raw, d.csv.decimal), optional=True)
+        if d.label_time is not None:
+            cast.add("time", d.label_time, "time", cast_moment, optional=True)
         for column in self._numbers:
             cast.add("number", column, "number", lambda raw: cast_number(raw, d.csv.decimal))
         for column in self._own_categories:
@@ -136,10 +140,18 @@ class OrderReader:
                     if value is None:
                         remedy = _REMEDIES[cast.kinds[column]]
                         raise WrongOrder(row, column, rows[row][column], "missing", remedy)
+        self._check_label_times(values, rows)
         for column in self._categories:
             if column not in self._own_categories:
                 values[f"category {column}"] = self._in_words(values[column], column, rows)
         return [self._order(values, row) for row in range(len(rows))]
+
+    def _check_label_times(self, values: Mapping[str, list], rows: Sequence[Mapping[str, Any]]) -> None:
+        name = self._d.label_time
+        for row, told_us in enumerate(values[name] if name is not None else ()):
+            if told_us is not None and told_us < values[self._d.order_time][row]:
+                assert name is not None
+                raise WrongOrder(row, name, rows[row][name], TOO_EARLY, _REMEDIES["label time"])
 
     def read_label(self, row: int, order_id: Any, label: Any, at: Any) -> tuple[int | str, bytes, int, int]:
         """Cast a label: the order's id, what stands for it, 0 or 1, and from when on it is known.
@@ -179,13 +191,15 @@ class OrderReader:
             if value is not None:
                 numbers[0, place] = value
         time_us, label = values[d.order_time][row], values[d.label][row]
+        told_us = None if d.label_time is None else values[d.label_time][row]
+        known_us = time_us + self._label_delay_us if told_us is None else told_us
         ids = [order_id] if isinstance(order_id, int) else np.array([order_id.encode()])
         return CleanOrder(
             order_id,
             (id_bytes(customer), b"" if card is None else id_bytes(card)),
             Records(
                 time_us=np.array([time_us], np.int64),
-                known_us=np.array([time_us + self._label_delay_us], np.int64),
+                known_us=np.array([known_us], np.int64),
                 label=np.array([UNKNOWN_LABEL if label is None else label], np.int8),
                 categories=np.array([hashes], np.uint64).reshape(1, len(hashes)),
                 numbers=numbers,
@@ -194,20 +208,9 @@ class OrderReader:
         )
 
 
-def id_forms_of(orders: Sequence[Mapping[str, Any]], description: DatasetDescription) -> dict[str, bool]:
-    """Whether the ids of some orders are whole numbers, by column; the first id of a column decides.
-
-    Args:
-        orders: raw orders, for a store that does not know it yet.
-        description: names the columns.
-    """
-    found: dict[str, bool] = {}
-    for name in id_columns(description):
-        first = next((order[name] for order in orders if order.get(name) is not None), None)
-        if first is not None:
-            table = pa.table({name: pa.array([_text(first)], pa.string())})
-            found[name] = read_id_forms(table, description, [name])[name].is_whole
-    return found
+def early_label(row: int, value: Any) -> WrongOrder:
+    """The refusal of a label that is said to be known before its order was placed."""
+    return WrongOrder(row, "known_at", value, TOO_EARLY, _REMEDIES["label time"])
 
 
 class _Cells:
@@ -277,10 +280,6 @@ class _Cells:
                 if self.kinds[column] in FEW_VALUES and len(self._seen) < MOST_SEEN:
                     self._seen[(group, type_), values[place]] = value
         return self._values
-
-
-def _text(value: Any) -> str:
-    return str(value).encode("utf-8", "replace").decode()
 
 
 def _shown(value: Any) -> str:

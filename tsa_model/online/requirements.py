@@ -34,6 +34,7 @@ def columns_of(description: DatasetDescription, late_days: float = LATE_DAYS) ->
         labelled=derived.labelled(),
         fold_text=description.fold_text,
         label_delay_us=round(description.label_delay_days * DAY_US),
+        has_label_times=description.label_time is not None,
         latest=max(description.seq_len - 1, *map(derived.most_back, KINDS)),
         reach_us=max(derived.reach_us.values()),
         late_us=round(late_days * DAY_US),

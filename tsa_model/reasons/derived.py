@@ -82,7 +82,8 @@ def derived_columns(dataset: DatasetDescription, fitted: Preprocessing) -> tuple
     for made in both:
         if made.column is not None and made.column not in seen:
             continue
-        if made.statistic in ABOUT_LABELS and not dataset.known_label:
+        # The tensors say which labels are known, but since when only where the delay is fixed.
+        if made.statistic in ABOUT_LABELS and (not dataset.known_label or dataset.label_time is not None):
             continue
         for name, extent in made.columns().items():
             places = tuple(k for k, (column, _) in enumerate(numbers) if column == name)

@@ -61,7 +61,14 @@ class GivenOrders:
         columns = wanted_columns(dataset) if dataset.layout == "events" else None
 
         def opened(given: Any) -> Opened:
-            return open_events(given, dataset.csv, columns, optional=(dataset.label,))
+            found = open_events(given, dataset.csv, columns, optional=dataset.label_columns)
+            for source in found.sources:
+                if source.lacking == {dataset.label_time}:
+                    raise BadEvents(
+                        f"{source}: the column {dataset.label_time!r} is missing, which says since when each "
+                        f"{dataset.label!r} is known; give both columns or none"
+                    )
+            return found
 
         return cls(dataset, opened(events), None if history is None else opened(history))
 

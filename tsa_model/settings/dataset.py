@@ -11,7 +11,6 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     SerializerFunctionWrapHandler,
     model_serializer,
@@ -22,6 +21,7 @@ from tsa_model.settings.base import PathName, Settings
 from tsa_model.settings.csv_format import MISSING_WORDS, CsvFormat
 from tsa_model.settings.derived import Lag, Window
 from tsa_model.settings.descriptions import read_description
+from tsa_model.settings.drift import Drift
 from tsa_model.settings.slices import Slices
 from tsa_model.settings.stopping import Stopping
 
@@ -70,23 +70,6 @@ class Split(Settings):
         return Split(**{name: getattr(self, name) + by for name in type(self).model_fields})
 
 
-class Drift(Settings):
-    """How far a later period may differ from the training period; a stop level of None never stops."""
-
-    psi_warn: PositiveFloat = 0.1
-    """Population stability index of a feature; three times its noise for few orders is always allowed."""
-    psi_stop: PositiveFloat | None = None
-    unknown_warn: PositiveFloat = 0.05
-    """Share of orders whose category is missing from the training vocabulary."""
-    unknown_stop: PositiveFloat | None = 0.5
-    history_warn: PositiveFloat = 0.5
-    """Mean history length over that of the training period; lower is worse."""
-    history_stop: PositiveFloat | None = 0.1
-    label_warn: float = Field(default=2.0, gt=1)
-    """Fraud rate among known labels over that of the training period, or the inverse, beyond chance."""
-    label_stop: float | None = Field(default=None, gt=1)
-
-
 class DatasetDescription(Settings):
     """The role of every column of an event log."""
 
@@ -104,6 +87,9 @@ class DatasetDescription(Settings):
     """UTC timestamp, date, or a number of seconds since 1970-01-01; docs/SEQUENCES.md has every form."""
     label: str
     """0 genuine, 1 fraud; null or -1 = not yet known: history, never a target."""
+    label_time: str | None = None
+    """Moment at which an order's label became known, in any form of `order_time` and never before it; null
+    in a row = `label_delay_days` after the order. None = that of every order."""
     categorical: tuple[str, ...]
     numerical: tuple[str, ...]
     engineered: tuple[str, ...] = ()
@@ -134,7 +120,7 @@ class DatasetDescription(Settings):
     """Add the label of every earlier order, as far as it was known at the target's moment (fraud / genuine /
     not yet known), as the last categorical sequence feature."""
     label_delay_days: NonNegativeFloat = 0.0
-    """Days until an order's label becomes known."""
+    """Days until an order's label becomes known, unless `label_time` says when."""
     seq_len: PositiveInt = 51
     """L, orders per sequence, the current one included."""
     time_cap: Literal["element", "legacy"] = "element"
@@ -168,14 +154,15 @@ class DatasetDescription(Settings):
     def _leave_out_how_files_are_read(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A store says how files are written only where it was set, and so which lags and logs there are."""
         content = dump(self)
-        for name in ("csv", "missing_words", "lags", "logs", "fold_text", "fold_keys", "stopping"):
+        late = ("csv", "missing_words", "lags", "logs", "fold_text", "fold_keys", "stopping", "label_time")
+        for name in late:
             if getattr(self, name) == type(self).model_fields[name].default:
                 content.pop(name, None)
         return content
 
     @model_validator(mode="after")
     def _check(self) -> DatasetDescription:
-        keys = [self.order_id, self.customer_id, self.card_id, self.order_time, self.label]
+        keys = [self.order_id, self.customer_id, self.card_id, self.order_time, *self.label_columns]
         named = [column for column in keys if column is not None]
         if len(set(named)) < len(named):
             raise ValueError(f"one column has two of the roles id, keys, time and label: {named}")
@@ -183,14 +170,19 @@ class DatasetDescription(Settings):
             columns = getattr(self, role)
             if len(set(columns)) < len(columns):
                 raise ValueError(f"{role} names a column twice: {list(columns)}")
-            if self.label in columns:
-                raise ValueError(f"{role} contains the label column {self.label!r}: set known_label instead")
+            for column in set(self.label_columns) & set(columns):
+                raise ValueError(f"{role} contains the label column {column!r}: set known_label instead")
         if not self.categorical and not self.known_label:
             raise ValueError("categorical is empty: the model needs at least one categorical feature")
         if not self.numerical:
             raise ValueError("numerical is empty: the model needs at least one numerical feature")
         if self.layout == "wide" and (self.known_label or self.derived):
             raise ValueError("the wide layout knows no labels or keys of earlier orders: no derived columns")
+        if self.layout == "wide" and self.label_time is not None:
+            raise ValueError(
+                f"label_time names {self.label_time!r}, but rows of the wide layout do not say when labels "
+                "became known: leave label_time out and set label_delay_days"
+            )
         if self.known_label and KNOWN_LABEL in self.categorical:
             raise ValueError(f"known_label adds the feature {KNOWN_LABEL!r}, which categorical names too")
         strange = [key for key in self.fold_keys if key not in (self.customer_id, self.card_id)]
@@ -204,7 +196,7 @@ class DatasetDescription(Settings):
         if self.stopping is not None:
             self.stopping.check(self.layout, (*named, *self.categorical, *self.numerical, *self.engineered))
         self.slices.chosen(self.card_id is not None, self.amount is not None)
-        self.slices.check_columns(self.layout, (self.order_id, self.order_time, self.label))
+        self.slices.check_columns(self.layout, (self.order_id, self.order_time, *self.label_columns))
         return self
 
     def _check_amount(self) -> None:
@@ -238,7 +230,7 @@ class DatasetDescription(Settings):
             kind = type(each).__name__.lower()
             if each.key == "card" and self.card_id is None:
                 raise ValueError(f"{kind} {each.name!r} is over cards, but card_id is not set")
-            if each.column == self.label or each.column in self.derived:
+            if each.column in (*self.label_columns, *self.derived):
                 reads = "averages" if kind == "window" else "reads"
                 raise ValueError(
                     f"{kind} {each.name!r} {reads} {each.column!r}: take a raw column, or label_rate"
@@ -246,8 +238,13 @@ class DatasetDescription(Settings):
             if each.statistic == "same" and each.column not in self.categorical:
                 raise ValueError(f"lag {each.name!r}: {each.column!r} is none of the categorical features")
         for column in self.logs:
-            if column == self.label or column in self.derived:
+            if column in (*self.label_columns, *self.derived):
                 raise ValueError(f"logs names {column!r}: take a raw numerical column")
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The label's column and, where there is one, that of the moment at which it became known."""
+        return (self.label,) if self.label_time is None else (self.label, self.label_time)
 
     @property
     def derived(self) -> frozenset[str]:

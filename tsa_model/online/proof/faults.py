@@ -42,9 +42,10 @@ class Faults:
         if not windows:
             del plants[CONTROLS[2]]
         has_label_windows = any(window.statistic in ABOUT_LABELS for window in windows)
-        if d.label_delay_days < 1 or not (d.known_label or has_label_windows):
+        may_be_early = d.label_delay_days >= 1 or d.label_time is not None
+        if not may_be_early or not (d.known_label or has_label_windows):
             del plants[CONTROLS[3]]
-        elif d.known_label:
+        elif d.known_label and d.label_time is None:
             hasty = d.changed(label_delay_days=d.label_delay_days - 1)
             self._hasty = InputBuilder(hasty, fitted, sequences)
         else:

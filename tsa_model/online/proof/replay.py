@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tsa_model.batch import LABEL, history_names, sequences_of
-from tsa_model.events.units import DAY_US, MICROSECONDS
+from tsa_model.events.units import MICROSECONDS
 from tsa_model.export.comparison import SCORE_TOLERANCE
 from tsa_model.online.inputs import Target
 from tsa_model.online.orders import CleanOrder
@@ -89,16 +89,16 @@ class Replay:
             show: called with (orders done, orders altogether).
         """
         d, rows = self._store.description, self._stream.rows
-        delay_us = round(d.label_delay_days * DAY_US)
         times = self._store.times_of(rows).view(np.int64)
-        labels = self._store.labels_of(rows)
+        known_us = self._store.labels_known_us(rows)
+        by_moment = np.argsort(known_us, kind="stable")
         due = 0
         for done, row in enumerate(rows.tolist()):
-            known = due
-            while due < done and times[due] + delay_us <= times[done]:
+            first = due
+            while due < done and by_moment[due] < done and known_us[by_moment[due]] <= times[done]:
                 due += 1
-            self._send_labels(rows[known:due], labels[known:due], times[known:due] + delay_us)
-            order = {name: value for name, value in self._stream.raw[row].items() if name != d.label}
+            self._send_labels(rows[by_moment[first:due]], known_us[by_moment[first:due]])
+            order = {n: value for n, value in self._stream.raw[row].items() if n not in d.label_columns}
             if row in self._stream.chosen:
                 self._send_waiting()
                 self._compare(row, order)
@@ -109,8 +109,8 @@ class Replay:
         self._send_waiting()
         return self.found
 
-    def _send_labels(self, rows: np.ndarray, labels: np.ndarray, at_us: np.ndarray) -> None:
-        name = self._store.description.order_id
+    def _send_labels(self, rows: np.ndarray, at_us: np.ndarray) -> None:
+        name, labels = self._store.description.order_id, self._store.labels_of(rows)
         known = [
             (self._stream.raw[row][name], label, moment / MICROSECONDS)
             for row, label, moment in zip(rows.tolist(), labels.tolist(), at_us.tolist(), strict=True)

@@ -18,12 +18,14 @@ def description_of(model: ScoringModel) -> dict[str, Any]:
         columns[name] = {"type": ["number", "null"] if name in d.may_be_missing else "number"}
     columns |= {d.order_id: identity, d.customer_id: identity, d.order_time: moment}
     columns[d.label] = {"enum": [0, 1, None]}
+    if d.label_time is not None:
+        columns[d.label_time] = {"oneOf": [*moment["oneOf"], {"type": "null"}]}
     if d.card_id is not None:
         columns[d.card_id] = {"oneOf": [*identity["oneOf"], {"type": "null"}]}
     order = {
         "type": "object",
         "properties": columns,
-        "required": [name for name in columns if name != d.label],
+        "required": [name for name in columns if name not in d.label_columns],
     }
     label = {
         "type": "object",

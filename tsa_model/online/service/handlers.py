@@ -136,7 +136,7 @@ class Handlers:
             found = model.session.run(protocol.checked(given, model))
         else:
             wanted = protocol.wanted_outputs(content, served.order_outputs)
-            orders = protocol.as_orders(given, protocol.order_columns(model), model.dataset.label)
+            orders = protocol.as_orders(given, protocol.order_columns(model), model.dataset.label_columns)
             found = _columns(self._score(served, orders))
         return protocol.response(name, content, {each: found[each] for each in wanted})
 

@@ -251,7 +251,9 @@ def _from_bytes(name: str, type_: str, shape: tuple[int, ...], data: bytes) -> n
     return np.array(texts, object).reshape(shape)
 
 
-def as_orders(columns: dict[str, np.ndarray], wanted: list[str], optional: str) -> list[dict[str, Any]]:
+def as_orders(
+    columns: dict[str, np.ndarray], wanted: list[str], optional: tuple[str, ...]
+) -> list[dict[str, Any]]:
     """A tensor per column → raw orders; an empty text is a missing value.
 
     Raises:
@@ -264,7 +266,7 @@ def as_orders(columns: dict[str, np.ndarray], wanted: list[str], optional: str) 
         )
     if not 0 < (n := n_rows.pop()) <= MAX_ORDERS:
         raise Refused(413 if n else 400, f"{n} orders: send 1 to {MAX_ORDERS:,} at once")
-    if missing := [name for name in wanted if name not in columns and name != optional]:
+    if missing := [name for name in wanted if name not in columns and name not in optional]:
         raise Refused(400, f"input {missing[0]!r} is missing: an input per column, {', '.join(wanted)}")
     lists = {name: columns[name].ravel().tolist() for name in wanted if name in columns}
     return [

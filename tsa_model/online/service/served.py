@@ -36,7 +36,7 @@ class Served:
             fitted = Preprocessing.load(model.preprocessing_path)
             wide = WideRows(scorer.description, fitted, sequences_of(model.session.input_names))
         d = scorer.description
-        columns = frozenset((*d.raw_categorical, *d.raw_numerical, d.label))
+        columns = frozenset((*d.raw_categorical, *d.raw_numerical, *d.label_columns))
         return cls(scorer, wide, protocol.order_outputs(model), Explainer(scorer), columns)
 
     @classmethod

@@ -32,8 +32,8 @@ def calendar_value(name: str, time_us: int) -> int:
 def window_value(
     window: Window,
     days: float,
-    delay_days: float,
     age_us: NDArray[np.int64],
+    known_for_us: NDArray[np.int64],
     label: NDArray[np.int64],
     value: NDArray[np.float64] | None,
     own: float,
@@ -43,8 +43,8 @@ def window_value(
     Args:
         window: the statistic.
         days: length.
-        delay_days: after which labels are known.
         age_us: [n] how much earlier each of the key's strictly earlier orders was, > 0.
+        known_for_us: [n] for how long their labels have been known; negative = they will be known later.
         label: [n] their labels, -1 = not known.
         value: [n] their values of the window's column, NaN = missing; None for the other statistics.
         own: the order's own value of that column.
@@ -52,11 +52,11 @@ def window_value(
     Returns:
         The statistic; NaN where it needs a value that the order lacks.
     """
-    length_us, delay_us = round(days * DAY_US), round(delay_days * DAY_US)
+    length_us = round(days * DAY_US)
     if window.statistic == "count":
         return float((age_us < length_us).sum())
     if value is None:
-        known = (age_us >= delay_us) & (age_us < delay_us + length_us) & (label >= 0)
+        known = (known_for_us >= 0) & (known_for_us < length_us) & (label >= 0)
         if window.statistic == "label_count":
             return float(known.sum())
         return float(label[known].mean()) if known.any() else 0.0

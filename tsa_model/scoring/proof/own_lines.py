@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tsa_model.events.units import DAY_US, to_us
+from tsa_model.events.units import to_us
 from tsa_model.scoring.proof.raw_orders import Lines, RawOrders
 from tsa_model.scoring.proof.rebuilding import OwnKeys
 from tsa_model.scoring.proof.score_files import ScoreFile
@@ -35,6 +35,8 @@ class Selection:
     """The first moment that does not belong to it."""
     labelled: bool = True
     """Without the orders whose label is not known."""
+    known_by_us: int = LAST_US
+    """Without those whose label is known only later."""
 
     def since(self, moment: datetime | None) -> Selection:
         """Without the orders before a moment."""
@@ -43,16 +45,14 @@ class Selection:
     def of(self, lines: Lines) -> NDArray[np.bool_]:
         """Which lines are selected, [n]."""
         inside = (lines.time_us >= self.start_us) & (lines.time_us < self.end_us)
-        return inside & (lines.label >= 0) if self.labelled else inside
+        return inside & (lines.label >= 0) & (lines.known_us <= self.known_by_us) if self.labelled else inside
 
 
 def period_selection(description: DatasetDescription, period: str) -> Selection:
     """The labelled orders of a period. But for the test period, labels must be known when it begins."""
     start_us, end_us = (to_us(moment) for moment in description.split.window(period))
-    if period != "test":
-        known_us = to_us(description.split.test_start) - round(description.label_delay_days * DAY_US)
-        end_us = min(end_us, known_us + 1)
-    return Selection(start_us, end_us)
+    known_by_us = LAST_US if period == "test" else to_us(description.split.test_start)
+    return Selection(start_us, end_us, known_by_us=known_by_us)
 
 
 @dataclass(frozen=True)

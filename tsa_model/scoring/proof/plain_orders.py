@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsa_model.batch import ENGINEERED, Batch, Sequences, history_names
-from tsa_model.events.units import DAY_US, MICROSECONDS
+from tsa_model.events.units import MICROSECONDS
 from tsa_model.sequences.features.preprocessing import Preprocessing, Scaler, Vocabulary
 from tsa_model.settings.dataset import DatasetDescription
 
@@ -33,6 +33,8 @@ class PlainSequence:
     time_us: list[int]
     label: list[int]
     """-1 = not known."""
+    known_us: list[int]
+    """From when on each label is known."""
     categories: list[list[str | None]]
     """n lists of Fc texts, without the known label."""
     numbers: list[list[float]]
@@ -60,7 +62,7 @@ def batch_of(
     Args:
         orders: [B].
         fitted: vocabulary, scaler and defaults.
-        description: lengths, label delay and the cap of times.
+        description: lengths and the cap of times.
         sequences: which histories the network reads.
 
     Returns:
@@ -101,7 +103,7 @@ def _padded(
         row = L - n + place
         words = list(sequence.categories[place])
         if description.known_label:
-            known = place < n - 1 and ages_us[place] >= round(description.label_delay_days * DAY_US)
+            known = place < n - 1 and sequence.known_us[place] <= sequence.time_us[-1]
             words.append(LABEL_WORDS[sequence.label[place] if known else -1])
         numbers = sequence.numbers[place]
         cat[row] = [_index(word, vocabulary) for word, vocabulary in zip(words, vocabularies, strict=True)]

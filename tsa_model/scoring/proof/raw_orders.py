@@ -16,7 +16,7 @@ from tsa_model.events.casting import cast_label, cast_moment
 from tsa_model.events.cleaning import clean, split_bad, wanted_columns
 from tsa_model.events.ids import IdForm, cast_id, read_id_forms
 from tsa_model.events.reading import open_events
-from tsa_model.events.units import UNKNOWN_LABEL
+from tsa_model.events.units import DAY_US, UNKNOWN_LABEL
 from tsa_model.settings.dataset import DatasetDescription
 
 MOST_ROWS = 2_000_000
@@ -39,6 +39,8 @@ class Lines:
     time_us: NDArray[np.int64]
     label: NDArray[np.int64]
     """-1 = not known."""
+    known_us: NDArray[np.int64]
+    """From when on the label is known."""
     is_scored: bool
     """False for the earlier orders that come from a file of their own."""
 
@@ -58,7 +60,7 @@ class RawOrders:
             (source, is_scored)
             for given, is_scored in ((history, False), (events, True))
             if given is not None
-            for source in open_events(given, description.csv, optional=(description.label,)).sources
+            for source in open_events(given, description.csv, optional=description.label_columns).sources
         ]
         sources = [source for source, _ in self._sources]
         self.forms: dict[str, IdForm] = read_id_forms(sources, description, self.id_columns)
@@ -78,7 +80,7 @@ class RawOrders:
     def lines(self) -> Iterator[Lines]:
         """Every usable row's id, keys, time and label, part by part."""
         d = self.description
-        columns = list(dict.fromkeys([*self.id_columns, d.order_time, d.label]))
+        columns = list(dict.fromkeys([*self.id_columns, d.order_time, *d.label_columns]))
         for _, part, is_scored in self.parts(columns):
             ids = {name: self.ids(part, name) for name in self.id_columns}
             moment = cast_moment(one_array(part[d.order_time])).values
@@ -87,10 +89,15 @@ class RawOrders:
             time_us = moment.filter(usable).cast(pa.int64()).to_numpy(zero_copy_only=False)
             label = cast_label(one_array(part[d.label]), d.csv.decimal).values.filter(usable)
             label = pc.fill_null(label, UNKNOWN_LABEL).to_numpy(zero_copy_only=False).astype(np.int64)
+            known_us = time_us + round(d.label_delay_days * DAY_US)
+            if d.label_time is not None:
+                told = pc.fill_null(cast_moment(one_array(part[d.label_time])).values.filter(usable), -1)
+                told_us = told.to_numpy(zero_copy_only=False)
+                known_us = np.where(told_us >= 0, told_us, known_us)
             wide = d.layout == "wide"
             customer = None if wide else kept[d.customer_id]
             card = None if wide or d.card_id is None else kept[d.card_id]
-            yield Lines(kept[d.order_id], customer, card, time_us, label, is_scored)
+            yield Lines(kept[d.order_id], customer, card, time_us, label, known_us, is_scored)
 
     def ids(self, part: pa.Table, name: str) -> pa.Array:
         """A column of ids; null where there is none."""

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tsa_model.events.arrays import one_array
+from tsa_model.events.units import DAY_US
 from tsa_model.scoring.proof.derived import calendar_value, lag_value, log_value, window_value
 from tsa_model.scoring.proof.plain_orders import PlainOrder, PlainSequence, folded
 from tsa_model.scoring.proof.raw_orders import RawOrders
@@ -75,6 +76,9 @@ class KeyedRows:
         self._order_id = self._table["order_id"].combine_chunks()
         self._time_us = self._table["time_us"].to_numpy()
         self._label = self._table["label"].to_numpy().astype(np.int64)
+        self._known_us = self._time_us + round(description.label_delay_days * DAY_US)
+        if description.label_time is not None:
+            self._known_us = self._table["known_us"].to_numpy()
         self._numbers = {
             name: self._table[f"n{place}"].to_numpy(zero_copy_only=False).astype(np.float64)
             for place, name in enumerate(description.raw_numerical)
@@ -128,6 +132,7 @@ class KeyedRows:
         return PlainSequence(
             time_us=self._time_us[places].tolist(),
             label=self._label[places].tolist(),
+            known_us=self._known_us[places].tolist(),
             categories=[list(row) for row in zip(*categories, strict=True)] or [[] for _ in places],
             numbers=[list(row) for row in zip(*numbers, strict=True)],
         )
@@ -189,8 +194,8 @@ class KeyedRows:
         return window_value(
             window,
             days,
-            self._description.label_delay_days,
             self._time_us[place] - self._time_us[earlier],
+            self._time_us[place] - self._known_us[earlier],
             self._label[earlier],
             None if column is None else column[earlier],
             math.nan if column is None else float(column[place]),
@@ -280,6 +285,7 @@ def _of_wide(sequences: WideSequences, description: DatasetDescription) -> list[
             PlainSequence(
                 time_us=time_us[part],
                 label=[-1] * n,
+                known_us=time_us[part],
                 categories=[list(row) for row in zip(*(each[part] for each in categories), strict=True)],
                 numbers=[list(row) for row in zip(*(each[part] for each in numbers), strict=True)],
             )

@@ -20,6 +20,8 @@ class Columns:
     """[N] int64, microseconds since 1970-01-01 UTC."""
     label: np.ndarray
     """[N] int8; -1 = not yet known."""
+    known_us: np.ndarray | None = None
+    """[N] int64, from when on each label is known; None = `label_delay_days` after its order."""
     categorical: FileColumns[Codes] = field(default_factory=FileColumns)
     numerical: FileColumns[np.ndarray] = field(default_factory=FileColumns)
     """[N] float64 each; NaN = missing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from tsa_model.events.units import DAY_US, UNKNOWN_LABEL
 from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.columns.event_columns import Orders
 from tsa_model.sequences.features import exact_sums
+from tsa_model.sequences.features.label_windows import LabelsByMoment
 from tsa_model.sequences.features.orderings import Ordering
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.derived import Window
@@ -153,6 +154,10 @@ class _Chunk:
     def statistic(self, window: Window, length_us: int, delay_us: int) -> np.ndarray:
         """The window's statistic for each order, float64; NaN where it needs a value the order lacks."""
         about_labels = window.statistic in ("label_rate", "label_count")
+        if about_labels and self._orders.known_us is not None:
+            key, until_us = self._key, self._time_us
+            counted = self._labels.between(key, until_us - length_us, until_us)
+            return window_values(window, np.full(len(key), np.nan), *counted)
         shift_us = delay_us if about_labels else 0
         until = self._first_younger(shift_us) if about_labels else self._end
         since = np.minimum(self._first_younger(shift_us + length_us), until)
@@ -160,6 +165,17 @@ class _Chunk:
             return (until - since).astype(np.float64)
         sums = self._sums_of(window)
         return window_values(window, sums.value, *sums.between(since, until))
+
+    @cached_property
+    def _key(self) -> np.ndarray:
+        """A number for each order's key, ascending from 0."""
+        return np.cumsum(self._start == np.arange(len(self._start))) - 1
+
+    @cached_property
+    def _labels(self) -> LabelsByMoment:
+        assert self._orders.known_us is not None
+        known_us = self._orders.known_us[self._rows]
+        return LabelsByMoment(self._key, self._time_us, known_us, self._orders.label[self._rows])
 
     def _sums_of(self, window: Window) -> _ExactSums:
         name = window.column or ""
@@ -179,7 +195,7 @@ class _Chunk:
         return self._found[age_us]
 
     def _search(self, age_us: int) -> np.ndarray:
-        key = np.cumsum(self._start == np.arange(len(self._start))) - 1
+        key = self._key
         earliest_us = self._time_us.min()
         span_us = int(self._time_us.max() - earliest_us) + 1
         found = np.empty(len(key), dtype=np.int64)

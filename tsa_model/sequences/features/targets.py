@@ -29,6 +29,7 @@ def select_targets(
     label: np.ndarray,
     description: DatasetDescription,
     numbers: Mapping[str, np.ndarray] | None = None,
+    known_us: np.ndarray | None = None,
 ) -> Targets:
     """Split the labelled orders by time, weight those of training, and downsample the training negatives.
 
@@ -37,6 +38,7 @@ def select_targets(
         label: [N] int8, -1 = not yet known.
         description: the split, the label delay, the target rate, and the policy that stopped orders.
         numbers: column → [N] float64; those of the policy are looked at.
+        known_us: [N] int64, from when on labels are known; None = the label delay after the order.
     """
     stopping = description.stopping
     if stopping is not None and stopping.decision is not None and numbers is not None:
@@ -46,10 +48,13 @@ def select_targets(
     rows = {}
     for period in PERIODS:
         start_us, end_us = (to_us(moment) for moment in description.split.window(period))
-        if period != "test":
+        if period != "test" and known_us is None:
             end_us = min(end_us, made_us - delay_us + 1)
         first, last = np.searchsorted(time_us, [start_us, max(start_us, end_us)])
-        rows[period] = (np.flatnonzero(label[first:last] != UNKNOWN_LABEL) + first).astype(np.int32)
+        usable = label[first:last] != UNKNOWN_LABEL
+        if period != "test" and known_us is not None:
+            usable &= known_us[first:last] <= made_us
+        rows[period] = (np.flatnonzero(usable) + first).astype(np.int32)
     if stopping is not None and stopping.weight_training and numbers is not None:
         # A training target that stands for 2.4 orders is there twice or three times.
         probability = np.asarray(numbers[stopping.probability])[rows["train"]]

@@ -132,10 +132,12 @@ def _as_they_came(cleaned: pa.Table, description: DatasetDescription) -> pa.Tabl
     d = description
     names = {d.order_id: "order_id", d.customer_id: "customer", d.order_time: "time_us", d.label: "label"}
     names |= {d.card_id: "card"} if d.card_id is not None else {}
+    names |= {d.label_time: "known_us"} if d.label_time is not None else {}
     names |= {column: f"c{place}" for place, column in enumerate(d.raw_categorical)}
     names |= {column: f"n{place}" for place, column in enumerate(d.raw_numerical)}
     rows = {column: cleaned[names[column]] for column in wanted_columns(d)}
-    rows[d.order_time] = rows[d.order_time].cast(pa.timestamp("us"))
+    for column in (d.order_time, *d.label_columns[1:]):
+        rows[column] = rows[column].cast(pa.timestamp("us"))
     return pa.table(rows)
 
 
@@ -154,6 +156,8 @@ def _spill(
         ids.append(batch["order_id"])
         files.append("time_us", batch["time_us"].to_numpy())
         files.append("label", batch["label"].to_numpy())
+        if description.label_time is not None:
+            files.append("known_us", batch["known_us"].to_numpy())
         for key in keys:
             files.append(key, pc.fill_null(batch[key], NO_KEY).to_numpy())
         for name, text in texts.items():
@@ -163,6 +167,8 @@ def _spill(
     if not ids.n_rows:
         raise BadEvents("no rows are left after those that cannot be used were set aside")
     orders = Orders(order_id=ids.read(), time_us=files.read("time_us"), label=files.read("label"))
+    if description.label_time is not None:
+        orders.known_us = files.read("known_us")
     for name, text in texts.items():
         orders.categorical.add(text.name, partial(text.codes, files, name))
     for place, column in enumerate(description.raw_numerical):

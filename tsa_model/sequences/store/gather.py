@@ -41,6 +41,8 @@ class SortedEvents:
     position: np.ndarray
     start: np.ndarray
     end: np.ndarray
+    known_us: np.ndarray | None = None
+    """From when on labels are known, like the first four; None = the label delay after their orders."""
 
     @cached_property
     def categorical_rows(self) -> torch.Tensor:
@@ -101,7 +103,11 @@ class SequenceGather:
         np.copyto(delta_us, 0, where=is_padding)
         x_cat, x_num = self._features(events, index)
         if self._label_index is not None:
-            x_cat[..., -1] = self._known_labels(events, index, delta_us, is_padding)
+            if events.known_us is None:
+                is_known = delta_us >= self._label_delay_us
+            else:
+                is_known = np.take(events.known_us, index, mode="clip") <= now_us[:, None]
+            x_cat[..., -1] = self._known_labels(events, index, is_known, is_padding)
         mask = np.zeros((len(rows), self._seq_len + 1), dtype=bool)
         mask[:, :-1] = is_padding
         return PaddedSequences(x_cat, x_num, self._capped_seconds(delta_us)[..., None], mask)
@@ -129,11 +135,10 @@ class SequenceGather:
         return x_cat, x_num
 
     def _known_labels(
-        self, events: SortedEvents, index: np.ndarray, delta_us: np.ndarray, is_padding: np.ndarray
+        self, events: SortedEvents, index: np.ndarray, is_known: np.ndarray, is_padding: np.ndarray
     ) -> np.ndarray:
         """Each order's label as it was known at the target's moment, as vocabulary indices."""
         assert self._label_index is not None
-        is_known = delta_us >= self._label_delay_us
         is_known[:, -1] = False  # the target's own label is never known, with any delay
         place = np.where(is_known, np.take(events.label, index, mode="clip") - UNKNOWN_LABEL, 0)
         np.copyto(place, len(LABEL_VALUES), where=is_padding)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tsa_model.batch import ENGINEERED, LABEL, history_names
+from tsa_model.events.known_labels import delay_us
 from tsa_model.sequences.features.preprocessing import Preprocessing
 from tsa_model.sequences.store.building import build_store
 from tsa_model.sequences.store.gather import SequenceGather, SortedEvents
@@ -38,7 +39,11 @@ class SequenceStore:
         self.keys = manifest.keys
         self._sequences = {
             key: SortedEvents(
-                **{part.name: self._array(f"{key}_{part.name}") for part in fields(SortedEvents)}
+                **{
+                    part.name: self._array(f"{key}_{part.name}")
+                    for part in fields(SortedEvents)
+                    if part.name != "known_us" or self.description.label_time is not None
+                }
             )
             for key in self.keys
         }
@@ -46,6 +51,7 @@ class SequenceStore:
         self._by_order_id = self._array("order_id_lookup")
         self._time_us = self._array("time_us")
         self._label = self._array("label")
+        self._known_us = self._array("known_us") if self.description.label_time is not None else None
         self._engineered = self._array("engineered")
         self._targets = {period: self._array(f"targets_{period}") for period in PERIODS}
         self._gather = SequenceGather(self.description, self.preprocessing)
@@ -150,6 +156,12 @@ class SequenceStore:
     def labels_of(self, rows: np.ndarray) -> np.ndarray:
         """Labels of row numbers, [n] int64; -1 = not known."""
         return self._label[rows].astype(np.int64)
+
+    def labels_known_us(self, rows: np.ndarray) -> np.ndarray:
+        """From when on labels of row numbers are known, [n] int64 microseconds; of one not known yet too."""
+        if self._known_us is None:
+            return self._time_us[rows] + delay_us(self.description)
+        return self._known_us[rows]
 
     def times_of(self, rows: np.ndarray) -> np.ndarray:
         """Order times of row numbers, [n] datetime64[us], UTC."""

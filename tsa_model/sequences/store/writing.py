@@ -40,7 +40,7 @@ def write_store(
         events_sha256: of the validated events, for the manifest.
     """
     orders = prepared.orders
-    targets = select_targets(orders.time_us, orders.label, description, orders.numerical)
+    targets = select_targets(orders.time_us, orders.label, description, orders.numerical, orders.known_us)
     fitted.save(folder / "preprocessing.json")
     _write_orders(folder, orders, targets)
     encoder = _Encoder(fitted, files)
@@ -70,6 +70,8 @@ def _write_orders(folder: Path, orders: Orders, targets: Targets) -> None:
     write_array(folder / "order_id_lookup.npy", lookup)
     write_array(folder / "time_us.npy", orders.time_us)
     write_array(folder / "label.npy", orders.label)
+    if orders.known_us is not None:
+        write_array(folder / "known_us.npy", orders.known_us)
     for period, rows in targets.rows.items():
         write_array(folder / f"targets_{period}.npy", rows)
 
@@ -81,6 +83,8 @@ def _write_keyed(folder: Path, key: str, keyed: KeyedEvents, encoder: _Encoder) 
     _write_matrix(folder / f"{key}_numerical.npy", encoder.numerical(columns), rows)
     _write_reordered(folder / f"{key}_time_us.npy", columns.time_us, rows, padding=0)
     _write_reordered(folder / f"{key}_label.npy", columns.label, rows, padding=UNKNOWN_LABEL)
+    if columns.known_us is not None:
+        _write_reordered(folder / f"{key}_known_us.npy", columns.known_us, rows, padding=0)
     for part in ("position", "start", "end"):
         write_array(folder / f"{key}_{part}.npy", keyed.places[part])
 
