@@ -2,6 +2,7 @@
 
     python benchmarks/false_alarms.py                       # 60 networks
     python benchmarks/false_alarms.py --first 20 --count 5  # some of them
+    python benchmarks/false_alarms.py --keep FOLDER --seconds 500   # some, and others next time
 
 Each network is the shipped code with another configuration: fresh, random or trained a little, its weights
 then multiplied by a number from 0.01 to 10, and judged as if a run with another loss, precision, dropout and
@@ -15,8 +16,10 @@ import random
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from kept import Calls
 
 from tsa_model import ModelConfig, Network, build_network
 from tsa_model.batch import LABEL
@@ -147,25 +150,54 @@ def _config(rng: random.Random, preset: str) -> ModelConfig:
     )
 
 
+HEAD = """| number | network | weights | dropout | loss | precision | batch | threads | verdict | CPU s |
+|---|---|---|---|---|---|---|---|---|---|"""
+
+
 def main() -> int:
-    """Judge the networks and print the table."""
+    """Judge the networks that were not judged before, and print the table of all."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=N_NETWORKS)
+    parser.add_argument(
+        "--keep", type=Path, help="folder that keeps results; what it has is not judged again"
+    )
+    parser.add_argument("--seconds", type=float, help="begin no further network after this long")
+    parser.add_argument("--markdown", type=Path, help="write the table of all results to this file")
     options = parser.parse_args()
-    print("| number | network | weights | dropout | loss | precision | batch | threads | verdict | CPU s |")
-    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    alarms = 0
-    for seed in range(options.first, options.first + options.count):
-        case, started = Case.of(seed), time.process_time()
-        failures = case.failures()
-        alarms += bool(failures)
-        word = "; ".join(f"check {each.number}: {each.reason}" for each in failures) or "passed"
-        print(f"| {seed} | {case.words} | {word} | {time.process_time() - started:.0f} |", flush=True)
-    print(f"\n{alarms} false alarms on {options.count} correct networks")
+    calls = Calls(folder=options.keep, seconds=options.seconds)
+    results = calls.kept()
+    with calls.place():
+        for number in calls.left([str(n) for n in range(options.first, options.first + options.count)]):
+            case, started = Case.of(int(number)), time.process_time()
+            failures = case.failures()
+            word = "; ".join(f"check {each.number}: {each.reason}" for each in failures) or "passed"
+            line = f"| {number} | {case.words} | {word} | {time.process_time() - started:.0f} |"
+            results[number] = {"line": line, "alarm": bool(failures)}
+            calls.keep(number, results[number])
+            print(line, flush=True)
+    table = [HEAD, *(results[number]["line"] for number in sorted(results, key=int))]
+    alarms = sum(result["alarm"] for result in results.values())
+    summary = f"{alarms} false alarms on {len(results)} correct networks"
+    print(f"\n{summary}")
+    if options.markdown:
+        options.markdown.write_text(PAGE.format(summary=summary, table="\n".join(table)), encoding="utf-8")
     return 1 if alarms else 0
+
+
+PAGE = """# Does the gate pass what is correct?
+
+Written by `python benchmarks/false_alarms.py --keep FOLDER --markdown docs/FALSE_ALARMS.md`. Each network is
+the shipped code with another configuration, other weights and another training; every check but the legacy
+baseline, which does not depend on the network, judges it. L is the length of histories, D the tables' width;
+"weights" is what every weight is multiplied by.
+
+{summary}.
+
+{table}
+"""
 
 
 if __name__ == "__main__":

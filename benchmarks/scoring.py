@@ -37,7 +37,7 @@ def demo_configuration(sequences: str) -> ModelConfig:
         sequences=sequences,
         n_cat_features=len(run.dataset.categorical),
         n_num_features=len(run.dataset.numerical),
-        n_engineered_num_features=0,
+        n_engineered_num_features=len(run.dataset.engineered),
         n_embedding=200,
         seq_len=run.dataset.seq_len,
     )

@@ -131,3 +131,19 @@ def test_embedding_std_scales_the_fresh_tables_and_nothing_else(sequences: str) 
     for name, tensor in plain.items():
         is_table = "embedding" in name and name.endswith(".weight")
         assert torch.equal(scaled[name], tensor * 0.25 if is_table else tensor), name
+
+
+@pytest.mark.parametrize("sequences", ["single", "dual"])
+def test_a_twin_shares_every_tensor_and_draws_nothing(sequences):
+    network = build_network(tiny_config(sequences, wide_hidden_dim=4), "fast").eval()
+    network.clf[0].bias.requires_grad_(False)
+    before = torch.get_rng_state()
+    twin = network.twin("reference", moe_eval="legacy")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not any(module.training for module in twin.modules())
+    own, theirs = network.state_dict(keep_vars=True), twin.state_dict(keep_vars=True)
+    assert list(own) == list(theirs)
+    assert all(own[name] is theirs[name] for name in own)
+    assert [name for name, _ in network.named_parameters()] == [name for name, _ in twin.named_parameters()]
+    with pytest.raises(ValueError, match="in the twin"):
+        network.twin("reference", dim_attn_feedforward=5)

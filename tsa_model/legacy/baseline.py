@@ -22,6 +22,7 @@ from tsa_model.legacy.errors import EquivalenceError
 from tsa_model.network.implementation import ImplementationName
 from tsa_model.network.legacy_weights import load_legacy_state_dict
 from tsa_model.network.networks import Network, build_network
+from tsa_model.network.unfilled import unfilled
 from tsa_model.sealed import (
     Digest,
     Sealed,
@@ -217,7 +218,7 @@ def _read(path: Path, baseline: str) -> Recording:
 
 def _salted_weights(meta: dict[str, Any], config: ModelConfig) -> dict[str, Tensor]:
     """Weights that are a function of name, shape and salt; of a shared table the first name counts."""
-    with torch.device("meta"):
+    with unfilled():
         own = build_network(config, "reference").state_dict(keep_vars=True)
     first: dict[int, str] = {}
     for name in meta["state_names"]:

@@ -22,6 +22,7 @@ from tsa_model.network.implementation import Implementation, ImplementationName,
 from tsa_model.network.inspection import inspect_batch
 from tsa_model.network.trace import SILENT, Trace
 from tsa_model.network.trees import BoostedTrees
+from tsa_model.network.unfilled import unfilled
 from tsa_model.settings.model import WIDE_INTERVALS, ModelConfig
 
 CLASSIFIER_HIDDEN_DIM = 1024
@@ -110,10 +111,27 @@ class Network(Block):
             config_changes: fields of the configuration to change that leave every parameter's shape alone.
         """
         config = self.config.changed(**config_changes)
-        with torch.device("meta"):
+        with unfilled():
             twin = build_network(config, implementation)
-        twin.load_state_dict(self.state_dict(keep_vars=True), assign=True)
+        _share_tensors(self, twin)
         return twin.train(self.training)
+
+
+def _share_tensors(source: nn.Module, target: nn.Module) -> None:
+    """Give a network the parameter tensors of another one of the same shapes.
+
+    As `load_state_dict(..., assign=True)` does, which takes time with the square of the number of modules.
+    """
+    own = dict(source.named_modules(remove_duplicate=False))
+    for name, module in target.named_modules(remove_duplicate=False):
+        given = own[name]
+        for kind, theirs in ((module._parameters, given._parameters), (module._buffers, given._buffers)):
+            for key, made in kind.items():
+                tensor = theirs[key]
+                shapes = [None if x is None else tuple(x.shape) for x in (made, tensor)]
+                if shapes[0] != shapes[1]:
+                    raise ValueError(f"{name}.{key} is {shapes[0]} in the twin, {shapes[1]} in the network")
+                kind[key] = tensor
 
 
 class SingleSequenceNetwork(Network):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.checks.rounding import compare_rounding
 from tsa_model.equivalence.differences import difference
 from tsa_model.equivalence.evidence.draws import set_apart
-from tsa_model.equivalence.evidence.networks import Networks, outputs
+from tsa_model.equivalence.evidence.networks import outputs
 from tsa_model.equivalence.evidence.ties import decision_margins, observe
 from tsa_model.equivalence.evidence.training_step import for_training
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
@@ -68,14 +69,16 @@ def compare_entry(entry: Recording, notes: list[str] | None = None) -> list[Meas
     if entry.meta["kind"] == "losses":
         return _losses(entry)
     measurements = []
+    loaded = entry.network("reference")
+    rounding = _ReferenceRounding(entry, loaded)
     for implementation in IMPLEMENTATIONS:
-        network = entry.network(implementation)
+        network = loaded.twin(implementation)
         found = []
         for run in entry.runs():
             alone = entry.output("f64", f"{run}/logits") is None
             found += _float32_alone(entry, network, run) if alone else _evaluation(entry, network, run)
         if FLOAT32_RUN in entry.runs():
-            found += _rounding(entry, network, notes)
+            found += _rounding(entry, network, rounding, notes)
         if entry.meta.get("train"):
             found += _gradients(entry, network)
         if entry.meta.get("steps"):
@@ -109,19 +112,33 @@ def _promise(title: str, found: Tensor, captured: Tensor) -> Measurement:
     return at_most(f"{title}: share of the allowed difference", gap.used, 1.0, f"row {gap.row} {gap.column}")
 
 
-def _rounding(entry: Recording, network: Network, notes: list[str]) -> list[Measurement]:
+class _ReferenceRounding:
+    """The reference on a recording's rows, in both precisions; computed once for both implementations."""
+
+    def __init__(self, entry: Recording, loaded: Network) -> None:
+        self._entry, self._loaded = entry, loaded
+
+    @cached_property
+    def found(self) -> tuple[dict[str, Tensor], Tensor]:
+        """(outputs in float64, margins of the rows' decisions)."""
+        twin = self._loaded.twin("reference", moe_eval=FLOAT32_RUN).eval()
+        rounded = copy.deepcopy(twin).float()
+        exact = copy.deepcopy(rounded).double()
+        (truth, decisions), (_, in_float32) = (observe(n, self._entry.batch) for n in (exact, rounded))
+        return truth, decision_margins(decisions, in_float32, exact.config, n_rows(self._entry.batch))
+
+
+def _rounding(
+    entry: Recording, network: Network, reference: _ReferenceRounding, notes: list[str]
+) -> list[Measurement]:
     """Both float32 results against the float64 reference: ours may be off twice as far as the legacy's."""
     twin = network.twin(network.compute, moe_eval=FLOAT32_RUN)
-    networks = Networks.of(copy.deepcopy(twin).float().eval())
+    truth, margins = reference.found
     title = f"{entry.title}, {FLOAT32_RUN}, {network.implementation}"
-    (truth, decisions), (_, rounded) = (
-        observe(n, entry.batch) for n in (networks.reference64, networks.reference)
-    )
-    margins = decision_margins(decisions, rounded, network.config, n_rows(entry.batch))
     (held,) = torch.where(margins > 1)
     if len(held) < len(margins):
         notes.append(f"{title}: float32 of {len(margins) - len(held)} rows with a decision within rounding")
-    found = outputs(networks.shipped, entry.batch)
+    found = outputs(copy.deepcopy(twin).float().eval(), entry.batch)
     measurements = []
     for name in found:
         captured = entry.output("f32", f"{FLOAT32_RUN}/{name}")

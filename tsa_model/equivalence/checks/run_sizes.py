@@ -46,12 +46,12 @@ def compare_sizes(config: ModelConfig, training: TrainConfig, n_threads: int, se
     conditions = Conditions(Objective(training), seed=seed)
     rows = training_rows(config, training.batch_size)
     large = _StandIn.of(config, rows, conditions)
-    measurements = []
-    for n in sorted({1, n_threads}):
-        with threads(n):
-            measurements += compare_steps(f"{large.title}, {n} threads", large.truth, large.step())
-    measurements += large.rounded(training.precision)
     small = _StandIn.of(config, FEW_ROWS, conditions)
+    measurements = []
+    for n, batch_of in ((n_threads, large), (1, small)):
+        with threads(n):
+            measurements += compare_steps(f"{batch_of.title}, {n} threads", batch_of.truth, batch_of.step())
+    measurements += large.rounded(training.precision)
     for precision in PRECISIONS:
         measurements += small.rounded(precision)
     for name, compute in other_computations(small.config, FEW_ROWS).items():

@@ -28,8 +28,10 @@ ONE_HOT_ELEMENTS = 4_000_000
 """Tokens of a row times the square of the rows, at most: of the reference's one-hot tensors 80 %."""
 FEWEST_TOKENS = 3
 """Of a history: two orders and the dummy token."""
-EVALUATED_ROWS = 4_999
+EVALUATED_ROWS = 1_999
 """Rows of the largest evaluation batch. A prime: no piece size divides it."""
+MOST_TRAINED_ROWS = 4_999
+"""Rows of the largest training batch, where a run has so many and no rows queue for experts."""
 DISTINCT_ROWS = 199
 """Different rows among them."""
 FEW_ROWS = 17
@@ -68,7 +70,7 @@ def stand_in_config(config: ModelConfig, rows: int) -> ModelConfig:
 def training_rows(config: ModelConfig, batch_size: int) -> int:
     """Rows of the stand-in's training batch: the run's own, as far as queues for experts allow."""
     if not has_capacity(config):
-        return min(batch_size, EVALUATED_ROWS)
+        return min(batch_size, MOST_TRAINED_ROWS)
     return min(batch_size, int((ONE_HOT_ELEMENTS / FEWEST_TOKENS) ** 0.5))
 
 
@@ -98,14 +100,16 @@ def other_computations(config: ModelConfig, rows: int) -> dict[str, Implementati
 
 
 def uneven_pieces(config: ModelConfig, rows: int) -> dict[str, PieceSizes]:
-    """Name → piece sizes that cut a float64 batch of `rows`: row by row, unevenly, and not at all."""
+    """Name → piece sizes that cut a float64 batch of `rows`: row by row, and unevenly.
+
+    The default sizes leave so few narrow rows in one piece.
+    """
     row_bytes = (config.seq_len + 1) * 2 * config.dim_embedding_table * 8
     order_elements = config.n_cat_features * config.dim_embedding_table
     return {
         "pieces of one row": PieceSizes(row_bytes, order_elements, at_once=1),
         "pieces of up to 5 rows": PieceSizes(5 * row_bytes, 13 * order_elements, at_once=3),
         "two uneven pieces": PieceSizes((rows - 1) * row_bytes, rows * order_elements, at_once=1),
-        "one piece": PieceSizes(rows * row_bytes * 16, rows * order_elements * config.seq_len * 16),
     }
 
 
