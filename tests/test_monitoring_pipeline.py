@@ -95,7 +95,7 @@ def test_the_stage_writes_what_it_found(scored: Scored, tmp_path: Path) -> None:
 def test_kfps_local_runner_runs_it(scored: Scored, documents: Documents, tmp_path: Path) -> None:
     local = compiled_documents(pipeline.define_monitoring())
     (result,) = run_locally(local, given(scored, tmp_path), "shop", tmp_path / "runs", make_console())
-    assert result.name == "monitor-scores"
+    assert result.name == "monitor_scores"
     assert result.key_figure.startswith(("fine", "look", "act"))
     found = Monitoring.load(result.output / "monitoring")
     assert (result.output / "report.html").is_file()

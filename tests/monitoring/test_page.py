@@ -10,7 +10,7 @@ from support.monitored import faulty, judged, production
 from support.pages import table_lines
 
 from tsa_model.monitoring.documents import Monitoring
-from tsa_model.monitoring.page import render_monitoring
+from tsa_model.monitoring.page import render_monitoring, short_amount
 from tsa_model.monitoring.prometheus import prometheus_text
 
 EVIL = "<script>alert(1)</script>"
@@ -74,3 +74,11 @@ def test_prometheus_reads_the_text(found: Monitoring) -> None:
     assert signals["expected fraud"] == 2.0
     kinds = {sample.labels["kind"] for sample in families["tsa_monitor_figure"].samples}
     assert kinds == {"realised", "estimated"}
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [(7841.2, "7,841"), (9999.7, "10.0 k"), (999_949, "999.9 k"), (999_951, "1.00 M"), (1_692_793, "1.69 M")],
+)
+def test_amounts_are_short_enough_for_a_column(amount: float, words: str) -> None:
+    assert short_amount(amount) == words

@@ -45,3 +45,13 @@ def test_a_threshold_above_all_scores_raises_no_alert() -> None:
     assert found["recall"].value == 0.0
     assert found["alert_rate"].value == 0.0
     assert "precision" not in found
+
+
+@pytest.mark.parametrize("n_frauds", [20, 300])
+def test_frauds_reached_are_held_against_what_so_many_alerts_can_hold(n_frauds: int) -> None:
+    """60 alerts: at most 20 of 20 frauds, at most 60 of 300; more fraud of the same kind is no loss."""
+    score, label = period(6_000, n_frauds, 6)
+    found = ranked_figures(Ranks.of(score, label, 0.6), 0.01, 50, np.random.default_rng(0))
+    caught = label[np.argsort(-score)[:60]].sum()
+    assert found["reached_at_rate"].value == pytest.approx(caught / min(n_frauds, 60))
+    assert found["recall_at_rate"].value == pytest.approx(caught / n_frauds)

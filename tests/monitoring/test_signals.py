@@ -121,3 +121,12 @@ def test_a_loss_counts_where_the_intervals_do_not_meet() -> None:
     assert signals.loss("average_precision", Interval(0.5, 0.2, 0.8), before, CONFIG.loss).level == "fine"
     assert signals.loss("auc", Interval(0.7, 0.68, 0.72), before, CONFIG.loss).level == "act"
     assert signals.loss("recall_at_rate", Interval(0.7, 0.68, 0.72), before, CONFIG.loss).level == "look"
+
+
+def test_more_fraud_than_alerts_can_hold_is_no_loss_of_the_model() -> None:
+    """Recall falls by a third because there is more fraud; what can be found is found as before."""
+    few = {"recall_at_rate": Interval(0.6, 0.55, 0.65), "reached_at_rate": Interval(0.62, 0.57, 0.67)}
+    full = {"recall_at_rate": Interval(0.12, 0.11, 0.13), "reached_at_rate": Interval(0.96, 0.93, 0.99)}
+    assert list(signals.losses(few)) == ["recall_at_rate"]
+    assert list(signals.losses(full)) == ["reached_at_rate"]
+    assert list(signals.losses({"auc": few["recall_at_rate"]})) == ["auc"]

@@ -151,8 +151,8 @@ class DailySignals:
         ranks = Ranks.of(self.scored.score[rows][known], label[known], self.reference.decisions.threshold)
         generator = np.random.default_rng((self.config.seed, day))
         found = ranked_figures(ranks, self.reference.decisions.rate, WINDOW_RESAMPLES, generator)
-        for figure in kinds.LOSSES:
-            if figure in found and figure in self.reference.baseline:
+        for figure in kinds.losses(self.reference.baseline):
+            if figure in found:
                 yield kinds.loss(figure, found[figure], self.reference.baseline[figure], self.config.loss)
         promised = self.scored.probability[rows][known]
         if np.isfinite(promised).all() and self.weekly:

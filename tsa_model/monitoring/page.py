@@ -186,9 +186,16 @@ def _week(week: MonitoredPeriod, columns: Sequence[str], found: Monitoring) -> R
 
 def _cell(name: str, figure: Figure, sign: str) -> Cell:
     def shown(value: float) -> str:
-        return f"{value:,.0f}" if name.startswith("amount") else f"{value:.3f}"
+        return short_amount(value) if name.startswith("amount") else f"{value:.3f}"
 
     return Cell(sign + shown(figure.value), f"{shown(figure.low)} to {shown(figure.high)}")
+
+
+def short_amount(value: float) -> str:
+    """An amount in a narrow column: 7,841, 24.0 k, 1.69 M."""
+    if abs(value) < 9_999.5:
+        return f"{value:,.0f}"
+    return f"{value / 1e3:,.1f} k" if abs(value) < 999_950 else f"{value / 1e6:,.2f} M"
 
 
 def _day(day: MonitoredDay) -> Day:

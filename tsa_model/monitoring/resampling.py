@@ -24,6 +24,7 @@ FIGURES = (
     "alert_rate",
     "recall_at_rate",
     "precision_at_rate",
+    "reached_at_rate",
 )
 
 
@@ -34,7 +35,11 @@ class Decisions:
     threshold: float
     """Scores at or above it raise an alert."""
     rate: float
-    """Share of orders at which `recall_at_rate` and `precision_at_rate` are taken, in (0, 1)."""
+    """Share of orders at which the figures `..._at_rate` are taken, in (0, 1).
+
+    `reached_at_rate` is the frauds among so many alerts over those that they could hold at most: where there
+    are more frauds than alerts, recall falls when fraud rises, whatever the model does.
+    """
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,7 @@ class Ranks:
                 "alert_rate": alerts / (n_frauds + n_genuine),
                 "recall_at_rate": caught / n_frauds,
                 "precision_at_rate": caught / (rate * (n_frauds + n_genuine)),
+                "reached_at_rate": caught / np.minimum(n_frauds, rate * (n_frauds + n_genuine)),
             }
 
     def _caught(self, frauds: FloatArray, genuine: FloatArray, n_alerts: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ showed it too. Figures of seven days act at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,8 +37,11 @@ LOSSES = {
     "auc": ("ROC AUC", 0.5),
     "average_precision": ("average precision", 0.0),
     "recall_at_rate": ("recall at the alert rate", 0.0),
+    "reached_at_rate": ("frauds found at the alert rate", 0.0),
 }
 """Figure → its name, and its value for scores that say nothing."""
+FULL = 1.5
+"""Frauds per alert from which on recall says how much fraud there is rather than what the model is worth."""
 
 
 def rising(value: float, levels: RisingLevels) -> Level:
@@ -173,6 +176,18 @@ def share_signal(
     return Signal(
         name=name, value=share, level=level, reason=f"{share:.1%} {words}; {told}", needs_labels=needs_labels
     )
+
+
+def losses(baseline: Mapping[str, Interval]) -> Iterator[str]:
+    """The figures whose loss is looked at: recall at the alert rate, or what of the possible was reached.
+
+    Args:
+        baseline: figures of the reference.
+    """
+    recall, reached = (baseline.get(name) for name in ("recall_at_rate", "reached_at_rate"))
+    is_full = bool(recall and reached and reached.value >= FULL * recall.value)
+    left_out = "recall_at_rate" if is_full else "reached_at_rate"
+    yield from (name for name in LOSSES if name in baseline and name != left_out)
 
 
 def loss(figure: str, found: Interval, baseline: Interval, levels: RisingLevels) -> Signal:
