@@ -1,6 +1,7 @@
-"""A customer with a million orders against one with fifty: the time from a raw order to its tensors.
+"""A customer with a million orders against one with fifty: the time from a raw order to its tensors,
+and with the order recorded.
 
-    python benchmarks/hot_key.py --orders 1000000
+    python benchmarks/hot_key.py --orders 1000000 [--stores lmdb redis]
 
 Both histories lie in one store, made with the demo's description (windows, lags, known labels), and the
 orders are spread over the demo's 120 days. The two customers take turns, so that a busy machine slows both.
@@ -16,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from online import store_of
 
 from tsa_model.online.histories import Histories
-from tsa_model.online.lmdb_store import LmdbStore
 from tsa_model.online.loading import load_history
+from tsa_model.online.stores import open_store
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.run import RunConfig
 from tsa_model.simulation import simulate_orders
@@ -32,6 +34,7 @@ def main() -> None:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--orders", type=int, default=1_000_000)
+    parser.add_argument("--stores", nargs="+", choices=("lmdb", "redis"), default=["lmdb", "redis"])
     options = parser.parse_args()
     run = RunConfig.load("demo")
     assert run.simulation is not None
@@ -41,12 +44,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         built = SequenceStore.build(simulated, run.dataset, Path(folder) / "store")
         table = of_two_customers(simulated, options.orders)
-        began = time.process_time()
-        load_history(table, run.dataset, Path(folder) / "history")
-        print(f"load: {len(table):,} orders in {time.process_time() - began:.0f} CPU seconds")
-        store = LmdbStore(Path(folder) / "history")
-        histories = Histories(built.description, built.preprocessing, "dual", store)
-        measure(histories, table.slice(len(table) - 1).to_pylist()[0])
+        for kind in options.stores:
+            (Path(folder) / kind).mkdir()
+            with store_of(kind, Path(folder) / kind) as (place, _):
+                began = time.process_time()
+                load_history(table, run.dataset, place)
+                print(
+                    f"{kind}: {len(table):,} orders loaded in {time.process_time() - began:.0f} CPU seconds"
+                )
+                store = open_store(place)
+                histories = Histories(built.description, built.preprocessing, "dual", store)
+                measure(histories, table.slice(len(table) - 1).to_pylist()[0])
+                store.close()
 
 
 def of_two_customers(simulated: pa.Table, n: int) -> pa.Table:
@@ -68,24 +77,30 @@ def of_two_customers(simulated: pa.Table, n: int) -> pa.Table:
 
 
 def measure(histories: Histories, template: dict) -> None:
-    """Ask for the tensors of new orders of both customers in turns."""
+    """Ask for the tensors of new orders of both customers in turns; then record them."""
     newest = histories.description.split.test_end + timedelta(days=30)
-    seconds: dict[int, list[float]] = {1: [], 2: []}
-    for number in range(ASKED):
-        for owner, measured in seconds.items():
-            moment = (newest + timedelta(seconds=number)).isoformat()
-            row = {
-                **template,
-                "order_id": 10**9,
-                "customer_id": owner,
-                "card_id": owner,
-                "order_time": moment,
-            }
-            began = time.process_time()
-            histories.tensors([row])
-            measured.append(time.process_time() - began)
-    many, few = (float(np.median(measured)) for measured in seconds.values())
-    print(f"many orders: {many * 1e3:.2f} ms, {FEW} orders: {few * 1e3:.2f} ms, ratio {many / few:.2f}")
+    shown = {
+        "look-up": lambda row: histories.tensors([row]),
+        "look-up and record": lambda row: histories.add([row]),
+    }
+    for what, work in shown.items():
+        seconds: dict[int, list[float]] = {1: [], 2: []}
+        for number in range(ASKED):
+            for owner, measured in seconds.items():
+                moment = (newest + timedelta(seconds=number)).isoformat()
+                row = {
+                    **template,
+                    "order_id": 10**9 + 10 * number + owner,
+                    "customer_id": owner,
+                    "card_id": owner,
+                    "order_time": moment,
+                }
+                began = time.perf_counter()
+                work([row])
+                measured.append(time.perf_counter() - began)
+        many, few = (float(np.median(measured)) for measured in seconds.values())
+        words = f"many orders {many * 1e3:.2f} ms, {FEW} orders {few * 1e3:.2f} ms, ratio {many / few:.2f}"
+        print(f"{what}: {words}")
 
 
 if __name__ == "__main__":

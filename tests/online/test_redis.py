@@ -6,13 +6,13 @@ import threading
 
 import numpy as np
 import pytest
-from support.online import as_table, assert_same, description, iso, orders
+from support.online import DAY_S, as_table, assert_same, description, iso, orders
 from support.redis_server import RedisServer, SlowWay
 
 from tsa_model.online.histories import Histories
 from tsa_model.online.history import Contradiction, HistoryError, StoreAway, TooOld, UnknownOrder
 from tsa_model.online.loading import load_history, make_empty
-from tsa_model.online.redis_link import address_of
+from tsa_model.online.redis_link import Link, address_of
 from tsa_model.online.redis_store import RedisStore
 from tsa_model.online.stores import open_store
 from tsa_model.sequences import SequenceStore
@@ -211,3 +211,35 @@ def test_the_password_is_not_shown() -> None:
     with pytest.raises(StoreAway) as caught:
         RedisStore("redis://me:secret@127.0.0.1:1/0")
     assert "secret" not in str(caught.value)
+
+
+def test_a_customer_with_many_orders_costs_no_more_round_trips_than_one_with_a_few(
+    server, built, monkeypatch
+) -> None:
+    """Recording the next order and dropping what a long pause has made old, too."""
+    server.ask("FLUSHALL")
+    template = dict(orders(1)[0], card=None)
+    start = template["when"]
+
+    def spread(n: int, **more: object) -> list[dict]:
+        return [dict(template, id=f"{n} {i}", when=start + 3 * DAY_S * i / n, **more) for i in range(n)]
+
+    log = [*spread(6000), *spread(50, who="few")]
+    load_history(as_table(log), built.description, server.url, late_days=0)
+    online, trips = opened(server.url, built), [0]
+    ask = Link.ask
+
+    def counted(link: Link, *commands: list) -> list:
+        trips[-1] += 1
+        return ask(link, *commands)
+
+    monkeypatch.setattr(Link, "ask", counted)
+    most = {}
+    for who in (template["who"], "few"):
+        trips.clear()
+        for number in range(70):
+            trips.append(0)
+            when = start + 33 * DAY_S + 60 * number
+            online.add(dict(without_label(template), who=who, id=f"{who} {number}", when=when))
+        most[who] = max(trips)
+    assert most[template["who"]] <= most["few"] + 8, most  # where blocks are dropped; never one per order

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import lmdb
 
 from tsa_model.online.history import Columns, Entry, Filling, HistoryError, StoreAway, Stream, Transaction
-from tsa_model.online.transactions import BlockTransaction, Expected, prefix_of
+from tsa_model.online.transactions import MOST_DROPPED, BlockTransaction, Expected, prefix_of
 
 MAP_BYTES = 2**38
 """Address space; the file grows as it is filled."""
@@ -189,6 +189,8 @@ class LmdbTransaction(BlockTransaction):
         deleted: list[bytes] = []
         is_there = cursor.set_range(prefix)
         while is_there and cursor.key().startswith(prefix) and _moment(cursor.key()) < since_us:
+            if len(deleted) == MOST_DROPPED:
+                break
             deleted.append(cursor.value())
             is_there = cursor.delete()
         return deleted

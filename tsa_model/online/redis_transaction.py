@@ -13,15 +13,15 @@ import redis
 
 from tsa_model.online.history import KINDS, LABELS, LATE_LABELS, Columns, Entry, Stream, Transaction
 from tsa_model.online.redis_link import META, Link
-from tsa_model.online.transactions import FOREVER, BlockTransaction, Expected, prefix_of
+from tsa_model.online.transactions import FOREVER, MOST_DROPPED, BlockTransaction, Expected, prefix_of
 
 MOMENT = struct.Struct(">Q")
 T = TypeVar("T")
 TURN = b"t"
 FIRST_BLOCKS = 2
 """Blocks that are fetched of a stream at first; then four times as many."""
-_NEWEST = b"""
-local moments = redis.call('ZREVRANGEBYLEX', KEYS[1], ARGV[1], '-', 'LIMIT', 0, ARGV[2])
+_SOME = b"""
+local moments = redis.call(ARGV[1], KEYS[1], ARGV[2], ARGV[3], 'LIMIT', 0, ARGV[4])
 local found = {}
 for place, moment in ipairs(moments) do
   found[2 * place - 1] = moment
@@ -233,16 +233,21 @@ class RedisTransaction(BlockTransaction):
 
     def _delete_before(self, stream: Stream, key: bytes, since_us: int) -> list[bytes]:
         index = self._index(stream, key)
-        deleted = list(self._backwards(stream, key, since_us - 1))
         known = self._of(index)
-        known.floor = since_us
-        for each, _ in deleted:
+        (found,) = self._ask(_oldest(index, known.floor, since_us, MOST_DROPPED))
+        blocks = {MOMENT.unpack(each)[0]: block for each, block in zip(found[::2], found[1::2], strict=True)}
+        blocks |= {each: known.blocks[each] for each in known.moments if each < since_us}
+        dropped = sorted(blocks)[:MOST_DROPPED]
+        for each in dropped:
             moment = MOMENT.pack(each)
             self._indexed.setdefault(index, {})[moment] = False
             self._values[index + moment] = None
-            known.moments.remove(each)
-            del known.blocks[each]
-        return [block for _, block in deleted]
+            known.floor = each + 1
+            if known.blocks.pop(each, None) is not None:
+                known.moments.remove(each)
+        if any(blocks[each] is None for each in dropped):
+            raise Torn
+        return [blocks[each] for each in dropped]
 
     def _of(self, index: bytes) -> _Known:
         if index not in self._known:
@@ -283,4 +288,10 @@ class RedisTransaction(BlockTransaction):
 
 def _newest(index: bytes, until_us: int, n: int) -> list[Any]:
     """The command for the newest blocks of a stream up to a moment."""
-    return [b"EVAL", _NEWEST, 1, index, b"[" + MOMENT.pack(until_us), n]
+    return [b"EVAL", _SOME, 1, index, b"ZREVRANGEBYLEX", b"[" + MOMENT.pack(until_us), b"-", n]
+
+
+def _oldest(index: bytes, since_us: int, before_us: int, n: int) -> list[Any]:
+    """The command for the oldest blocks of a stream from a moment on and before another."""
+    first, last = b"[" + MOMENT.pack(since_us), b"(" + MOMENT.pack(before_us)
+    return [b"EVAL", _SOME, 1, index, b"ZRANGEBYLEX", first, last, n]

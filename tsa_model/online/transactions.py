@@ -25,6 +25,8 @@ from tsa_model.online.totals import totals_of, width
 
 FOREVER = 2**62
 """A moment after all others, in microseconds."""
+MOST_DROPPED = 4
+"""Blocks of a stream that are dropped whenever one is divided: the rest of many waits for the next times."""
 Expected = tuple[bytes, tuple[bytes, bytes]]
 """An order's name, and the keys of its customer and card; empty = none."""
 
@@ -71,7 +73,7 @@ class BlockTransaction(ABC):
 
     @abstractmethod
     def _delete_before(self, stream: Stream, key: bytes, since_us: int) -> list[bytes]:
-        """Delete a key's blocks before that of a moment; returns them."""
+        """Delete the oldest `MOST_DROPPED` of a key's blocks before that of a moment; returns them."""
 
     @abstractmethod
     def expect(self, orders: Iterable[Expected]) -> None:
@@ -200,7 +202,9 @@ class BlockTransaction(ABC):
 
     def _forget(self, kind: KeyKind, records: Records) -> None:
         """Orders that no history holds any more are unknown from now on."""
-        for name in map(records.name, range(len(records))):
+        names = [records.name(row) for row in range(len(records))]
+        self.expect((name, (b"", b"")) for name in names)
+        for name in names:
             entry = self.entry(name)
             if entry is None:
                 continue
