@@ -52,7 +52,7 @@ def check_contents(network: Network, path: str | Path) -> int:
         raise ContentsError(f"{path} is not an export of this network: {error}") from error
     expected = declared.weights(network)
     problems, n_compared = _tensors(model, expected, network)
-    problems += [*_constants(model, network), *_operators(model)]
+    problems += [*_constants(model, network, expected), *_operators(model)]
     if problems:
         more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         shown = "\n  ".join(problems[:SHOWN])
@@ -79,8 +79,8 @@ def _tensors(model: onnx.ModelProto, expected: dict[str, Weight], network: Netwo
                 problems += _scalars(tensor.name, values, network)
     for name, values in by_name.items():
         problems += _differs(name, values, expected[name])
-    transposed = {_digest(_float32(weight).T): name for name, weight in expected.items()}
-    present = {_digest(_float32(expected[name])) for name in by_name}
+    transposed = {_digest(_stored(weight).T): name for name, weight in expected.items()}
+    present = {_digest(_stored(expected[name])) for name in by_name}
     for name, values in nameless:
         source = transposed.get(_digest(values)) or _near(values, expected)
         if source is None:
@@ -88,19 +88,21 @@ def _tensors(model: onnx.ModelProto, expected: dict[str, Weight], network: Netwo
                 f"tensor {name} {list(values.shape)} is no weight of this network, nor one transposed"
             )
         else:
-            present.add(_digest(_float32(expected[source])))
+            present.add(_digest(_stored(expected[source])))
     problems += [
         f"weight {name} {list(weight.values.shape)} is not in the file"
         for name, weight in expected.items()
-        if _digest(_float32(weight)) not in present
+        if _digest(_stored(weight)) not in present
     ]
     return problems, len(by_name) + len(nameless)
 
 
 def _differs(name: str, found: NDArray[Any], weight: Weight) -> list[str]:
-    wanted = _float32(weight)
-    if found.dtype != np.float32 or found.shape != wanted.shape:
-        return [f"tensor {name} is {found.dtype} {list(found.shape)}, not float32 {list(wanted.shape)}"]
+    wanted = _stored(weight)
+    if found.dtype != wanted.dtype or found.shape != wanted.shape:
+        return [
+            f"tensor {name} is {found.dtype} {list(found.shape)}, not {wanted.dtype} {list(wanted.shape)}"
+        ]
     if _digest(found) == _digest(wanted):
         return []
     exact = weight.values.numpy()
@@ -134,7 +136,7 @@ def _near(values: NDArray[Any], expected: dict[str, Weight]) -> str | None:
     return None
 
 
-def _constants(model: onnx.ModelProto, network: Network) -> Iterator[str]:
+def _constants(model: onnx.ModelProto, network: Network, expected: dict[str, Weight]) -> Iterator[str]:
     """Constants that are not declared, in the graph around the loop and in its body."""
     from onnx import numpy_helper
 
@@ -149,7 +151,7 @@ def _constants(model: onnx.ModelProto, network: Network) -> Iterator[str]:
     for graph in subgraphs(model.graph):
         for tensor in graph.initializer:
             values = numpy_helper.to_array(tensor)
-            if values.dtype.kind != "f":
+            if values.dtype.kind != "f" and tensor.name not in expected:
                 yield from _whole(tensor.name, values, network)
     for node in all_nodes(model.graph):
         if node.op_type in ("Constant", "ConstantOfShape"):
@@ -200,9 +202,9 @@ def _operators(model: onnx.ModelProto) -> Iterator[str]:
                 yield f"{node.op_type}.{attribute.name} of {node.output[0]} is {value!r}, not {allowed}"
 
 
-def _float32(weight: Weight) -> NDArray[np.float32]:
-    values: NDArray[np.float32] = weight.values.numpy().astype(np.float32)
-    return values
+def _stored(weight: Weight) -> NDArray[Any]:
+    """The weight as a file holds it: float32, or int64."""
+    return weight.values.numpy().astype(np.int64 if weight.whole else np.float32)
 
 
 def _digest(values: NDArray[Any]) -> str:

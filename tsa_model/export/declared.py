@@ -18,6 +18,7 @@ from tsa_model.export.row_loop import BAND, rows_per_piece
 from tsa_model.network.blocks import FeatureAggregation, MixtureOfExperts, OrderAttentionModule
 from tsa_model.network.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
 from tsa_model.network.networks import DualSequenceNetwork, Network, SingleSequenceNetwork, members_of
+from tsa_model.network.trees import BoostedTrees
 from tsa_model.settings.model import WIDE_EDGES, WIDE_INTERVALS, ModelConfig
 
 
@@ -29,6 +30,8 @@ class Weight:
     """float64, on the CPU."""
     product: bool = False
     """Computed from several weights: equal within a unit in the last place, not to the bit."""
+    whole: bool = False
+    """Whole numbers, which the graph holds as int64."""
 
 
 Weights = dict[str, Weight]
@@ -60,9 +63,7 @@ def weights(network: Network) -> Weights:
         found |= _exact("intervals.lows_K", torch.tensor(WIDE_EDGES[:-1]))
         found |= _exact("intervals.widths_K", torch.tensor(widths))
     if network.trees is not None:
-        found |= _exact("trees.codes", network.trees.codes)
-        for name in ("feature", "threshold", "left", "right", "value"):
-            found |= _exact(f"trees.{name}_NT", getattr(network.trees, name).t())
+        found |= _trees(network.trees)
     return found | _features(network) | _module("clf", network.clf)
 
 
@@ -164,6 +165,14 @@ def _exact(name: str, values: Tensor) -> Weights:
 
 def _product(name: str, values: Tensor) -> Weights:
     return {name: Weight(values, product=True)}
+
+
+def _trees(trees: BoostedTrees) -> Weights:
+    found = _exact("trees.codes_V1", trees.codes[:, None])
+    for name in ("feature", "left", "right", "threshold", "value"):
+        values, whole = getattr(trees, name).detach().double().t(), name not in ("threshold", "value")
+        found[f"trees.{name}_NT"] = Weight(values, whole=whole)
+    return found
 
 
 def _module(name: str, module: nn.Module) -> Weights:

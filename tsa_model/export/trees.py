@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tsa_model.network.trees import BoostedTrees
 
@@ -15,7 +16,7 @@ class TreeMargin(nn.Module):
         trees: of the network.
     """
 
-    codes: Tensor
+    codes_V1: Tensor
     feature_NT: Tensor
     threshold_NT: Tensor
     left_NT: Tensor
@@ -25,17 +26,19 @@ class TreeMargin(nn.Module):
     def __init__(self, trees: BoostedTrees) -> None:
         super().__init__()
         self.depth = trees.depth
-        self.register_buffer("codes", trees.codes.clone())
-        for name in ("feature", "threshold", "left", "right", "value"):
+        self.register_buffer("codes_V1", trees.codes[:, None].clone())
+        for name in ("feature", "left", "right"):
+            self.register_buffer(f"{name}_NT", getattr(trees, name).t().long().contiguous())
+        for name in ("threshold", "value"):
             self.register_buffer(f"{name}_NT", getattr(trees, name).t().contiguous())
 
     def forward(self, x_cat_BF: Tensor, numbers_BF: Tensor) -> Tensor:
         """The current order's categories and numbers → [B, 1]."""
-        x_BF = torch.cat([self.codes[x_cat_BF], numbers_BF], dim=1)
-        feature_NT, left_NT, right_NT = (x.long() for x in (self.feature_NT, self.left_NT, self.right_NT))
-        node_BT = torch.zeros(x_BF.shape[0], feature_NT.shape[1], dtype=torch.long)
+        codes_BF = functional.embedding(x_cat_BF, self.codes_V1).squeeze(-1)
+        x_BF = torch.cat([codes_BF, numbers_BF], dim=1)
+        node_BT = torch.zeros(x_BF.shape[0], self.feature_NT.shape[1], dtype=torch.long)
         for _ in range(self.depth):
-            x_BT = x_BF.gather(1, feature_NT.gather(0, node_BT))
+            x_BT = x_BF.gather(1, self.feature_NT.gather(0, node_BT))
             above_BT = x_BT > self.threshold_NT.gather(0, node_BT)
-            node_BT = torch.where(above_BT, right_NT.gather(0, node_BT), left_NT.gather(0, node_BT))
+            node_BT = torch.where(above_BT, self.right_NT.gather(0, node_BT), self.left_NT.gather(0, node_BT))
         return self.value_NT.gather(0, node_BT).sum(dim=1, keepdim=True)
