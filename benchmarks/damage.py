@@ -40,7 +40,8 @@ class Copy:
     def __init__(self, run: Path, registry: Path | None, folder: Path) -> None:
         self.stages = folder / "stages"
         for stage in (run / "stages").iterdir():
-            shutil.copytree(stage, self.stages / stage.name)
+            if stage.is_dir():  # pages over the whole run lie beside the stages
+                shutil.copytree(stage, self.stages / stage.name)
         self.registry = folder / "registry"
         if registry is not None:
             shutil.copytree(registry, self.registry)
@@ -74,6 +75,10 @@ class Copy:
         found[self.stages / "check-equivalence" / "verdict"] = self._evidence
         found[self.stages / "compare-champion" / "comparison"] = self._comparison
         found[self.stages / "validate-events" / "validated" / "events.parquet"] = self._events
+        # Of the score files, and of pages that show a sealed document, only the audit asks what they say.
+        pages = [path for path in self.stages.glob("*/*report") if path.is_file()]
+        for path in sorted([*pages, *(path for path in made.rglob("*") if path.is_file())]):
+            found.setdefault(path, self._audit)
         found[self.description] = self._run
         if self.registry.exists():
             paths = sorted(path for path in self.registry.rglob("*") if path.is_file())
@@ -132,6 +137,14 @@ class Copy:
 
         registry = Registry(self.registry)
         return registry.pointer(), registry.champion_dir()
+
+    def _audit(self) -> Any:
+        from tsa_model.audit import audit_run
+
+        audit = audit_run(self.stages)
+        if not audit.passed:
+            raise ValueError(audit.links[-1].finding)
+        return audit.links
 
     def _events(self) -> Any:
         import pyarrow as pa
