@@ -12,6 +12,7 @@ from tsa_model import ModelConfig, Network, build_network
 from tsa_model.files import sha256, write_json
 from tsa_model.network import checkpoint as module
 from tsa_model.network.checkpoint import CheckpointError, load_model, read_description, save_model
+from tsa_model.network.description import config_digest
 from tsa_model.sealed import with_seal
 
 
@@ -156,3 +157,11 @@ def test_weights_that_are_no_safetensors_are_refused(folder: Path) -> None:
     (folder / module.DESCRIPTION_FILE).write_text(json.dumps(with_seal(description)))
     with pytest.raises(CheckpointError, match="not a readable safetensors file"):
         load_model(folder)
+
+
+def test_a_configuration_keeps_its_digest_when_settings_are_added() -> None:
+    # Exported models state this digest: were it another in the next version, no champion could be read there.
+    given = config("dual")
+    assert config_digest(given) == "178379657bf4655e8d57ad7f4d26c796dabded4a95e803cbc4f15e059c0b6495"
+    assert config_digest(given.changed(moe_eval="legacy")) == config_digest(given)
+    assert config_digest(given.changed(gate_threshold=0.25)) != config_digest(given)

@@ -60,5 +60,9 @@ def check_model_folder(directory: str | Path, description: ModelDescription) -> 
 
 
 def config_digest(config: ModelConfig) -> str:
-    """Digest of a configuration as it is judged and exported, that is with deterministic evaluation."""
-    return digest_of(config.model_dump(mode="json", exclude={"moe_eval"}))
+    """Digest of a configuration as it is judged and exported, that is with deterministic evaluation.
+
+    Settings at their defaults do not count: a setting that a later version adds is off by default, and the
+    models of before, the champion in use among them, must keep their digest.
+    """
+    return digest_of(config.model_dump(mode="json", exclude={"moe_eval"}, exclude_defaults=True))
