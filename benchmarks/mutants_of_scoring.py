@@ -6,6 +6,7 @@ from mutant import Mutant, mutant
 
 ROWS = "scoring/rows.py"
 FILES = "scoring/files.py"
+TABLE = "scoring/table.py"
 STAGE = "scoring/stage.py"
 MEASURING = "scoring/measuring.py"
 SESSION = "export/session.py"
@@ -145,13 +146,13 @@ SCORING_MUTANTS: list[Mutant] = [
     ),
     mutant(
         "percentiles of rounded scores",
-        FILES,
+        TABLE,
         "percentiles.percentile(score)",
         "percentiles.percentile(score.round(2))",
     ),
     mutant(
         "probabilities of half the score",
-        FILES,
+        TABLE,
         "calibrator.probability(score)",
         "calibrator.probability(score / 2)",
     ),

@@ -12,7 +12,8 @@ from data_contracts import suites
 from data_contracts.context import check, check_measures
 from data_contracts.findings import ContractViolation
 from data_contracts.scores import FOLDERS, validate_scores
-from tsa_model.scoring.files import Provenance, ScoreTable, write_scores
+from tsa_model.scoring.files import Provenance, write_scores
+from tsa_model.scoring.table import ScoreTable
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.run import RunConfig
 

@@ -15,18 +15,12 @@ from tsa_model.evaluation.order_columns import store_amounts
 from tsa_model.export.session import ScoringSession, SessionSettings
 from tsa_model.files import sha256
 from tsa_model.scoring import generate_scores
-from tsa_model.scoring.files import (
-    Provenance,
-    ScoredOrders,
-    ScoreTable,
-    check_scores,
-    score_table,
-    write_scores,
-)
+from tsa_model.scoring.files import Provenance, write_scores
 from tsa_model.scoring.measuring import describe_probabilities
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.probability_section import probability_section
 from tsa_model.scoring.rows import score_rows
+from tsa_model.scoring.table import ScoredOrders, ScoreTable, check_scores, score_table
 from tsa_model.sequences import SequenceStore
 
 COLUMNS = [

@@ -85,8 +85,19 @@ def _head(path: str | Path, events: Events, plan: Plan, cores: int) -> list[str]
 
 
 def _dataset(name: str, events: Events, roles: Roles, plan: Plan, delay_is_guessed: bool) -> list[str]:
-    why = roles.why
     lines = ["dataset:", _line(f"name: {_quoted(name)}", "run folders are called after it")]
+    lines += [*_keys(events, roles), *_labels(roles, plan, delay_is_guessed), *_columns(roles, plan)]
+    lines.append(_line("scale_quantile: 0.99", "a few huge numbers squeeze no others"))
+    lines.append(_line(f"seq_len: {plan.seq_len}", "holds nine of ten customers' histories, at most 51"))
+    rate = "null" if plan.rate is None else f"{plan.rate:g}"
+    lines.append(_line(f"target_positive_rate: {rate}", f"leaves {plan.n_train:,} training rows"))
+    lines += [f"  # left out: {_quoted(column)}: {reason}" for column, reason in roles.left_out.items()]
+    return lines
+
+
+def _keys(events: Events, roles: Roles) -> list[str]:
+    """Lines of the roles, and how the file is read."""
+    lines = []
     for role, column in (
         ("order_id", roles.order_id),
         ("customer_id", roles.customer),
@@ -95,7 +106,7 @@ def _dataset(name: str, events: Events, roles: Roles, plan: Plan, delay_is_guess
         ("label", roles.label),
     ):
         if column is not None:
-            lines.append(_line(f"{role}: {_quoted(column)}", why.get(role, "given")))
+            lines.append(_line(f"{role}: {_quoted(column)}", roles.why.get(role, "given")))
     if roles.fold_keys:
         reason = "spellings of one key differ in capitals, spaces, hyphens"
         lines.append(_line(f"fold_keys: {_names(roles.fold_keys)}", reason))
@@ -103,16 +114,26 @@ def _dataset(name: str, events: Events, roles: Roles, plan: Plan, delay_is_guess
         lines.append("  # card_id: no second key was found, so there is one history")
     if (delimiter := events.delimiter()) != ",":
         lines.append(_line(f"csv: {{delimiter: {json.dumps(delimiter)}}}", "as the file is written"))
+    return lines
+
+
+def _labels(roles: Roles, plan: Plan, delay_is_guessed: bool) -> list[str]:
+    """Lines that say when labels are known, and which column is the amount."""
     reason = "GUESS: days until a label is known; ask who sets them" if delay_is_guessed else "given"
-    lines.append(_line(f"label_delay_days: {plan.delay_days:g}", reason))
-    known = "histories show the labels known by then"
-    lines.append(_line("known_label: true", known))
+    lines = [_line(f"label_delay_days: {plan.delay_days:g}", reason)]
+    lines.append(_line("known_label: true", "histories show the labels known by then"))
     if roles.amount is not None:
         lines.append(
             _line(f"amount: {_quoted(roles.amount)}", "GUESS by its name; for reports, windows and lags")
         )
+    return lines
+
+
+def _columns(roles: Roles, plan: Plan) -> list[str]:
+    """Lines of the columns, and of those that are made of them."""
+    why = roles.why
     windows, lags, logs, in_sequence, engineered = _derived(roles, plan)
-    lines += ["  categorical:", *(_item(c, why) for c in roles.categorical), _item("hour", {"hour": "UTC"})]
+    lines = ["  categorical:", *(_item(c, why) for c in roles.categorical), _item("hour", {"hour": "UTC"})]
     lines.append(_line("calendar: [hour]", "frauds have their hours"))
     if roles.may_be_missing:
         lines.append(_line(f"may_be_missing: {_names(roles.may_be_missing)}", "they have empty fields"))
@@ -132,11 +153,6 @@ def _dataset(name: str, events: Events, roles: Roles, plan: Plan, delay_is_guess
         lines.append(
             _line("fold_text: true", f"capitals, spaces, hyphens differ in {', '.join(roles.messy)}")
         )
-    lines.append(_line("scale_quantile: 0.99", "a few huge numbers squeeze no others"))
-    lines.append(_line(f"seq_len: {plan.seq_len}", "holds nine of ten customers' histories, at most 51"))
-    rate = "null" if plan.rate is None else f"{plan.rate:g}"
-    lines.append(_line(f"target_positive_rate: {rate}", f"leaves {plan.n_train:,} training rows"))
-    lines += [f"  # left out: {_quoted(column)}: {reason}" for column, reason in roles.left_out.items()]
     return lines
 
 

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from tsa_model.files import atomic_folder
 from tsa_model.outputs import check_output_folder
-from tsa_model.scoring.files import ScoredOrders, provenance_of, score_table, write_manifest, write_scores
+from tsa_model.scoring.files import provenance_of, write_manifest, write_scores
 from tsa_model.scoring.given import GivenOrders, Look, Notes
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.proof.own_lines import Selection, period_selection
 from tsa_model.scoring.proof.proof import Ingredients, prove_scores
 from tsa_model.scoring.proof.raw_orders import RawOrders
 from tsa_model.scoring.rows import Progress, score_rows
+from tsa_model.scoring.table import ScoredOrders, score_table
 from tsa_model.scoring.usual import Tell, check_categories, check_columns, check_histories, check_labels
 from tsa_model.scratch import scratch_folder
 from tsa_model.sequences import SequenceStore

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tsa_model.calibration import Calibrator, PriorCorrection
 from tsa_model.evaluation import plots
-from tsa_model.scoring.files import ScoredOrders
 from tsa_model.scoring.rows import ScoredRows
+from tsa_model.scoring.table import ScoredOrders
 
 
 @dataclass(frozen=True)

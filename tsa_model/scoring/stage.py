@@ -24,9 +24,7 @@ from tsa_model.scoring.files import (
     METRICS_FILE,
     MODEL_FOLDER,
     Provenance,
-    ScoredOrders,
     provenance_of,
-    score_table,
     write_manifest,
     write_scores,
 )
@@ -36,6 +34,7 @@ from tsa_model.scoring.pictures import ScoredPeriod, draw_pictures
 from tsa_model.scoring.reasons_section import explain_period
 from tsa_model.scoring.report import render_report
 from tsa_model.scoring.rows import score_rows
+from tsa_model.scoring.table import ScoredOrders, score_table
 from tsa_model.sealed import check_together
 from tsa_model.sealed_pages import write_page
 from tsa_model.sequences import SequenceStore
