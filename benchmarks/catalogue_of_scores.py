@@ -258,18 +258,19 @@ def main(calls: Calls) -> int:
 
 def page(results: dict[str, dict[str, Any]]) -> str:
     """The document that keeps the result."""
-    lines = ["| fault | rules that it breaks | the first of them | seconds |", "|---|---|---|---|"]
+    lines = ["| fault | the first rule that it breaks | seconds |", "|---|---|--:|"]
     for name, found in results.items():
         first = found["first"] or "**none**"
-        lines.append(f"| {name} | {len(found['by'])} | {first[:160]} | {found['seconds']:.1f} |")
+        lines.append(f"| {name} | {first[:160]} | {found['seconds']:.1f} |")
     killed = sum(bool(found["by"]) for found in results.values())
     return f"""# Faults that the score contract finds
 
-Written by `python benchmarks/mutants.py --catalogue scores --markdown docs/KILL_MATRIX_SCORES.md`. Each fault
-is a finished score folder as a faulty program would have left it, or the shipped code with one change that
-then scores. "The stage itself" means that no score file was written. Seconds are those of the contract.
+`python benchmarks/mutants.py --catalogue scores --keep FOLDER --markdown docs/KILL_MATRIX_SCORES.md` writes
+this page. Each fault is a finished score folder as a faulty program would have left it, or the shipped code
+with one change that then scores. "The stage itself" means that no score file was written. Seconds are those
+of the contract, on a machine that did much else at the time.
 
-{killed} of {len(results)} faults are killed.
+{killed} of {len(results)} faults are killed; the catalogue has {len(FAULTS)}.
 
 {chr(10).join(lines)}
 """

@@ -23,6 +23,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,22 @@ def train(subject: str, weights: Path) -> None:
     np.savez(weights, **{name: x.detach().numpy() for name, x in network.state_dict().items()})
 
 
-def judge_here(subject: str, weights: Path, until_killed: bool) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Asked:
+    """What of the gate a mutant is given to.
+
+    Attributes:
+        until_killed: stop at the first check that rejects.
+        first: the check to begin with, where only the first that rejects is asked for.
+        batch_size: of the run that is said to train; the gate compares a training batch of that size.
+    """
+
+    until_killed: bool = False
+    first: int = 0
+    batch_size: int = 1024
+
+
+def judge_here(subject: str, weights: Path, asked: Asked) -> dict[str, Any]:
     """Verdict of the imported package's gate on its own network: failed checks, and why."""
     from tsa_model import build_network, progress
     from tsa_model.equivalence.evidence.generated import ragged_rows
@@ -122,29 +138,28 @@ def judge_here(subject: str, weights: Path, until_killed: bool) -> dict[str, Any
         network.load_state_dict({name: torch.from_numpy(stored[name]) for name in stored.files})
     rows = ragged_rows(config, 96, 0)
     sample = make_sample(rows, [f"order-{i}" for i in range(96)], config, n_real=60)
-    training = TrainConfig(loss=LOSSES.get(subject, "CrossEntropyLoss"))
-    if until_killed:
-        return _first_failure(network, sample, training)
+    loss = LOSSES.get(subject, "CrossEntropyLoss")
+    training = TrainConfig(loss=loss, batch_size=asked.batch_size)
+    if asked.until_killed:
+        return _first_failure(network, sample, training, asked.first)
     verdict = judge(network, sample, Identity("", ""), training=training)
     return {"failed": [c.number for c in verdict.checks if not c.passed], "reason": verdict.reason}
 
 
-def _first_failure(network: Any, sample: Any, training: Any) -> dict[str, Any]:
-    """The first check that fails, carried out in the gate's order on what the gate would be given."""
+def _first_failure(network: Any, sample: Any, training: Any, first: int) -> dict[str, Any]:
+    """The first check that fails, in the gate's order from `first` on, on what the gate would be given."""
     from tsa_model.equivalence.checks.check import Subject
     from tsa_model.equivalence.gate import CHECKS, PROBE_SEED
 
     subject = Subject.of(network, sample, training, PROBE_SEED)
-    for check in CHECKS:
+    for check in CHECKS[first:]:
         result = check.carry_out(subject)
         if not result.passed:
             return {"failed": [check.number], "reason": f"check {check.number}: {result.reason}"}
     return {"failed": [], "reason": "no check failed"}
 
 
-def run(
-    weights: Path, subject: str, mutant: Mutant | None = None, until_killed: bool = False
-) -> dict[str, Any]:
+def run(weights: Path, subject: str, mutant: Mutant | None, asked: Asked) -> dict[str, Any]:
     """The verdict on a mutant (None = the code as it is), from a forked process with a changed copy."""
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "tsa_model"
@@ -155,7 +170,7 @@ def run(
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            _child(folder, writer, subject, weights, until_killed)
+            _child(folder, writer, subject, weights, asked)
         os.close(writer)
         with os.fdopen(reader) as stream:
             answer = stream.read()
@@ -163,7 +178,7 @@ def run(
     return json.loads(answer) if answer else {"failed": [], "reason": "the process died"}
 
 
-def _child(folder: str, writer: int, subject: str, weights: Path, until_killed: bool) -> None:
+def _child(folder: str, writer: int, subject: str, weights: Path, asked: Asked) -> None:
     """Import the copy, judge, answer, and leave without running anything of the parent's."""
     try:
         torch.set_num_threads(1)
@@ -174,7 +189,7 @@ def _child(folder: str, writer: int, subject: str, weights: Path, until_killed: 
         try:
             if not weights.exists():
                 train(subject, weights)
-            answer = judge_here(subject, weights, until_killed)
+            answer = judge_here(subject, weights, asked)
         except Exception as error:
             answer = {"failed": list(CHECKS), "reason": f"{type(error).__name__}: {error}"}
         os.write(writer, json.dumps(answer).encode())
@@ -188,9 +203,10 @@ def matrix(results: dict[str, dict[str, Any]]) -> str:
     lines = ["| mutant | " + " | ".join(heads) + " |", "|---|" + ":-:|" * len(heads)]
     for name, result in results.items():
         last = min(result["failed"], default=CHECKS[-1]) if result["until_killed"] else CHECKS[-1]
-        marks = ["✗" if n in result["failed"] else "" if n <= last else "·" for n in CHECKS]
+        asked = range(result.get("begun", 0), last + 1)
+        marks = ["✗" if n in result["failed"] else "" if n in asked else "·" for n in CHECKS]
         first = str(min(result["failed"], default=""))
-        lines.append(f"| {name} | " + " | ".join([*marks, first, str(result["seconds"])]) + " |")
+        lines.append(f"| {name} | " + " | ".join([*marks, first, str(result.get("seconds", ""))]) + " |")
     return "\n".join(lines)
 
 
@@ -201,9 +217,11 @@ def page(results: dict[str, dict[str, Any]]) -> str:
 
 Written by `python benchmarks/mutants.py --until-killed --keep FOLDER --markdown docs/KILL_MATRIX.md`.
 Each mutant is the shipped code with one fault. ✗ marks a check that rejects it, `first` is the first of them,
-· marks checks that were not asked any more. Seconds are those until then, on a busy machine; copying and
-importing the code is part of them. "In both" means that the reference shares the faulty code, so that only
-the legacy baseline or a relation can see it.
+· marks checks that were not asked: later ones, and earlier ones where a check was asked at once
+(`--first-check`). Seconds are those until the rejection, on a busy machine; copying and importing the code is
+part of them. Rows without seconds were tried with an earlier version of the gate, which compared less. "In
+both" means that the reference shares the faulty code, so that only the legacy baseline or a relation can see
+it.
 
 {killed} of {len(results)} mutants are killed. Checks: 0 contract, 1 algebra in float64, 2 rounding in
 float32, 3 first divergence, 4 training, 5 metamorphic relations, 6 legacy baseline, 7 negative control,
@@ -220,6 +238,10 @@ def main() -> int:
     parser.add_argument("--only", default="", help="mutants whose name contains this")
     parser.add_argument("--group", choices=sorted(GROUPS), help="one part of the catalogue; default: all")
     parser.add_argument("--until-killed", action="store_true", help="stop at the first check that rejects")
+    parser.add_argument(
+        "--first-check", type=int, default=0, help="with --until-killed: begin with this check"
+    )
+    parser.add_argument("--batch-size", type=int, default=1024, help="rows of the run's training batch")
     parser.add_argument("--keep", type=Path, help="folder that keeps results; what it has is not tried again")
     parser.add_argument("--seconds", type=float, help="begin no further mutant after this long")
     parser.add_argument("--markdown", type=Path, help="write the kill matrix to this file")
@@ -234,10 +256,11 @@ def main() -> int:
         for mutant in members
         if options.group in (None, group)
     }
-    return try_all(mutants, calls, options.until_killed)
+    asked = Asked(options.until_killed, options.first_check, options.batch_size)
+    return try_all(mutants, calls, asked)
 
 
-def try_all(mutants: dict[str, Mutant], calls: Calls, until_killed: bool) -> int:
+def try_all(mutants: dict[str, Mutant], calls: Calls, asked: Asked) -> int:
     """Try the mutants that were not tried before; 1 if one of all survives."""
     results = calls.kept()
     with calls.place() as folder:
@@ -245,15 +268,16 @@ def try_all(mutants: dict[str, Mutant], calls: Calls, until_killed: bool) -> int
             mutant, started = mutants[name], time.perf_counter()
             weights = folder / f"{mutant.subject}.npz"
             if not weights.exists():
-                clean = run(weights, mutant.subject, None, until_killed)
+                clean = run(weights, mutant.subject, None, asked)
                 print(f"unchanged code, {mutant.subject}: {clean['reason']}", flush=True)
                 if clean["failed"]:
                     weights.unlink(missing_ok=True)
                     print("the gate rejects correct code", file=sys.stderr)
                     return 1
                 started = time.perf_counter()
-            result = run(weights, mutant.subject, mutant, until_killed)
-            result |= {"seconds": round(time.perf_counter() - started), "until_killed": until_killed}
+            result = run(weights, mutant.subject, mutant, asked)
+            result |= {"seconds": round(time.perf_counter() - started), "until_killed": asked.until_killed}
+            result |= {"begun": asked.first if asked.until_killed else 0}
             results[name] = result
             calls.keep(name, result)
             word = "killed" if result["failed"] else "SURVIVED"
