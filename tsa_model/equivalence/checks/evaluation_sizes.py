@@ -34,6 +34,8 @@ from tsa_model.settings.model import ModelConfig
 SCORING_CALLS = (1, 64, 256)
 """Rows of a call when orders are scored one by one, by the scoring stage, and by a server."""
 
+FEWEST_CARDS = 4
+"""That a threshold can divide."""
 MOST_ORDERS = 4
 """Orders of a history in the largest batches."""
 
@@ -116,9 +118,12 @@ def _cut(networks: Networks, config: ModelConfig, seed: int) -> list[Measurement
 def _thresholds(networks: Networks, batch: Batch) -> list[Measurement]:
     """A threshold amid the gate's weights: cards below it are left out although they weigh something.
 
-    It lies in the widest gap of the weights' middle half, so that no rounding decides on a card.
+    It lies in the widest gap of the middle half of those above 0, so that no rounding decides on a card.
     """
     weights = traced(networks.reference64, batch)["gate_scores"][:, 1].sort().values
+    weights = weights[weights > 0]  # cards without a history weigh nothing, above a threshold or below
+    if len(weights) < FEWEST_CARDS:
+        return []  # histories of one order: no card takes part
     quarter = len(weights) // 4
     lower = quarter + int(weights.diff()[quarter:-quarter].argmax())
     threshold = float(weights[lower : lower + 2].mean())
