@@ -33,6 +33,8 @@ FIGURES = ("average_precision", "recall", "recall_at_rate", "precision", "auc")
 PROMISED = ("average_precision", "recall_at_rate")
 FAULT_DAY = 35
 """The first monitored day with a fault: a Friday in the simulator, so that weeks are mixed."""
+FAULTY_DAYS = 21
+"""Days with a fault: longer than any fault may stay unseen."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def faults(world: World) -> list[Fault]:
         Fault(f"{amount} in cents", scale_amount(amount)),
         *([Fault(f"{categories[-1]} renamed", rename(categories[-1]))] if categories else []),
         Fault("histories cut", cut=True),
-        Fault("prior tripled", later="prior"),
+        # A week of training ranks the handbook's frauds too weakly for their number to show in the scores.
+        Fault("prior tripled", later="prior", needs_labels=world.name == "handbook"),
         Fault("new pattern of fraud", later="pattern", needs_labels=True),
     ]
 
@@ -95,8 +98,8 @@ def changed(stream: Stream, world: World, kind: str) -> Stream:
 
 
 def judged(world: World, stream: Stream) -> Monitoring:
-    """What monitoring finds at the end of all monitored days."""
-    as_of = world.start + timedelta(days=world.days)
+    """What monitoring finds of all monitored days when the last one's labels are due."""
+    as_of = world.start + timedelta(days=world.days + world.dataset.label_delay_days)
     return judge(world.reference, stream.scored, stream.events, world.config, as_of)
 
 
@@ -114,9 +117,9 @@ def show_coverage(world: World, found: Monitoring, weeks: int = 12) -> bool:
     return kept
 
 
-def show_faults(world: World, quiet: Stream) -> bool:
+def show_faults(world: World) -> bool:
     """Print when each fault was seen, and whether in time."""
-    kept = True
+    kept, quiet = True, world.stream()
     for fault in faults(world):
         if fault.later:
             stream = changed(quiet, world, fault.later)
@@ -136,7 +139,8 @@ def show_faults(world: World, quiet: Stream) -> bool:
         titles = ", ".join(dict.fromkeys(one.title for one in seen)) or "nothing"
         print(
             f"  {fault.name:22} look on day {first['look']}, act on day {first['act']}"
-            f" (allowed {allowed:g}) {'' if in_time else 'LATE'}: {titles[:100]}"
+            f" (allowed {allowed:g}) {'' if in_time else 'LATE'}: {titles[:100]}",
+            flush=True,
         )
         kept &= in_time
     return kept
@@ -154,7 +158,27 @@ def show_quiet(found: Monitoring) -> bool:
     levels = Counter(day.level for day in found.days)
     told = Counter(one.title for day in found.days for one in day.signals if one.level != "fine")
     print(f"  {len(found.days)} days: {dict(levels)}; looks and acts by {dict(told)}")
+    for day in found.days:
+        for one in (each for each in day.signals if each.level == "act"):
+            print(f"  {day.start:%Y-%m-%d} {one.title}: {one.reason}")
     return levels["act"] == 0
+
+
+def show_world(world: World, part: str | None) -> bool:
+    """Print what holds of a data set; the handbook's weeks are not quiet: new terminals are compromised."""
+    kept = True
+    if part != "faults":
+        found = judged(world, world.stream())
+        print("realised weekly figures in the interval estimated before labels")
+        kept &= show_coverage(world, found)
+        print("all labelled weeks")
+        show_coverage(world, found, weeks=99)
+        print("levels")
+        kept &= show_quiet(found) or world.name == "handbook"
+    if part != "quiet":
+        print("faults", flush=True)
+        kept &= show_faults(replace(world, days=min(world.days, FAULT_DAY + FAULTY_DAYS)))
+    return kept
 
 
 def show_speed(n_orders: int) -> bool:
@@ -176,34 +200,19 @@ def main() -> None:
     )
     parser.add_argument("--handbook", type=Path, help="the handbook's transactions, Parquet")
     parser.add_argument("--seed", type=int, default=7, help="of the simulator's orders")
+    parser.add_argument("--part", choices=("quiet", "faults"), help="coverage and quiet weeks, or faults")
     parser.add_argument("--only", choices=("simulator", "handbook", "speed"))
     parser.add_argument("--orders", type=int, default=1_000_000, help="of the measurement of speed")
     given = parser.parse_args()
     kept = True
     with tempfile.TemporaryDirectory() as folder:
         if given.only in (None, "simulator"):
-            world = simulated(Path(folder) / "simulator", weeks=27, seed=given.seed)
-            stream = world.stream()
-            found = judged(world, stream)
             print(f"simulator, seed {given.seed}")
-            print("realised weekly figures in the interval estimated before labels")
-            kept &= show_coverage(world, found)
-            print("all labelled weeks")
-            show_coverage(world, found, weeks=99)
-            print("quiet weeks")
-            kept &= show_quiet(found)
-            print("faults")
-            kept &= show_faults(world, stream)
+            world = simulated(Path(folder) / "simulator", weeks=27, seed=given.seed)
+            kept &= show_world(world, given.part)
         if given.handbook is not None and given.only in (None, "handbook"):
-            world = handbook(given.handbook, Path(folder) / "handbook")
-            stream = world.stream()
-            found = judged(world, stream)
-            print("handbook, realised weekly figures in the interval estimated before labels")
-            kept &= show_coverage(world, found)
-            print("handbook, levels")
-            show_quiet(found)
-            print("handbook, faults")
-            kept &= show_faults(world, stream)
+            print("handbook")
+            kept &= show_world(handbook(given.handbook, Path(folder) / "handbook"), given.part)
     if given.only in (None, "speed"):
         print("speed")
         kept &= show_speed(given.orders)

@@ -69,7 +69,7 @@ class World:
         store, end = self.store, self.start + timedelta(days=self.days)
         if change is None and not cut:
             return self._scored(store, self.start, end)
-        frame = self.frame.copy()
+        frame = self.frame[times(self.frame, self.dataset) < end].copy()
         later = times(frame, self.dataset) >= moment
         if change is not None:
             change(frame, later)

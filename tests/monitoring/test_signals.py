@@ -102,7 +102,9 @@ def test_shares_within_chance_are_fine() -> None:
         ((0.04, 9000), (0.02, 18000), "look"),  # the day before was as usual
         ((0.04, 9000), None, "look"),
         ((0.04, 50), (0.04, 100), "fine"),  # two alerts instead of half a one
+        ((0.025, 9000), (0.0225, 18000), "look"),  # as two of 14 days may be together
         ((0.0, 9000), (0.0, 18000), "act"),
+        ((0.0, 250), (0.0, 500), "fine"),  # none instead of five
     ],
 )
 def test_a_daily_share_calls_for_action_over_two_days(

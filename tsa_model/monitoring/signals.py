@@ -18,6 +18,9 @@ from tsa_model.settings.monitoring import FallingLevels, RisingLevels
 
 BEYOND_DAYS = 2.6
 """Standard deviations that a day's share must be from the usual one: one day in a hundred by chance."""
+BEYOND_TO_ACT = 4.0
+"""The same of two days that call for action: how far days differ is itself known from a fortnight alone, for
+which 4.1 of Student's standard deviations are what 3.3 of the normal distribution are."""
 BEYOND = 3.3
 """Standard deviations that a ratio must be from 1: once in a thousand days by chance."""
 DRIFT = "drift of column"
@@ -146,10 +149,10 @@ def against_usual(
     """
     if usual.mean <= 0:
         return None
-    level = _beyond_usual(day, usual, levels)
+    level = _beyond_usual(day, usual, levels, BEYOND_DAYS)
     if level == "act":
         level = "look"
-    if level == "look" and two is not None and _beyond_usual(two, usual, levels) == "act":
+    if level == "look" and two is not None and _beyond_usual(two, usual, levels, BEYOND_TO_ACT) == "act":
         level = "act"
     ratio = day.value / usual.mean
     words = f"{what} {day.value:.2%}, {ratio:.2f} times the reference's {usual.mean:.2%}"
@@ -158,9 +161,12 @@ def against_usual(
     return Signal(name=name, value=ratio, level=level, reason=f"{words}{both}; {told}")
 
 
-def _beyond_usual(share: Share, usual: UsualDays, levels: RisingLevels) -> Level:
+def _beyond_usual(share: Share, usual: UsualDays, levels: RisingLevels, beyond: float) -> Level:
     own = usual.deviation / share.n_orders**0.5
-    if abs(share.value - usual.mean) <= BEYOND_DAYS * np.hypot(own, usual.spread * usual.mean):
+    sure = beyond * np.hypot(own, usual.spread * usual.mean)
+    # Days differ by factors: a share is never below nothing, but may be a tenth. None of n is at most 3 / n.
+    factor = np.log(usual.mean / max(share.value, 3 / share.n_orders))
+    if abs(share.value - usual.mean) <= sure and factor <= sure / usual.mean:
         return "fine"
     ratio = share.value / usual.mean
     return rising(max(ratio, 1 / ratio) if ratio > 0 else levels.act, levels)
