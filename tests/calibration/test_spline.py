@@ -12,7 +12,7 @@ from scipy.interpolate import BSpline
 from support.golden import GOLDEN_DIR
 
 from tsa_model.calibration import MonotoneSpline
-from tsa_model.calibration.bezier import monotone_values
+from tsa_model.calibration.bezier import bezier_pieces, monotone_values
 from tsa_model.calibration.spline import place_knots
 
 
@@ -169,7 +169,7 @@ def test_bezier_pieces_do_not_fall_between_neighbouring_numbers():
         coefficients = np.sort(generator.normal(size=knots.size - 4) * 10.0 ** generator.integers(0, 6))
         places = np.concatenate([generator.random(30), interior])
         x = np.unique(places + np.arange(-8, 9)[:, None] * np.spacing(places))
-        values = monotone_values(x, knots, coefficients)
+        values = monotone_values(x, bezier_pieces(knots, coefficients))
         assert (np.diff(values) >= 0).all()
         scale = np.abs(coefficients).max()
         np.testing.assert_allclose(values, BSpline(knots, coefficients, 3)(x), rtol=0, atol=1e-13 * scale)

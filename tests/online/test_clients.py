@@ -14,9 +14,11 @@ import tritonclient.http as triton
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from support.online import iso
+from support.redis_server import RedisServer
 from support.service import Client, free_port, in_process
 
 from tsa_model.online import OnlineScorer
+from tsa_model.online.loading import make_empty
 from tsa_model.online.service.app import make_app
 from tsa_model.online.service.handlers import Handlers
 from tsa_model.scoring.model import ScoringModel
@@ -128,7 +130,10 @@ def run(described: dict[str, Any], port: int, examples: int) -> set[str]:
     return paths
 
 
-def test_sixteen_clients_at_once_with_orders_of_one_customer(scored, service_rows, tmp_path) -> None:
+@pytest.mark.parametrize("kept_in", ["a folder", pytest.param("Redis", marks=pytest.mark.slow)])
+def test_sixteen_clients_at_once_with_orders_of_one_customer(
+    scored, service_rows, tmp_path, kept_in, request
+) -> None:
     """Six moments, at each of them sixteen orders of one customer at once: scores as one after the other."""
     template = service_rows[-1]
     start = scored.events["order_time"].max() + 3600
@@ -143,7 +148,13 @@ def test_sixteen_clients_at_once_with_orders_of_one_customer(scored, service_row
     alone = OnlineScorer.open(scored.scores / "model", tmp_path / "alone")
     wanted = {each.order_id: each for orders in moments for order in orders for each in [alone.score(order)]}
     alone.close()
-    scorer, port = OnlineScorer.open(scored.scores / "model", tmp_path / "many"), free_port()
+    place: Path | str = tmp_path / "many"
+    if kept_in == "Redis":
+        server = RedisServer(tmp_path / "redis")
+        request.addfinalizer(server.stop)
+        place = server.url
+        make_empty(scored.store.description, place)
+    scorer, port = OnlineScorer.open(scored.scores / "model", place), free_port()
     barrier, answers = threading.Barrier(AT_ONCE), []
 
     def send(number: int) -> None:

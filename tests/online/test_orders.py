@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -141,3 +143,16 @@ def test_a_column_that_is_left_out_is_no_missing_value() -> None:
     with pytest.raises(WrongOrder, match="column shop: is not there"):
         OrderReader(D, FORMS, 0).read([without])
     assert OrderReader(D, FORMS, 0).read([{n: v for n, v in GOOD.items() if n != "fraud"}])
+
+
+def test_the_service_and_its_proof_do_not_load_torch() -> None:
+    """It takes longer to load than all the rest together, and nothing of it is needed."""
+    words = "import sys, tsa_model.online.service.server, tsa_model.online.proof.stage"
+    subprocess.run([sys.executable, "-c", f"{words}; assert 'torch' not in sys.modules"], check=True)
+
+
+def test_the_row_of_a_wrong_label_is_named() -> None:
+    reader = OrderReader(D, FORMS, 0)
+    good = ("a", 1, 1_750_000_000)
+    with pytest.raises(WrongOrder, match="order 2 of the request, column label"):
+        reader.read_labels([good, good, ("a", 7, 1_750_000_000)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,19 +13,28 @@ STEPS = 2.0**50
 """Places within a piece. They lie far enough apart that no rounding error exceeds the rise between two."""
 
 
-def monotone_values(x: FloatArray, knots: FloatArray, coefficients: FloatArray) -> FloatArray:
-    """Values of a cubic B-spline with non-decreasing coefficients.
+@dataclass(frozen=True)
+class BezierPieces:
+    """A cubic spline as n pieces; neighbours share their end point."""
+
+    edges: FloatArray
+    """[n + 1]"""
+    control: FloatArray
+    """[n, 4] control points."""
+
+
+def monotone_values(x: FloatArray, pieces: BezierPieces) -> FloatArray:
+    """Values of a cubic spline with non-decreasing control points.
 
     With control points b0 ≤ b1 ≤ b2 ≤ b3 a piece is b0 plus non-negative multiples of three functions that
     rise from 0 to 1. Each of them is computed so that it never falls, and neither do products with
     constants, sums and clipping: floating-point operations are monotone one by one.
 
     Args:
-        x: [n] within the knots.
-        knots: clamped, with interior knots of multiplicity 3 at most.
-        coefficients: one per basis function.
+        x: [n] within the edges.
+        pieces: see `bezier_pieces`, which takes far longer than all that follows.
     """
-    edges, control = _bezier(knots, coefficients)
+    edges, control = pieces.edges, pieces.control
     piece = np.searchsorted(edges[1:-1], x, side="right")
     start, end = edges[piece], edges[piece + 1]
     t = np.floor((x - start) / (end - start) * STEPS) / STEPS
@@ -36,8 +47,13 @@ def monotone_values(x: FloatArray, knots: FloatArray, coefficients: FloatArray) 
     return (b0 + risen).clip(b0, b3)
 
 
-def _bezier(knots: FloatArray, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Edges [n + 1] of the n pieces, and their control points [n, 4]; neighbours share their end point."""
+def bezier_pieces(knots: FloatArray, coefficients: FloatArray) -> BezierPieces:
+    """The pieces of a cubic B-spline with non-decreasing coefficients.
+
+    Args:
+        knots: clamped, with interior knots of multiplicity 3 at most.
+        coefficients: one per basis function.
+    """
     from scipy.interpolate import BSpline
 
     spline, edges = BSpline(knots, coefficients, 3), np.unique(knots)
@@ -46,4 +62,4 @@ def _bezier(knots: FloatArray, coefficients: FloatArray) -> tuple[FloatArray, Fl
         if missing > 0:
             spline = spline.insert_knot(knot, missing)
     points = np.maximum.accumulate(spline.c)[: 3 * (edges.size - 1) + 1]
-    return edges, points[np.arange(edges.size - 1)[:, None] * 3 + np.arange(4)]
+    return BezierPieces(edges, points[np.arange(edges.size - 1)[:, None] * 3 + np.arange(4)])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tsa_model.calibration.bezier import monotone_values
+from tsa_model.calibration.bezier import BezierPieces, bezier_pieces, monotone_values
 from tsa_model.calibration.checks import checked_score, checked_score_and_label
 from tsa_model.calibration.documents import Document, number, numbers, read_as
 from tsa_model.files import write_json
@@ -94,7 +95,11 @@ class MonotoneSpline:
             raise ValueError(f"degree {self.degree}: a spline is held inside bounds only when it is cubic")
         scores = checked_score(score)
         inside = scores.clip(0.0, 1.0).ravel()
-        return expit(monotone_values(inside, self.knots, self.coefficients)).reshape(scores.shape)
+        return expit(monotone_values(inside, self._pieces)).reshape(scores.shape)
+
+    @cached_property
+    def _pieces(self) -> BezierPieces:
+        return bezier_pieces(self.knots, self.coefficients)
 
     def document(self) -> dict[str, Any]:
         """The parameters under the legacy's names: coefficients, knots, degree, status."""

@@ -12,17 +12,8 @@ from numpy.typing import NDArray
 from tsa_model.export.other_routing import OtherRoutings, RoutedResult
 from tsa_model.export.parity_error import ParityError
 from tsa_model.export.parity_rows import DistinctRows, ShapedCall
+from tsa_model.export.tolerances import ABSOLUTE, RELATIVE, ROUNDING_FACTOR, SCORE_TOLERANCE
 from tsa_model.export.truth import Outputs, Truth
-
-ABSOLUTE = 1e-5
-"""Float32 rounding of a value near zero; ONNX Runtime's own float32 tolerance."""
-RELATIVE = 1e-4
-"""Float32 rounding of a large value; ONNX Runtime's own float32 tolerance."""
-SCORE_TOLERANCE = 5e-6
-"""Largest error of a score whose two logits are each off by `ABSOLUTE` (its slope is at most 1/4)."""
-ROUNDING_FACTOR = 8.0
-"""A row beyond these may be off by this multiple of what float32 networks of the same decisions are off by:
-large weights and fast time encodings round further than the tolerances say."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Names of the files in the folder of an exported model."""
 
+MODEL_NAME = "tsa"
+"""By which model servers call a model."""
 MODEL_FILE = "model.onnx"
 REPOSITORY_MODEL = "repository/tsa/1/model.onnx"
 """Where the ONNX file lies in a folder that servers read."""

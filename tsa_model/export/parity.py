@@ -10,14 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
-from tsa_model.export.comparison import (
-    ABSOLUTE,
-    RELATIVE,
-    ROUNDING_FACTOR,
-    SCORE_TOLERANCE,
-    Excused,
-    ParityComparison,
-)
+from tsa_model.export.comparison import Excused, ParityComparison
 from tsa_model.export.contents import check_contents
 from tsa_model.export.network import input_names
 from tsa_model.export.parity_error import ParityError
@@ -34,6 +27,7 @@ from tsa_model.export.parity_rows import (
     more_rows,
     sizes,
 )
+from tsa_model.export.tolerances import ABSOLUTE, RELATIVE, ROUNDING_FACTOR, SCORE_TOLERANCE
 from tsa_model.export.truth import Truth
 from tsa_model.network.networks import Network
 

@@ -7,13 +7,13 @@ from typing import Any
 import yaml
 
 from tsa_model.export.description import OnnxDescription
+from tsa_model.export.file_names import MODEL_NAME
 from tsa_model.export.graph import dimension_names
 from tsa_model.export.network import input_names, output_names
 from tsa_model.export.parity_rows import MAX_BATCH_SIZE, cut, made_rows
 from tsa_model.export.session import ScoringSession
 from tsa_model.settings.model import ModelConfig
 
-MODEL_NAME = "tsa"
 DATATYPES = {"torch.int64": "INT64", "torch.float32": "FP32", "torch.bool": "BOOL"}
 
 

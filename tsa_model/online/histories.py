@@ -101,7 +101,7 @@ class Histories:
             WrongOrder: a value is none.
         """
         reader = self._reader_for([])
-        clean = [reader.read_label(row, *each) for row, each in enumerate(labels)]
+        clean = reader.read_labels(labels)
 
         def add(transaction: Transaction) -> None:
             transaction.expect((name, (b"", b"")) for _, name, _, _ in clean)

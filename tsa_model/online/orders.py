@@ -153,24 +153,28 @@ class OrderReader:
                 assert name is not None
                 raise WrongOrder(row, name, rows[row][name], TOO_EARLY, _REMEDIES["label time"])
 
-    def read_label(self, row: int, order_id: Any, label: Any, at: Any) -> tuple[int | str, bytes, int, int]:
-        """Cast a label: the order's id, what stands for it, 0 or 1, and from when on it is known.
+    def read_labels(self, labels: Sequence[tuple[Any, Any, Any]]) -> list[tuple[int | str, bytes, int, int]]:
+        """Cast labels: the order's id, what stands for it, 0 or 1, and from when on it is known, of each.
 
         Raises:
             WrongOrder: a value is not what it should be.
         """
         d = self._d
-        names = {"order_id": order_id, "label": label, "known_at": at}
-        cells = _Cells([names], {})
+        rows = [dict(zip(("order_id", "label", "known_at"), each, strict=True)) for each in labels]
+        cells = _Cells(rows, self._seen)
         form = self._forms[d.order_id]
         cells.add("id", "order_id", "id", lambda raw: cast_id(raw, form, d.missing_words))
         cells.add("known label", "label", "label", lambda raw: cast_label(raw, d.csv.decimal))
         cells.add("time", "known_at", "time", cast_moment)
-        values = {name: found[0] for name, found in cells.values().items()}
-        for name, value in values.items():
-            if value is None or (name == "label" and value == UNKNOWN_LABEL):
-                raise WrongOrder(row, name, names[name], "missing", _REMEDIES[cells.kinds[name]])
-        return values["order_id"], id_bytes(values["order_id"]), values["label"], values["known_at"]
+        values = cells.values()
+        for name, found in values.items():
+            for row, value in enumerate(found):
+                if value is None or (name == "label" and value == UNKNOWN_LABEL):
+                    raise WrongOrder(row, name, rows[row][name], "missing", _REMEDIES[cells.kinds[name]])
+        columns = (values[name] for name in ("order_id", "label", "known_at"))
+        return [
+            (order_id, id_bytes(order_id), label, at) for order_id, label, at in zip(*columns, strict=True)
+        ]
 
     def _in_words(self, known: list, column: str, rows: Sequence[Mapping[str, Any]]) -> list[str | None]:
         type_ = pa.float64() if column in self._numbers else None

@@ -10,7 +10,7 @@ import numpy as np
 
 from tsa_model.batch import LABEL, history_names, sequences_of
 from tsa_model.events.units import MICROSECONDS
-from tsa_model.export.comparison import SCORE_TOLERANCE
+from tsa_model.export.tolerances import SCORE_TOLERANCE
 from tsa_model.online.inputs import Target
 from tsa_model.online.orders import CleanOrder
 from tsa_model.online.proof.faults import Faults
@@ -161,8 +161,8 @@ class Replay:
         place = int(np.searchsorted(self._chosen, row)) % CHUNK
         if place == 0:
             first = int(np.searchsorted(self._chosen, row))
-            batch = self._store.batch_rows(self._chosen[first : first + CHUNK], self._sequences)
-            self._chunk = {name: tensor.numpy() for name, tensor in batch.items() if name != LABEL}
+            batch = self._store.arrays(self._chosen[first : first + CHUNK], self._sequences)
+            self._chunk = {name: values for name, values in batch.items() if name != LABEL}
         return {name: values[place : place + 1] for name, values in self._chunk.items()}
 
     def _compare_with_file(self, row: int, score: float) -> None:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tsa_model.events.errors import BadEvents
-from tsa_model.export.serving import MODEL_NAME
+from tsa_model.export.file_names import MODEL_NAME
 from tsa_model.online.history import Contradiction, HistoryError, StoreAway, UnknownOrder
 from tsa_model.online.orders import WrongOrder
 from tsa_model.online.service import protocol

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from starlette.requests import Request
 
-from tsa_model.export.serving import MODEL_NAME
+from tsa_model.export.file_names import MODEL_NAME
 from tsa_model.online.decisions import DecisionLog
 from tsa_model.online.explaining import MOST_EXPLAINED
 from tsa_model.online.scorer import OnlineScorer, Scored

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from starlette.requests import Request
 
-from tsa_model.export.serving import MODEL_NAME
+from tsa_model.export.file_names import MODEL_NAME
 from tsa_model.online.service.requests import MAX_ORDERS, Refused
 from tsa_model.scoring.model import ScoringModel
 

@@ -11,8 +11,8 @@ from scipy.special import expit
 
 from tsa_model.batch import Batch, rows_of
 from tsa_model.equivalence.evidence.networks import REFERENCE_ROWS, outputs
-from tsa_model.export.comparison import ABSOLUTE, RELATIVE, ROUNDING_FACTOR, SCORE_TOLERANCE
 from tsa_model.export.other_routing import OtherRoutings
+from tsa_model.export.tolerances import ABSOLUTE, RELATIVE, ROUNDING_FACTOR, SCORE_TOLERANCE
 from tsa_model.network.checkpoint import load_model, read_description
 from tsa_model.network.networks import Network
 

@@ -8,6 +8,7 @@ filled up with the position of the padding, a row of zeros; each matrix is gathe
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +28,7 @@ MAX_TIME_S = 1e7
 BLOCK = 2**13
 """Events gathered at a time before they are widened, so that they are still in the cache."""
 FEW = 2**9
-"""Events of a batch that is gathered without torch."""
+"""Events of a batch that is gathered without torch, as every batch is in a process that has not loaded it."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class SequenceGather:
         x_cat = self._memory.empty((*index.shape, self._n_cat), np.int64)
         n_stored, n_num = events.categorical.shape[1], events.numerical.shape[1]
         x_num = self._memory.empty((*index.shape, n_num), np.float32)
-        if index.size < FEW:  # calling torch takes longer than the work
+        if index.size < FEW or "torch" not in sys.modules:  # calling it takes longer; so does loading it
             x_cat[..., :n_stored] = events.categorical[index]
             x_num[...] = events.numerical[index]
             return x_cat, x_num

@@ -258,6 +258,12 @@ class SequenceStore:
         """
         import torch
 
+        return {name: torch.from_numpy(array) for name, array in self.arrays(rows, sequences).items()}
+
+    def arrays(
+        self, rows: np.ndarray, sequences: Literal["single", "dual"] | None = None
+    ) -> dict[str, np.ndarray]:
+        """The same batch as arrays; torch is not loaded for it."""
         dual = len(self.keys) == 2 if sequences is None else sequences == "dual"
         if dual and len(self.keys) < 2:
             raise ValueError(f"{self.directory} has one key, {self.description.customer_id!r}: no dual batch")
@@ -269,4 +275,4 @@ class SequenceStore:
         if self.n_engineered:
             batch[ENGINEERED] = np.take(self._engineered, rows, axis=0)
         batch[LABEL] = self._label[rows].astype(np.int64)
-        return {name: torch.from_numpy(array) for name, array in batch.items()}
+        return batch
