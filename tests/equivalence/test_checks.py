@@ -222,3 +222,13 @@ def test_a_control_that_is_immaterial_gives_way_to_a_stronger_one(scale, immater
     result = check_controls(evidence)
     assert result.passed, result.reason
     assert any("Immaterial for these weights" in note and immaterial in note for note in result.notes)
+
+
+def test_controls_are_rejected_where_trees_say_nearly_all():
+    network = tiny_network(tiny_config("single", boosted_trees=4, tree_leaves=6, tree_depth=4))
+    with torch.no_grad():
+        network.clf[-1].weight.mul_(1e-6)
+        network.clf[-1].bias.zero_()
+    evidence = Evidence(Networks.of(network), tiny_sample(network.config), SMALL_NETWORK)
+    result = check_controls(evidence)
+    assert result.passed, result.reason

@@ -139,7 +139,7 @@ def _columns(roles: Roles, plan: Plan) -> list[str]:
         lines.append(_line(f"may_be_missing: {_names(roles.may_be_missing)}", "they have empty fields"))
     lines += ["  numerical:  # of every order in a history; few, because one token is made of all of them"]
     lines += [_item(c, why) for c in (*roles.numerical, *in_sequence)]
-    lines += ["  engineered:  # of the current order; the wide head reads them"]
+    lines += ["  engineered:  # of the current order; the trees and the wide head read them"]
     lines += [_item(c, why if c in roles.profile else {}) for c in engineered]
     lines += [
         "  windows:  # what the key did lately",
@@ -238,6 +238,7 @@ REASONS = {
     "moe_eval": "validates as it will score",
     "dropout": "against learning single orders by heart",
     "wide_hidden_dim": "the wide head reads thresholds that attention misses",
+    "boosted_trees": "trees read the current order; the network adds what the histories say",
 }
 
 

@@ -37,7 +37,8 @@ MODEL_PRESETS: dict[str, dict[str, Any]] = {
         "moe_eval": "deterministic",
         "dropout": 0.1,
         "wide_hidden_dim": 64,
+        "boosted_trees": 400,
     },
 }
 """Preset → what differs from the defaults of `ModelSettings`, which are the legacy's. `recommended` is what a
-description without a model gets: small enough for a CPU, with the wide head (docs/TUNING.md)."""
+description without a model gets: for a CPU, with wide head and boosted trees (docs/TUNING.md)."""

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from tsa_model.batch import history_names
+from tsa_model.batch import as_dtype, history_names
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.checks.algebra import check_algebra
 from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.checks.divergence import check_divergence
 from tsa_model.equivalence.checks.legacy import LEGACY, compare_entry
-from tsa_model.equivalence.checks.metamorphic import ALONE, check_metamorphic
+from tsa_model.equivalence.checks.metamorphic import ALONE, RELATIONS, check_metamorphic
 from tsa_model.equivalence.checks.rounding import check_rounding
 from tsa_model.equivalence.checks.training import TRAINING, compare_training, training_batch
 from tsa_model.equivalence.differences import difference
@@ -30,8 +30,6 @@ from tsa_model.settings.training import TrainConfig
 from tsa_model.training.objective import Objective
 
 Spoil = Callable[[Network], None]
-N_ALONE = 8
-"""Rows that are looked at one by one."""
 
 
 @dataclass(frozen=True)
@@ -161,15 +159,13 @@ def _rounded(bad: Networks, evidence: Evidence) -> float:
 
 
 def _moved(bad: Networks, evidence: Evidence) -> float:
-    """Share of what check 5 lets pass by which rows' logits differ alone and together, in float64."""
-    batch = evidence.traced_batch
+    """Share of what check 5 lets pass by which its rows' logits differ alone and together, in float64."""
+    batch = as_dtype(evidence.traced_batch, torch.float64)
+    names = [evidence.sample.names[int(row)] for row in evidence.traced_rows]
     together = outputs(bad.shipped64, batch)["logits"]
-    rows = range(min(len(together), N_ALONE))
-    alone = [
-        outputs(bad.shipped64, {name: x[row : row + 1] for name, x in batch.items()})["logits"]
-        for row in rows
-    ]
-    return difference(torch.cat(alone), together[: len(alone)]).relative / tolerance.UNCHANGED
+    case = RELATIONS[ALONE](bad.shipped64, batch, together, names)
+    assert case is not None
+    return difference(case.found, case.expected).relative / tolerance.UNCHANGED
 
 
 CONTROLS = Check(
@@ -230,21 +226,23 @@ def _nudge_weight(by: float) -> Spoil:
 
 
 def _scale_logits(network: Network) -> None:
-    clf: Any = network.clf
-    clf.register_forward_hook(lambda _, args, output: output * (1 + 1e-4))
+    _change_logits(network, lambda logits: logits * (1 + 1e-4))
 
 
 _SCALED = ("the logits are a ten-thousandth larger", _scale_logits)
 
 
 def _half_logits(network: Network) -> None:
-    clf: Any = network.clf
-    clf.register_forward_hook(lambda _, args, output: output.half().to(output.dtype))
+    _change_logits(network, lambda logits: logits.half().to(logits.dtype))
 
 
 def _grow_logits(network: Network) -> None:
-    clf: Any = network.clf
-    clf.register_forward_hook(lambda _, args, output: output * (1 + 1e-6 * len(output)))
+    _change_logits(network, lambda logits: logits * (1 + 1e-6 * len(logits)))
+
+
+def _change_logits(network: Network, change: Callable[[Tensor], Tensor]) -> None:
+    """Of all heads together: beside boosted trees the classifier may say next to nothing."""
+    network.register_forward_hook(lambda _, args, output: (change(output[0]), *output[1:]))
 
 
 def _half_precision(network: Network) -> None:
