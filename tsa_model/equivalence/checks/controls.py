@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tsa_model.batch import as_dtype, history_names
+from tsa_model.batch import history_names
 from tsa_model.equivalence import tolerance
 from tsa_model.equivalence.checks.algebra import check_algebra
 from tsa_model.equivalence.checks.check import Check
 from tsa_model.equivalence.checks.divergence import check_divergence
 from tsa_model.equivalence.checks.legacy import LEGACY, compare_entry
-from tsa_model.equivalence.checks.metamorphic import ALONE, RELATIONS, check_metamorphic
+from tsa_model.equivalence.checks.metamorphic import ALONE, check_metamorphic, share_of_alone
 from tsa_model.equivalence.checks.rounding import check_rounding
 from tsa_model.equivalence.checks.training import TRAINING, compare_training, training_batch
 from tsa_model.equivalence.differences import difference
@@ -159,13 +159,8 @@ def _rounded(bad: Networks, evidence: Evidence) -> float:
 
 
 def _moved(bad: Networks, evidence: Evidence) -> float:
-    """Share of what check 5 lets pass by which its rows' logits differ alone and together, in float64."""
-    batch = as_dtype(evidence.traced_batch, torch.float64)
-    names = [evidence.sample.names[int(row)] for row in evidence.traced_rows]
-    together = outputs(bad.shipped64, batch)["logits"]
-    case = RELATIONS[ALONE](bad.shipped64, batch, together, names)
-    assert case is not None
-    return difference(case.found, case.expected).relative / tolerance.UNCHANGED
+    """Share of what check 5 lets pass by which rows' logits differ alone and together, in float64."""
+    return share_of_alone(bad.shipped64, evidence.traced_batch)
 
 
 CONTROLS = Check(
@@ -225,6 +220,11 @@ def _nudge_weight(by: float) -> Spoil:
     return nudge
 
 
+def _change_logits(network: Network, change: Callable[[Tensor], Tensor]) -> None:
+    """Of the whole network: a wide head or trees may weigh more than the classifier."""
+    network.register_forward_hook(lambda _, args, output: (change(output[0]), *output[1:]))
+
+
 def _scale_logits(network: Network) -> None:
     _change_logits(network, lambda logits: logits * (1 + 1e-4))
 
@@ -238,11 +238,6 @@ def _half_logits(network: Network) -> None:
 
 def _grow_logits(network: Network) -> None:
     _change_logits(network, lambda logits: logits * (1 + 1e-6 * len(logits)))
-
-
-def _change_logits(network: Network, change: Callable[[Tensor], Tensor]) -> None:
-    """Of all heads together: beside boosted trees the classifier may say next to nothing."""
-    network.register_forward_hook(lambda _, args, output: (change(output[0]), *output[1:]))
 
 
 def _half_precision(network: Network) -> None:

@@ -94,6 +94,17 @@ def _sensitivity(network: Network, batch: Batch, base: Tensor) -> float:
     )
 
 
+def share_of_alone(network: Network, batch: Batch) -> float:
+    """Share of what `ALONE` lets pass by which logits differ when rows are computed one by one."""
+    batch = as_dtype(batch, torch.float64)
+    base = _logits(network, batch)
+    case = _one_by_one(network, batch, base, [""] * len(base))
+    gap = difference(case.found, case.expected).relative
+    if gap <= tolerance.UNCHANGED:
+        return gap / tolerance.UNCHANGED
+    return gap / max(tolerance.UNCHANGED, tolerance.DIVERGENCE_FACTOR * _sensitivity(network, batch, base))
+
+
 Relation = Callable[[Network, Batch, Tensor, list[str]], Case | None]
 
 
