@@ -57,7 +57,11 @@ def victims(run: Path, folder: Path) -> list[Victim]:
     """The commands, over the outputs of a run; each writes into a folder of its own."""
     stages = run.resolve() / "stages"
     description = folder / "run.json"
-    description.write_text(json.loads((run / "arguments.json").read_text())["config"])
+    config = json.loads(json.loads((run / "arguments.json").read_text())["config"])
+    description.write_text(json.dumps(config))
+    # Two epochs have every kind of moment that a kill can meet, the one between epochs too.
+    short = folder / "short.json"
+    short.write_text(json.dumps(config | {"training": config["training"] | {"max_epochs": 2}}))
     events, store = (
         stages / "validate-events" / "validated" / "events.parquet",
         stages / "build-sequences" / "store",
@@ -76,7 +80,7 @@ def victims(run: Path, folder: Path) -> list[Victim]:
 
     score, train, build, scores = (place(name) for name in ("score", "train", "build", "scores"))
     by_score = ["score", "--model", str(model), "--events", str(events), "--output", str(score)]
-    by_train = ["train", "--store", str(store), "--config", str(description), "--model", str(train)]
+    by_train = ["train", "--store", str(store), "--config", str(short), "--model", str(train)]
     log = ["--training-log", str(train.with_name("log"))]
     return [
         Victim("score", [*tsa, *by_score], score, _has_all_listed),
