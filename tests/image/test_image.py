@@ -89,7 +89,7 @@ def test_the_user_is_nobody_special_and_cannot_change_the_image(around: dict[str
 
 def test_no_compiler_cache_or_test_is_inside(around: dict[str, Any]) -> None:
     assert (around["compilers"], around["caches"], around["tests"]) == ([], [], [])
-    assert (around["app"], around["build"]) == (["pipeline.py", "pipeline.yaml"], [])
+    assert (around["app"], around["build"]) == (["monitoring.yaml", "pipeline.py", "pipeline.yaml"], [])
 
 
 def test_versions_are_the_tested_ones(around: dict[str, Any]) -> None:
