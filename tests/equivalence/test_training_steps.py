@@ -9,7 +9,7 @@ import torch
 from support.batches import ragged_batch, tiny_config, tiny_network
 from torch.nn import functional
 
-from tsa_model.equivalence.checks.gradients import compare_rounded, compare_steps
+from tsa_model.equivalence.checks.gradients import _rounded, compare_rounded, compare_steps
 from tsa_model.equivalence.checks.places import compare_places, expected_rates
 from tsa_model.equivalence.checks.run_sizes import masked_batches
 from tsa_model.equivalence.checks.trajectory import compare_trajectories
@@ -136,6 +136,26 @@ def test_a_detached_part_is_noticed_in_the_precision_it_is_detached_in(monkeypat
     networks = Networks.of(tiny_network(config))
     assert failed("32") == []
     assert any("in one network only" in name for name in failed("bf16-mixed"))
+
+
+def test_a_parameter_that_the_reference_hits_by_luck_owes_its_typical_error():
+    # [relative error, the part along the gradient] of ten parameters; the last is one number, right by luck.
+    own = torch.full((2, 10), 1.5e-6, dtype=torch.float64)
+    own[:, 9] = 3e-7
+    names = [str(i) for i in range(10)]
+
+    def failed(error, precision):
+        found = own.clone()
+        found[:, 9] = error
+        return [m.where for m in _rounded("x", names, [own], [found], precision) if not m.passed]
+
+    assert failed(5.6e-6, "32") == []
+    assert "9" in failed(2e-5, "32")
+    assert "9" in failed(0.5, "32")
+    # Under autocast nothing is given away: errors there are large enough to hide a fault.
+    own[:, :9], own[:, 9] = 0.2, 0.02
+    assert failed(0.1, "bf16-mixed") == []
+    assert "9" in failed(0.5, "bf16-mixed")
 
 
 def test_every_attention_mask_is_read_in_training():

@@ -135,12 +135,15 @@ def _rounded(
     if not names:
         return []
     error, own_error = torch.stack(found).median(dim=0).values, torch.stack(own).amax(dim=0)
-    unit = tolerance.unit(LOWERED[precision] or torch.float32)
-    floor = tolerance.ROUNDING_FLOOR_ULP * unit
+    lowered = LOWERED[precision]
+    floor = tolerance.ROUNDING_FLOOR_ULP * tolerance.unit(lowered or torch.float32)
+    # Where the reference happens to be right to the last places, as with one number whose sum cancels,
+    # float32 owes no more than its typical error. Under autocast that error is too large to be given away.
+    luck = floor if lowered else max(floor, own_error[0].median().item())
     worst = int(error[0].argmax())
     largest = error[0, worst].item() / max(own_error[0].max().item(), floor)
     typical = error[0].median().item() / max(own_error[0].median().item(), floor / 4)
-    ratio = (error / own_error.clamp(min=floor)).nan_to_num(torch.inf)
+    ratio = (error / own_error.clamp(min=luck)).nan_to_num(torch.inf)
     (whole, where), (along, lost) = ((x.max().item(), names[int(x.argmax())]) for x in ratio)
     title = f"{title}, gradients"
     return [
