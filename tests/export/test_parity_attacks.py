@@ -109,7 +109,7 @@ QUICK: dict[str, Spoil] = {
     "an output missing": lambda batch, outputs: outputs.pop("ensemble") and None,
     "no answer": lambda batch, outputs: [],
     "it raises": raises,
-    "double precision": put("logits", lambda x: x.astype(np.float64)),
+    "half precision": put("logits", lambda x: x.astype(np.float16)),
     "whole numbers": put("score", lambda x: x.round().astype(np.int64)),
     "texts": put("score", lambda x: x.astype(str)),
     "not a number": put("ensemble", lambda x: one_value(x, np.nan)),

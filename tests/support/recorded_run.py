@@ -8,8 +8,10 @@ from typing import Any
 
 from support.small_run import small_run
 
+from launcher.local.folder import OWNER
 from launcher.records.record import Recorder
 from tsa_model.files import write_json
+from tsa_model.scratch import temporary_name
 
 CURVES = "stages/train-model/logs/csv/version_0/metrics.csv"
 WEIGHTS = "7ae668f9303c45be4fd416ccb53f5beb0146a1b1874676f5f3b6ae3c91c7499d"
@@ -26,6 +28,8 @@ class RecordedRun:
     def __init__(self, runs: Path, tracking: dict[str, Any] | None = None, name: str = "demo-1") -> None:
         self.folder = runs / name
         (self.folder / "logs").mkdir(parents=True)
+        (self.folder / "tmp").mkdir()
+        temporary_name(self.folder / "tmp" / OWNER).touch()  # the process that runs it lives: this one
         run = small_run().changed(tracking=tracking)
         write_json(self.folder / "arguments.json", {"config": run.model_dump_json(), "seed": 7})
         (self.folder / "pipeline.yaml").write_text("stages: 2\n")

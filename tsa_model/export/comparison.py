@@ -15,6 +15,9 @@ from tsa_model.export.parity_rows import DistinctRows, ShapedCall
 from tsa_model.export.tolerances import ABSOLUTE, RELATIVE, ROUNDING_FACTOR, SCORE_TOLERANCE
 from tsa_model.export.truth import Outputs, Truth
 
+FLOATS = (np.float32, np.float64)
+"""What outputs may be; the file itself says float32, a session of one's own may compute on."""
+
 
 @dataclass(frozen=True)
 class Excused:
@@ -101,10 +104,10 @@ class ParityComparison:
                 raise ParityError(f"{how} gives no {name!r}, only {sorted(found)}")
             array = np.asarray(found[name])
             wanted = (len(call.rows), *x.shape[1:])
-            if array.shape != wanted or array.dtype != np.float32:
+            if array.shape != wanted or array.dtype not in FLOATS:
                 raise ParityError(
                     f"{how}: {name} of a batch of {call.shape[0]} rows is {array.dtype} {list(array.shape)}, "
-                    f"not float32 {list(wanted)}"
+                    f"not float32 or float64 {list(wanted)}"
                 )
             values[name] = array.astype(np.float64)
         return values
