@@ -2,10 +2,10 @@
 
     python benchmarks/online_kills.py --run runs/latest --kills 40
 
-Clients send the newest orders of a run to `tsa serve`, each customer's in time order through one client. The
-server is killed at random moments and started again; what was not answered is sent again. Afterwards every
-acknowledged order must be in the store once, with the answer that was given, and its score must be the one
-of a run without a kill, to the last bit.
+Clients send the newest orders of a run to `tsa serve`; orders that a customer or a card connects go through
+one client in time order. The server is killed at random moments and started again; what was not answered is
+sent again. Afterwards every acknowledged order must be in the store once, with the answer that was given, and
+its score must be the one of a run without a kill, to the last bit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from online import last_orders
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from tsa_model.online import OnlineScorer, load_history
 from tsa_model.online.proof.served import served
@@ -57,8 +60,8 @@ def under_kills(
     """Send all orders while the server is killed; returns answers by order id, kills, and requests."""
     random = np.random.default_rng(0)
     queues: list[list[dict[str, Any]]] = [[] for _ in range(CLIENTS)]
-    for row in rows:
-        queues[hash(row[dataset.customer_id]) % CLIENTS].append(row)
+    for row, group in zip(rows, connected(rows, dataset), strict=True):
+        queues[group % CLIENTS].append(row)
     answers: dict[Any, dict[str, Any]] = {}
     sent = [0]
     n_kills = 0
@@ -80,6 +83,16 @@ def under_kills(
             for thread in threads:
                 thread.join()
     return answers, n_kills, sent[0]
+
+
+def connected(rows: list[dict[str, Any]], dataset: Any) -> list[int]:
+    """Number of the group that each order is in: orders of a customer, of the cards they use, and so on."""
+    keys = [name for name in (dataset.customer_id, dataset.card_id) if name is not None]
+    codes = [pd.factorize(pd.Series([row[name] for row in rows], dtype="string"))[0] for name in keys]
+    first, last = codes[0], codes[-1] + (codes[0].max() + 1) * (len(codes) > 1)
+    size = int(max(first.max(), last.max())) + 1
+    graph = coo_array((np.ones(len(rows)), (first, last)), shape=(size, size))
+    return [int(group) for group in connected_components(graph, directed=False)[1][first]]
 
 
 def send(port: int, queue: list[dict[str, Any]], answers: dict, order_id: str, sent: list[int]) -> None:
