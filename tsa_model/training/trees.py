@@ -164,7 +164,8 @@ def _fit(
         learning_rate=config.tree_rate,
         use_missing=False,
     )
-    return _Ensemble(booster, booster.best_iteration if watched is not None else booster.num_trees(), codes)
+    best = booster.best_iteration  # not above 0 where nothing could be watched: then every tree counts
+    return _Ensemble(booster, best if best > 0 else booster.num_trees(), codes)
 
 
 def _codes(orders: CurrentOrders, n_rows: int) -> Floats:
