@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -53,10 +54,17 @@ class Group(_Examples, click.Group):
 class Commands(Group):
     """All commands; none is imported before it is asked for."""
 
+    _is_process = False
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+        """Run the command line; without `args` it is what was typed, and the whole process."""
+        self._is_process = args is None
+        return super().main(args, *more, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a request to stop, or a reader who went away, ends it in words."""
         wait_briefly()
-        with listening():
+        with listening(to_the_end=self._is_process):
             try:
                 result = super().invoke(ctx)
                 check()

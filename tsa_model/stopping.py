@@ -30,6 +30,8 @@ class Stopped(KeyboardInterrupt):
 
 _asked: list[int] = []
 """The first signal that came; later ones do not disturb the clearing up."""
+_held: list[bool] = []
+"""One entry for each `held` that is under way."""
 
 
 def asked() -> Stopped | None:
@@ -48,15 +50,20 @@ def check() -> None:
 
 
 @contextmanager
-def listening() -> Iterator[None]:
-    """Raise `Stopped` in the main thread at the first Ctrl-C or SIGTERM; ignore later ones."""
+def listening(to_the_end: bool = False) -> Iterator[None]:
+    """Raise `Stopped` in the main thread at the first Ctrl-C or SIGTERM; ignore later ones.
+
+    Args:
+        to_the_end: nothing but the end of the process comes after it. Requests are then ignored: the work is
+            done, and with the system's own handlers one in the last second would look like a crash.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals reach the main thread alone
         return
 
     def stop(number: int, _: FrameType | None) -> None:
         _asked.append(number)
-        if len(_asked) == 1:
+        if len(_asked) == 1 and not (_held and number == signal.SIGTERM):
             raise Stopped(number)
 
     before = {number: signal.signal(number, stop) for number in STATUS}
@@ -64,5 +71,33 @@ def listening() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if to_the_end else handler)
         _asked.clear()
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Raise SIGTERM's `Stopped` at the end, not where it comes; for work that ends itself then."""
+    _held.append(True)
+    try:
+        yield
+    finally:
+        _held.pop()
+    check()
+
+
+@contextmanager
+def whole_process() -> Iterator[None]:
+    """Around all that a process does: a request to stop ends it with the request's status.
+
+    Raises:
+        SystemExit: the process was asked to stop.
+    """
+    with listening(to_the_end=True):
+        try:
+            yield
+            check()
+        except BaseException:
+            if (stopped := asked()) is None:
+                raise
+            raise SystemExit(stopped.status) from None

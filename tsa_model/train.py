@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from tsa_model.stopping import whole_process
 from tsa_model.training.entry import in_a_line, train_process
 
 
@@ -41,4 +42,5 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    with whole_process():
+        main()

@@ -83,6 +83,23 @@ def test_sigterm_saves_the_step_it_arrives_at(command: list[str], tmp_path: Path
     assert finish(command, tmp_path / "stopped") == expected
 
 
+@pytest.mark.parametrize("program", [["-m", "tsa_model.train"], ["-m", "pipeline", "train"]])
+@pytest.mark.parametrize("after", ["the last step", "the result"])
+def test_sigterm_in_the_last_second_is_no_crash(
+    command: list[str], tmp_path: Path, program: list[str], after: str
+) -> None:
+    process = start([command[0], *program, *command[3:]], tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        reported = progress.parse(line)
+        if reported is None or (after == "the last step" and reported.done == reported.total):
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert process.returncode in (0, 128 + signal.SIGTERM)
+    assert process.returncode != 0 or (tmp_path / "model" / "model.safetensors").exists()
+
+
 def test_the_command_line_writes_metrics(command: list[str], tmp_path: Path) -> None:
     process = start([*command, "--metrics", str(tmp_path / "metrics.json"), "--max-epochs", "1"], tmp_path)
     output, _ = process.communicate(timeout=300)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
@@ -20,6 +21,7 @@ from tsa_model.files import write_json
 from tsa_model.network.blocks import FeatureAttentionModule, OrderAttentionModule
 from tsa_model.settings.run import RunConfig
 from tsa_model.settings.training import TrainConfig
+from tsa_model.stopping import STATUS
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
@@ -116,11 +118,24 @@ def train_in_processes(
 
 
 def _run_forwarding_sigterm(command: list[str]) -> int:
-    """Run a command and hand signals on to it, so that it saves a resume point and no orphan trains on."""
+    """Run a command and hand signals on to it, so that it saves a resume point and no orphan trains on.
+
+    Raises:
+        SystemExit: SIGTERM came.
+    """
     process = subprocess.Popen(command, preexec_fn=die_with_parent)
-    before = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+    told = []
+
+    def hand_on(number: int, _: FrameType | None) -> None:
+        told.append(number)
+        process.terminate()
+
+    before = signal.signal(signal.SIGTERM, hand_on)
     try:
-        return process.wait()
+        status = process.wait()
+        if told:
+            raise SystemExit(STATUS[signal.SIGTERM])
+        return status
     finally:
         signal.signal(signal.SIGTERM, before)
         if process.poll() is None:

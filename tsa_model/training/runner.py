@@ -28,6 +28,7 @@ from tsa_model.sequences import SequenceStore
 from tsa_model.settings.model import ModelConfig
 from tsa_model.settings.run import RunConfig
 from tsa_model.settings.training import TrainConfig
+from tsa_model.stopping import STATUS, held
 from tsa_model.training.averaging import AveragedWeights
 from tsa_model.training.callbacks import ProgressLines, Throughput, in_terminal
 from tsa_model.training.checkpoints import BEST, LAST, BestAndLast, WholeFileIO
@@ -250,16 +251,19 @@ def _fit(
         for noise in LIGHTNING_NOISE:
             warnings.filterwarnings("ignore", message=noise)
         try:
-            trainer.fit(
-                module,
-                train_dataloaders=batches,
-                val_dataloaders=validation,
-                ckpt_path=last if last.is_file() else None,
-                weights_only=True,
-            )
+            with held():  # Lightning ends the training after the step at which SIGTERM comes
+                trainer.fit(
+                    module,
+                    train_dataloaders=batches,
+                    val_dataloaders=validation,
+                    ckpt_path=last if last.is_file() else None,
+                    weights_only=True,
+                )
         except SIGTERMException as stopped:
             # Lightning's own exception would end the process with status 0, as if it had finished.
-            raise SystemExit(128 + signal.SIGTERM) from stopped
+            raise SystemExit(STATUS[signal.SIGTERM]) from stopped
+    if trainer.received_sigterm:  # after the last step, where Lightning does not look any more
+        raise SystemExit(STATUS[signal.SIGTERM])
     return module
 
 
