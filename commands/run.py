@@ -76,11 +76,13 @@ def command(
             except StageError:
                 _write_pages(runs)
                 raise
-            _write_pages(runs)
             console.print()
             print_results(console, results)
-            outcome = audit_finished(results[0].output.parent)
-            _write_card(results[0].output.parent)
+            try:
+                outcome = audit_finished(results[0].output.parent)
+                _write_card(results[0].output.parent)
+            finally:
+                _write_pages(runs)  # they link the two
             console.print(f"\n{outcome}", markup=False, highlight=False, soft_wrap=True)
         if arguments.get("promote"):
             tell_registries(arguments["champion"])

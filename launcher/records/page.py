@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from launcher.records.listing import MARKS, Run, runs_below
 from tsa_model.files import atomic_file
-from tsa_model.pages.charts import DrawnInterval, bars, intervals
+from tsa_model.pages.charts import DrawnInterval, bars, ranges
 from tsa_model.pages.render import render_page
 
 if TYPE_CHECKING:
@@ -19,6 +19,18 @@ OURS = b'<meta name="generator" content="TSA Pipeline">'
 COLUMNS = ("Test AUC", "Test average precision", "Recall at 1 % alerts")
 MOST_DRAWN = 20
 """Runs in the chart; the table holds all."""
+REPORTS = {
+    "stages/generate-scores/report.html": "Model report",
+    "stages/model_card.html": "Model card",
+    "stages/check-equivalence/report.html": "Equivalence gate",
+    "stages/audit.html": "Chain of proof",
+    "stages/validate-events/report.html": "Contract of raw events",
+    "stages/build-sequences/report.html": "Contract of sequences",
+    "stages/generate-scores/contract_report.html": "Contract of scores",
+    "stages/check-online/report.html": "Online as in the batch",
+    "stages/compare-champion/report.html": "Against the champion",
+}
+"""Page → what people call it, the ones that most look at first; any other page goes by its path."""
 
 
 def write_pages(folder: Path) -> Path:
@@ -63,8 +75,17 @@ def run_page(run: Run) -> str:
         run=run,
         facts=[(name, run.figures[name].text) for name in COLUMNS if name in run.figures],
         marks=MARKS,
+        reports=_reports(run),
         chart=_seconds(run),
     )
+
+
+def _reports(run: Run) -> list[tuple[str, str]]:
+    """Name and place of every page, the known ones first."""
+    more = sorted(str(page.relative_to(run.folder)) for page in (run.folder / "stages").glob("*.html"))
+    pages = [*run.pages, *more]
+    known = [(name, page) for page, name in REPORTS.items() if page in pages]
+    return known + [(page, page) for page in pages if page not in REPORTS]
 
 
 def _auc(runs: list[Run]) -> Markup | None:
@@ -73,7 +94,7 @@ def _auc(runs: list[Run]) -> Markup | None:
         for run in runs
         if (one := run.figures.get(COLUMNS[0])) and one.low is not None and one.high is not None
     ]
-    return intervals(drawn[:MOST_DRAWN], "test AUC", {}) if drawn else None
+    return ranges(drawn[:MOST_DRAWN], "test AUC") if drawn else None
 
 
 def _seconds(run: Run) -> Markup | None:

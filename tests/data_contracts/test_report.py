@@ -65,7 +65,7 @@ def test_tables_are_shown(tmp_path: Path) -> None:
     table = {"title": "Histories", "columns": ["period", "targets"], "rows": [["<b>", "1,234"]]}
     text = page(tmp_path / "report.html", KEPT, tables=[table])
     assert "<h2>Histories</h2>" in text
-    assert '<td>&lt;b&gt;</td><td class="n">1,234</td>' in text
+    assert '<td>&lt;b&gt;</td><td class="n" data-name="targets">1,234</td>' in text
 
 
 def test_nothing_from_the_data_becomes_markup_and_nothing_is_fetched(tmp_path: Path) -> None:

@@ -66,6 +66,18 @@ def test_nothing_in_a_label_becomes_markup_or_mathematics() -> None:
         assert "$x^2$" in svg
 
 
+def test_groups_need_no_value_of_all() -> None:
+    svg = str(charts.ranges([charts.DrawnInterval("run", 0.9, 0.89, 0.91)], "test AUC"))
+    assert 'aria-label="test AUC: run 0.9000 [0.8900, 0.9100]."' in svg
+    assert ">0.0<" not in svg
+
+
+def test_whole_numbers_have_whole_ticks() -> None:
+    svg = str(charts.curves({"a": charts.Curve([0, 1, 2], [0.1, 0.2, 0.3])}, "weeks", "value"))
+    assert all(f">{tick}<" in svg for tick in ("0", "1", "2"))
+    assert ">0.5<" not in svg
+
+
 def test_every_point_says_what_it_is() -> None:
     assert sorted(tips(points([1e-14, 0.0, None, 3e-9]))) == [
         "block.0, difference: 1e-14",

@@ -16,6 +16,7 @@ TEMPLATE = """{% extends "pages/base.html.j2" %}
 {% block content %}
 {% call kit.banner("stop", name) %}{{ kit.facts([(name, name)]) }}{% endcall %}
 {% call kit.section(name, id=name) %}{{ kit.table([name, name], [[name, name]]) }}
+{{ kit.table([name, name], [[name, name]], 1, true) }}
 {{ kit.pairs({name: name, "list": [name], "mapping": {name: name}}) }}{% endcall %}
 {% call kit.folded(name) %}{{ kit.measured([{"name": name, "value": name, "bound": name, "margin": name,
 "where": name, "passed": false}]) }}{% endcall %}
@@ -54,6 +55,17 @@ def test_a_page_needs_nothing_beside_it_and_follows_light_and_dark(template: Pat
 def test_marks_are_signs(template: Path) -> None:
     page = render_page(template, name="x")
     assert re.findall(r'<span class="mark \w+">(.*?)</span>', page) == ["✗", "✗ x", "✓", "!"]
+
+
+def test_a_stacked_table_names_every_number_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "table.html.j2"
+    path.write_text(
+        '{% import "pages/macros.html.j2" as kit %}{{ kit.table(["a", "b", "c"], rows, 1, true) }}'
+    )
+    table = render_page(path, rows=[["x", "", "1"]])
+    assert 'class="stack"' in table
+    assert "<td>x</td>" in table
+    assert '<td class="n"></td><td class="n" data-name="c">1</td>' in table
 
 
 def test_long_names_may_be_broken_after_dots() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tsa_model.card.content import Card, Group, Measured, read_card
 from tsa_model.files import atomic_file
-from tsa_model.pages.charts import DrawnInterval, intervals
+from tsa_model.pages.charts import DrawnInterval, ranges
 from tsa_model.pages.render import render_page
 from tsa_model.signing import shown_signature
 
@@ -55,7 +55,8 @@ def render(card: Card) -> str:
         all_figures=[(_name(one), f"{one.value:.4f}", one.interval) for one in card.figures],
         rival={_name(one): f"{one.value:.4f}" for one in card.rival},
         slices=[
-            (name, _rows(groups), _heads(groups), _chart(groups)) for name, groups in card.slices.items()
+            (name, _rows(groups), _heads(groups), _chart(card, groups))
+            for name, groups in card.slices.items()
         ],
         parity=list(_parity(card)),
         shown_signature=shown_signature,
@@ -107,7 +108,8 @@ def _made(card: Card) -> Iterator[tuple[str, str]]:
         f"{network.members} trained with different seeds, their mean" if network.members > 1 else "one",
     )
     yield "Project version", f"{about.project_version}, code {about.code_sha256[:12]}"
-    yield "Calibration", card.calibration
+    if card.calibration:
+        yield "Calibration", card.calibration
     yield "Weights", about.weights_sha256
     yield "ONNX file", about.onnx_sha256
     if card.entry is not None:
@@ -167,11 +169,15 @@ def _rows(groups: tuple[Group, ...]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _chart(groups: tuple[Group, ...]) -> Markup | None:
-    drawn = [
-        DrawnInterval(group.name, one.value, one.low, one.high)
-        for group in groups
-        for one in group.figures
-        if one.name == "auc" and one.low is not None and one.high is not None
-    ]
-    return intervals(drawn[:MOST_GROUPS], "test AUC", {}) if len(drawn) > 1 else None
+def _chart(card: Card, groups: tuple[Group, ...]) -> Markup | None:
+    drawn = [found for group in groups if (found := _auc(group.name, group.figures)) is not None]
+    return (
+        ranges(drawn[:MOST_GROUPS], "test AUC", _auc("all orders", card.figures)) if len(drawn) > 1 else None
+    )
+
+
+def _auc(name: str, figures: tuple[Measured, ...]) -> DrawnInterval | None:
+    for one in figures:
+        if one.name == "auc" and one.low is not None and one.high is not None:
+            return DrawnInterval(name, one.value, one.low, one.high)
+    return None

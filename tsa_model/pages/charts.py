@@ -153,6 +153,8 @@ def curves(curves: Mapping[str, Curve], x_label: str, y_label: str, log_x: bool 
         if log_x:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
+        elif all(float(x).is_integer() for curve in curves.values() for x in curve.x):
+            axes.locator_params(axis="x", integer=True)
         name_axes(axes, x_label, y_label)
         add_legend(figure, list(curves), markers="os^")
         names = " and ".join(curves)
@@ -185,26 +187,26 @@ def intervals(intervals: Sequence[DrawnInterval], x_label: str, least: Mapping[s
         return inline(figure, f"{x_label}: {words}.", {})
 
 
-def ranges(intervals: Sequence[DrawnInterval], x_label: str, common: DrawnInterval) -> Markup:
+def ranges(intervals: Sequence[DrawnInterval], x_label: str, common: DrawnInterval | None = None) -> Markup:
     """Values of groups with their intervals, a line each, beside the value of all together.
 
     Args:
         intervals: of the groups, from top to bottom.
         x_label: what the values are.
-        common: the value of all, drawn as an upright line with a band.
+        common: the value of all, drawn as an upright line with a band; None = there is none.
     """
+    everything = intervals if common is None else (common, *intervals)
     with drawing(0.75 + 0.27 * len(intervals)) as (figure, axes):
-        axes.axvspan(common.low, common.high, color=ROLES["second"], alpha=0.15, linewidth=0)
-        axes.axvline(common.value, color=ROLES["second"], linewidth=1.4)
+        if common is not None:
+            axes.axvspan(common.low, common.high, color=ROLES["second"], alpha=0.15, linewidth=0)
+            axes.axvline(common.value, color=ROLES["second"], linewidth=1.4)
         for i, one in enumerate(intervals):
             axes.plot([one.low, one.high], [i, i], color=ROLES["first"], linewidth=2)
             axes.plot([one.value], [i], "o", color=ROLES["first"], markersize=5)
         axes.set_yticks(range(len(intervals)), [cut(one.name) for one in intervals])
         axes.set_ylim(len(intervals) - 0.4, -0.6)
         name_axes(axes, x_label, "")
-        words = "; ".join(
-            f"{one.name} {one.value:.4f} [{one.low:.4f}, {one.high:.4f}]" for one in (common, *intervals)
-        )
+        words = "; ".join(f"{one.name} {one.value:.4f} [{one.low:.4f}, {one.high:.4f}]" for one in everything)
         return inline(figure, f"{x_label}: {words}.", {})
 
 

@@ -77,6 +77,21 @@ def test_every_figure_is_the_one_in_the_file_it_names(tmp_path: Path) -> None:
             assert float(shown[1].replace(",", "")) == pytest.approx(value, rel=0.01, abs=0.5)
 
 
+def test_the_start_page_leads_to_every_page_by_name(tmp_path: Path) -> None:
+    folder = fake_run(tmp_path, 1)
+    for page in ("audit.html", "model_card.html", "train-model/curves.html"):
+        (folder / "stages" / page).parent.mkdir(exist_ok=True)
+        (folder / "stages" / page).write_text("<p>page</p>")
+    write_pages(tmp_path)
+    links = re.findall(r'<li><a href="([^"]+)">([^<]+)</a></li>', (folder / "index.html").read_text())
+    assert links == [
+        ("stages/model_card.html", "Model card"),
+        ("stages/audit.html", "Chain of proof"),
+        ("stages/validate-events/report.html", "Contract of raw events"),
+        ("stages/train-model/curves.html", "stages/train-model/curves.html"),
+    ]
+
+
 def test_the_page_over_all_runs_holds_each_and_what_differs(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         fake_run(tmp_path, number, note=ODD)
