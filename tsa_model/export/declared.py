@@ -106,27 +106,9 @@ def loop_constants(config: ModelConfig, widths: dict[str, list[int]]) -> dict[st
     return found | {f"{name}_shape": [-1, *width] for name, width in widths.items()}
 
 
-LAYOUT_OPERATORS = {
-    "Concat",
-    "Expand",
-    "Gather",
-    "GatherElements",
-    "Identity",
-    "Pad",
-    "Range",
-    "Reshape",
-    "ScatterElements",
-} | {
-    "ScatterND",
-    "Shape",
-    "Slice",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-    "Constant",
-    "ConstantOfShape",
-    "Loop",
-}
+LAYOUT_OPERATORS = {"Concat", "Expand", "Flatten", "Gather", "GatherElements", "Identity", "Pad", "Range"} | {
+    "Reshape", "ScatterElements", "ScatterND", "Shape", "Slice", "Squeeze", "Transpose", "Unsqueeze",
+} | {"Constant", "ConstantOfShape", "Loop"}  # fmt: skip
 NUMBER_OPERATORS = {
     "Add",
     "Conv",

@@ -144,7 +144,7 @@ class ExportDual(ExportNetwork):
         open_B1 = gate_ccid_B1 > self.threshold
         # Where the gate is closed, the card's orders count as padding and so cost next to nothing.
         closed_BT = functional.pad(~open_B1.expand(-1, mask_ccid.shape[1] - 1), (0, 1))
-        ccid_BE = self.orders_ccid(cat_ccid, num_ccid, time_ccid, mask_ccid | closed_BT)
+        ccid_BE = self.orders_ccid(cat_ccid, num_ccid, time_ccid, torch.logical_or(mask_ccid, closed_BT))
         ccid_BE = torch.where(open_B1, ccid_BE, 0.0)
         cid_BE = self.orders_cid(cat_cid, num_cid, time_cid, mask_cid)
         combined_BE = self.layer_norm(gate_cid_B1 * cid_BE + gate_ccid_B1 * ccid_BE)
@@ -185,7 +185,7 @@ class OrderStack(nn.Module):
     def forward(self, x_cat_BLF: Tensor, x_num_BLF: Tensor, time_BL1: Tensor, mask_BT: Tensor) -> Tensor:
         """Read a history."""
         B, L, _ = x_cat_BLF.shape
-        (real,) = torch.where(~mask_BT[:, :-1].flatten())
+        real = torch.nonzero(~mask_BT[:, :-1].flatten()).squeeze(1)
         orders = torch.cat(
             [
                 self.categorical(x_cat_BLF.flatten(0, 1).index_select(0, real)),
@@ -193,7 +193,7 @@ class OrderStack(nn.Module):
             ],
             dim=-1,
         )
-        x_BLE = orders.new_zeros(B * L, orders.shape[1]).index_copy(0, real, orders).unflatten(0, (B, L))
+        x_BLE = orders.new_zeros(B * L, orders.shape[1]).index_put((real,), orders).unflatten(0, (B, L))
         x_BLE = self.layer_norm_feature(x_BLE)
         if self.time_encoder is not None:
             x_BLE = x_BLE + self.time_encoder(time_BL1).transpose(0, 1)

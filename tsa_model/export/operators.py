@@ -59,8 +59,29 @@ def _(
 
 
 def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Operator → how it is written to ONNX, for `torch.onnx.export`."""
-    return {torch.ops.tsa.add_mixture.default: _write_mixture}
+    """Operator → how it is written to ONNX: our own, and those that the exporter would take apart first."""
+    aten = torch.ops.aten
+    return {
+        torch.ops.tsa.add_mixture.default: _write_mixture,
+        aten.rsub.Scalar: _write_rsub,
+        aten.one_hot.default: _write_one_hot,
+    }
+
+
+def _write_rsub(x: Any, minuend: float) -> Any:
+    from onnxscript import opset20
+
+    op: Any = opset20
+    return op.Sub(op.Constant(value_float=float(minuend)), x)
+
+
+def _write_one_hot(x: Any, num_classes: int) -> Any:
+    from onnx import TensorProto
+    from onnxscript import opset20
+
+    op: Any = opset20
+    classes = op.Constant(value_ints=list(range(num_classes)))
+    return op.Cast(op.Equal(op.Unsqueeze(x, op.Constant(value_ints=[-1])), classes), to=TensorProto.INT64)
 
 
 def _write_mixture(
