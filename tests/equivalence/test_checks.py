@@ -193,6 +193,16 @@ def test_threshold_that_lets_equality_through_is_noticed(monkeypatch):
     assert "equals the threshold" in check_metamorphic({"trained weights": evidence}).reason
 
 
+def test_a_card_gate_too_small_to_move_a_logit_is_no_alarm():
+    network = tiny_network(tiny_config("dual"))
+    with torch.no_grad():
+        network.gate_score[-1].bias[0] += 300.0
+    evidence = Evidence(Networks.of(network), tiny_sample(network.config), SMALL_NETWORK)
+    found = check_metamorphic({"saturated": evidence})
+    assert found.passed, found.reason
+    assert not any("equals the threshold" in each.name for each in found.measurements)
+
+
 def test_controls_are_all_rejected(evidence):
     result = check_controls(evidence)
     assert result.passed, result.reason
