@@ -19,7 +19,7 @@ from tsa_model.settings.run import RunConfig
 from tsa_model.training import train_model
 from tsa_model.training.feeding import ShuffledBatches, TrainBatches
 from tsa_model.training.runner import model_config
-from tsa_model.training.trees import FOLDS, CurrentOrders, as_tensors, fit_trees, unseen_margins
+from tsa_model.training.trees import FOLDS, CurrentOrders, as_tensors, fit_trees, grow_trees, unseen_margins
 
 CONFIG = tiny_config(n_cat_features=1, n_num_features=4, boosted_trees=40, tree_leaves=9, tree_depth=5)
 
@@ -81,6 +81,18 @@ def test_a_training_ends_with_the_trees_in_the_model_and_the_same_ones_again(
     assert all(torch.equal(tensor, found[0][f"trees.{name}"]) for name, tensor in fitted.tensors.items())
     other = fit_trees(store, model_config(run, store), run.training.seed + 1)
     assert not torch.equal(fitted.tensors["value"], other.tensors["value"])
+
+
+def test_trees_that_nothing_stops_are_as_many_as_there_is_room_for(store: SequenceStore) -> None:
+    config = model_config(with_trees(), store)
+    stopped, all_of_them = (
+        grow_trees(store, config.changed(tree_stopping=stopping), 0) for stopping in (True, False)
+    )
+    assert stopped.n_trees < 30 == all_of_them.n_trees
+    values = [trees.tensors(config)["value"] for trees in (stopped, all_of_them)]
+    assert torch.equal(values[0][: stopped.n_trees], values[1][: stopped.n_trees])
+    assert not values[0][stopped.n_trees :].any()
+    assert values[1].any(dim=1).all()
 
 
 def test_training_batches_carry_the_margins_of_their_rows(store: SequenceStore) -> None:

@@ -66,14 +66,17 @@ class ModelSettings(Settings):
 
     boosted_trees: Annotated[int, Field(ge=0, le=5_000)] = 0
     """Most trees of the boosted-trees head; 0 = none. LightGBM grows them on the training targets' current
-    orders; their margin is added to the fraud logit, and the network learns what is missing. Early stopping
-    keeps as many trees as the validation period wants."""
+    orders; their margin is added to the fraud logit. How the network learns beside them says
+    `TrainConfig.with_trees`."""
     tree_leaves: Annotated[int, Field(ge=2, le=1024)] = 31
     """Most leaves of a tree."""
     tree_depth: Annotated[int, Field(ge=1, le=16)] = 8
     """Most decisions from a tree's root to a leaf."""
     tree_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
     """How much of what is still wrong each tree corrects."""
+    tree_stopping: bool = True
+    """Early stopping keeps as many trees as the validation period wants; False = all of them. With few frauds
+    in that period it stops by luck."""
 
     moe_second_policy_train: SecondPolicy = "random"
     moe_second_policy_eval: SecondPolicy = "random"

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
+from torch import Tensor
 from typing_extensions import override
 
 from tsa_model.files import atomic_file
@@ -130,3 +131,10 @@ class WholeFileIO(CheckpointIO):
     @override
     def remove_checkpoint(self, path: str | Path) -> None:
         Path(path).unlink(missing_ok=True)
+
+
+def weights_of(best: Path) -> dict[str, Tensor]:
+    """The network's tensors in a checkpoint, by their names in the network."""
+    state = WholeFileIO().load_checkpoint(best)["state_dict"]
+    prefix = "network."
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

@@ -34,17 +34,21 @@ class Trained:
     feeding_share: float
     weights: dict[str, Tensor]
     """The best epoch's, by their names in the network."""
+    network_share: float | None
+    """Of the logit, where it is the mean of a network's and trees'; see `fusion.py`."""
     is_global_zero: bool
     wait: Callable[[str], Any]
     """Wait for the other processes."""
 
     def summary(self) -> dict[str, Any]:
         """What the model folder says of a member."""
+        share = {} if self.network_share is None else {"network_share": self.network_share}
         return {
             "seed": self.seed,
             "best_epoch": self.best_epoch,
             "epochs": self.epochs,
             "metrics": self.metrics,
+            **share,
         }
 
 

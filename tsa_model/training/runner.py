@@ -19,7 +19,6 @@ import torch
 from pytorch_lightning.callbacks import DeviceStatsMonitor, LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import Tensor
 
 from tsa_model.files import write_json
 from tsa_model.network.checkpoint import read_description, save_model
@@ -31,8 +30,9 @@ from tsa_model.settings.training import TrainConfig
 from tsa_model.stopping import STATUS, held
 from tsa_model.training.averaging import AveragedWeights
 from tsa_model.training.callbacks import ProgressLines, Throughput, in_terminal
-from tsa_model.training.checkpoints import BEST, LAST, BestAndLast, WholeFileIO
+from tsa_model.training.checkpoints import BEST, LAST, BestAndLast, WholeFileIO, weights_of
 from tsa_model.training.feeding import EvaluationBatches, ShuffledBatches, TrainBatches
+from tsa_model.training.fusion import fuse
 from tsa_model.training.members import Trained, join, key_figure, spread, validation_metrics
 from tsa_model.training.modules import NonFiniteLossError, TSADualSeq, TSAModule, TSASingleSeq
 from tsa_model.training.processes import (
@@ -113,6 +113,8 @@ def train_model(
         "metrics": metrics,
         "torch": torch.__version__,
     }
+    if trained[0].network_share is not None:
+        metadata["network_share"] = trained[0].network_share
     if model.members > 1:
         metadata["members"] = [member.summary() for member in trained]
     if trained[0].is_global_zero:
@@ -158,7 +160,9 @@ def _train_member(
     if members > 1:
         training = training.changed(seed=training.seed + number, members=1)
         model, log_dir = model.changed(members=1), log_dir / f"member_{number}"
-    folder = log_dir / "checkpoints" / fingerprint(store, model, training)
+    fused = model.boosted_trees > 0 and training.with_trees == "average"
+    alone = model.changed(boosted_trees=0) if fused else model
+    folder = log_dir / "checkpoints" / fingerprint(store, alone, training)
     averaged = training.average_decay > 0
     selection = BestAndLast(
         folder,
@@ -173,15 +177,20 @@ def _train_member(
         callbacks.append(AveragedWeights(training.average_decay))
     trainer = create_trainer(training, log_dir, callbacks)
     with _bad_batch_saved(store, log_dir / "non_finite_batch.json"):
-        module = _fit(trainer, store, model, training, folder / LAST)
+        module = _fit(trainer, store, alone, training, folder / LAST)
+    metrics, weights, share = module.epoch_metrics[selection.best_epoch], weights_of(folder / BEST), None
+    if fused:
+        whole = fuse(store, model, training, weights)
+        metrics, weights, share = metrics | whole.metrics, whole.weights, whole.share
     return Trained(
         seed=training.seed,
-        metrics=module.epoch_metrics[selection.best_epoch],
+        metrics=metrics,
         epochs=len(module.epoch_metrics),
         best_epoch=selection.best_epoch + 1,
         rows_per_second=throughput.rows_per_second,
         feeding_share=throughput.feeding_share,
-        weights=_weights_of(folder / BEST),
+        weights=weights,
+        network_share=share,
         is_global_zero=trainer.is_global_zero,
         wait=trainer.strategy.barrier,
     )
@@ -286,10 +295,3 @@ def _check_periods(store: SequenceStore) -> None:
                 f"the {period} period has {len(labels)} labelled orders with the labels"
                 f" {np.unique(labels).tolist()}: training needs both frauds and genuine orders in it"
             )
-
-
-def _weights_of(best: Path) -> dict[str, Tensor]:
-    """The network's tensors in a checkpoint, by their names in the network."""
-    state = WholeFileIO().load_checkpoint(best)["state_dict"]
-    prefix = "network."
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

@@ -1,7 +1,8 @@
 """The network's boosted trees: grown by LightGBM on the training targets, turned into plain tensors.
 
-The network learns what the trees leave. On orders they have learned from they leave next to nothing, so in
-training each order carries the margin of other trees, which never saw its customer.
+Where the network learns what the trees leave, each order carries in training the margin of other trees,
+which never saw its customer: on orders that trees have learned from they leave next to nothing. Where it
+learns without them, `fusion.py` brings both together.
 """
 
 from __future__ import annotations
@@ -78,30 +79,56 @@ class CurrentOrders:
 
 
 @dataclass(frozen=True)
-class _Ensemble:
+class Ensemble:
+    """Trees as LightGBM has them, and what the categories stand for in them.
+
+    Attributes:
+        booster: LightGBM's.
+        n_trees: how many of its trees count, from the first one on.
+        codes: per row of the vocabulary, [V + 2].
+    """
+
     booster: lightgbm.Booster
     n_trees: int
     codes: Floats
 
     def margin(self, orders: CurrentOrders) -> Floats:
+        """What the trees say of orders, [n]."""
         table = orders.table(self.codes)
         found = self.booster.predict(table.columns, num_iteration=self.n_trees, raw_score=True, num_threads=1)
         return np.asarray(found, np.float32)
 
+    def tensors(self, config: ModelConfig) -> dict[str, Tensor]:
+        """Of `network.trees.BoostedTrees`, by their names there."""
+        return as_tensors(self.booster, self.n_trees, self.codes, config)
+
 
 def fit_trees(store: SequenceStore, config: ModelConfig, seed: int) -> FittedTrees:
-    """Grow the trees of a network. The same store, settings and seed give the same trees.
+    """Grow the trees of a network that learns what they leave.
+
+    The same store, settings and seed give the same trees.
 
     Args:
         store: the sequence store.
         config: `boosted_trees` and the other settings of trees.
         seed: of the sampling of rows and columns.
     """
-    rows, vali = store.targets("train"), store.targets("vali")
-    orders = _read(store, rows)
-    whole = _fit(config, orders, seed, _read(store, vali))
+    rows = store.targets("train")
+    orders = read_orders(store, rows)
+    whole = _fit(config, orders, seed, _watched(store, config))
     margin = unseen_margins(config, orders, seed, whole.n_trees)
-    return FittedTrees(as_tensors(whole.booster, whole.n_trees, whole.codes, config), rows, margin)
+    return FittedTrees(whole.tensors(config), rows, margin)
+
+
+def grow_trees(store: SequenceStore, config: ModelConfig, seed: int) -> Ensemble:
+    """The trees of `fit_trees` for a network that learns without them."""
+    orders = read_orders(store, store.targets("train"))
+    return _fit(config, orders, seed, _watched(store, config))
+
+
+def _watched(store: SequenceStore, config: ModelConfig) -> CurrentOrders | None:
+    """What stops the trees, if anything does."""
+    return read_orders(store, store.targets("vali")) if config.tree_stopping else None
 
 
 def unseen_margins(config: ModelConfig, orders: CurrentOrders, seed: int, n_trees: int) -> Floats:
@@ -122,7 +149,8 @@ def unseen_margins(config: ModelConfig, orders: CurrentOrders, seed: int, n_tree
     return margin
 
 
-def _read(store: SequenceStore, rows: NDArray[Any]) -> CurrentOrders:
+def read_orders(store: SequenceStore, rows: NDArray[Any]) -> CurrentOrders:
+    """The current orders of some rows."""
     categories, numbers = current_orders(store, rows)
     customer = store.key_numbers(rows)[store.keys[0]].astype(np.uint64)
     return CurrentOrders(
@@ -146,7 +174,7 @@ def _fit(
     seed: int,
     watched: CurrentOrders | None = None,
     n_trees: int | None = None,
-) -> _Ensemble:
+) -> Ensemble:
     """Fit trees, each order with codes that its own label, and its customer's, had no part in."""
     n_rows = config.n_embedding + 2
     codes = _codes(orders, n_rows)
@@ -165,7 +193,7 @@ def _fit(
         use_missing=False,
     )
     best = booster.best_iteration  # not above 0 where nothing could be watched: then every tree counts
-    return _Ensemble(booster, best if best > 0 else booster.num_trees(), codes)
+    return Ensemble(booster, best if best > 0 else booster.num_trees(), codes)
 
 
 def _codes(orders: CurrentOrders, n_rows: int) -> Floats:

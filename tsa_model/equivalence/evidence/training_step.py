@@ -113,7 +113,10 @@ def take_step(network: Network, batch: Batch, conditions: Conditions) -> Step:
 
 
 def _with_margins(batch: Batch, network: Network, seed: int) -> Batch:
-    """The batch as training gives it to a network with trees: each order with a margin that is not theirs."""
+    """The batch as training gives it to a network with trees: each order with a margin that is not theirs.
+
+    A network that learns apart from its trees has margins of 0 in training: any others show more.
+    """
     if not network.config.boosted_trees:
         return batch
     generator = torch.Generator().manual_seed(seed)
