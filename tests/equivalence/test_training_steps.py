@@ -19,6 +19,7 @@ from tsa_model.equivalence.evidence.stand_in import stand_in_config, training_ro
 from tsa_model.equivalence.evidence.training_step import Conditions, for_training, take_step
 from tsa_model.network.fast import attention, classifiers
 from tsa_model.network.networks import build_network
+from tsa_model.network.static.form import STATIC
 from tsa_model.settings.presets import PRESETS
 from tsa_model.settings.training import TrainConfig
 from tsa_model.training.objective import Objective
@@ -195,3 +196,16 @@ def test_a_stand_in_has_the_runs_batch_and_few_tokens():
     assert stand_in_config(config, 1024).seq_len == 2
     assert stand_in_config(config, 128).seq_len == 51
     assert training_rows(tiny_config("dual", use_moe=False), 4096) == 4096
+
+
+def test_the_static_form_may_draw_for_cards_that_no_history_has():
+    config = tiny_config("dual", seq_len=1, use_moe=False)
+    networks, batch = Networks.of(tiny_network(config)), ragged_batch(config, 6)
+    expected = take_step(for_training(networks.reference64), batch, CONDITIONS)
+    found = take_step(for_training(networks.shipped64, compute=STATIC), batch, CONDITIONS)
+    assert found.drawn > expected.drawn, "the static form drew nothing for the card"
+    assert all(each.passed for each in compare_steps("no cards", expected, found))
+    read = next(iter(expected.drawn))
+    missed = replace(found, drawn=found.drawn - {read})
+    wrong = [each for each in compare_steps("one place left out", expected, missed) if not each.passed]
+    assert [each.name.endswith("one network alone drops") for each in wrong] == [True]

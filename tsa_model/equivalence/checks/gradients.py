@@ -49,8 +49,13 @@ def compare_steps(title: str, expected: Step, found: Step) -> list[Measurement]:
 
 
 def compare_draws(title: str, expected: Step, found: Step) -> list[Measurement]:
-    """Both computations draw at the same places, at their rates, and nothing else."""
-    apart = sorted(expected.drawn ^ found.drawn)
+    """Both computations draw at the same places, at their rates, and nothing else.
+
+    A part that nothing is learned from may draw or not: with histories of one order no card counts, and the
+    form for accelerators, whose shapes are fixed, computes the layers of cards all the same.
+    """
+    read = {name.split(".")[0] for name, g in expected.gradients.items() if g is not None and g.any()}
+    apart = sorted(place for place in expected.drawn ^ found.drawn if place.split(".")[0] in read)
     strange = [*expected.strange, *found.strange]
     moved = int(not torch.equal(expected.generator, found.generator))
     return [
