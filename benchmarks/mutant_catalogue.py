@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mutant import Mutant
+from mutants_of_few_tokens import FEW_TOKEN_MUTANTS
 from mutants_of_layers import LAYER_MUTANTS
 from mutants_of_networks import NETWORK_MUTANTS
 from mutants_of_runs import RUN_MUTANTS
@@ -19,5 +20,6 @@ GROUPS: dict[str, list[Mutant]] = {
     "sizes": SIZE_MUTANTS,
     "static": STATIC_MUTANTS,
     "trees": TREE_MUTANTS,
+    "few": FEW_TOKEN_MUTANTS,
 }
 MUTANTS = [mutant for mutants in GROUPS.values() for mutant in mutants]

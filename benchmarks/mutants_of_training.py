@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mutant import AGGREGATION, ATTENTION, CLASSIFIERS, EXPERTS, FUNCTIONAL, LAYERS, LOSSES, Mutant, mutant
 
-GATES = "(x_nE @ block.gate.w_gating).t()"
+GATES = "functional.linear(block.gate.w_gating.t(), x_nE)"
 GATES_BF16 = """(
         (x_nE.bfloat16() @ block.gate.w_gating.bfloat16()).to(x_nE.dtype)
         if x_nE.dtype == torch.float32
@@ -60,8 +60,8 @@ TRAINING_MUTANTS: list[Mutant] = [
     mutant(
         "gate gradient cut",
         EXPERTS,
-        "gate_2BT = gates_XBT.gather(0, expert_2BT)",
-        "gate_2BT = gates_XBT.detach().gather(0, expert_2BT)",
+        "gate_2BT = _top2(gates_XBT)",
+        "gate_2BT = _top2(gates_XBT.detach())",
     ),
     mutant(
         "gate's normalisation without gradient",

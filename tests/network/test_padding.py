@@ -43,6 +43,18 @@ def test_short_histories_in_long_sequences(sequences, policy):
     torch.testing.assert_close(fast_ensemble, ensemble, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("rows", [1, 2, 3, 5])
+def test_rows_too_few_to_queue(rows, policy):
+    """One or two orders never ask for more slots than there are: their padding is left out."""
+    config = queueing_config("dual", moe_second_policy_eval=policy)
+    for seed in range(4):
+        batch = ragged_batch(config, rows, seed=seed)
+        for implementation in ("fast", fast_in_pieces(PieceSizes(dense_work=0))):
+            expected, found = both(config, batch, implementation)
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
 def test_padding_that_is_not_blank_takes_part_in_the_routing():
     """What lies under the mask may crowd other rows out; that is the legacy's way, and so it is kept."""
     config = queueing_config("single", moe_second_policy_eval="all")
@@ -79,10 +91,13 @@ def test_states_multiply_only_by_what_experts_did():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(padding._Leading, "routed", watched)
         both(config, batch)
-    assert len(widths) == 3  # four layers before the last, and the fourth drops its states
-    assert 1 < widths[0] <= 4
-    assert widths == sorted(widths)
-    assert widths[-1] <= 20
+    n_pieces = len(widths) // 3  # four layers before the last, and the fourth drops its states
+    assert len(widths) == 3 * n_pieces
+    for piece in range(n_pieces):
+        of_piece = widths[piece::n_pieces]
+        assert 1 < of_piece[0] <= 4
+        assert of_piece == sorted(of_piece)
+        assert of_piece[-1] <= 20
 
 
 def test_a_row_without_padding_has_no_state():

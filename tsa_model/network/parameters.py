@@ -103,6 +103,10 @@ class MixtureParameters(nn.Module):
             return max(n_tokens, 1)
         return max(min(n_tokens, int(n_tokens * self._factor / self.num_experts)), MIN_EXPERT_CAPACITY)
 
+    def may_queue(self, n_rows: int) -> bool:
+        """Whether so many rows can ask one expert for more than it accepts of a group; each asks twice."""
+        return not self.unlimited and 2 * n_rows > self.capacity(n_rows)
+
     def capacity_of(self, n_tokens: Tensor) -> Tensor:
         """The same for a number of tokens that only the device knows, int64 []."""
         if self.unlimited:

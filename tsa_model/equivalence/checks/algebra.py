@@ -17,6 +17,8 @@ from tsa_model.equivalence.evidence.observations import Evidence
 from tsa_model.equivalence.evidence.stand_in import threads
 from tsa_model.equivalence.results import CheckResult, Measurement, at_least, at_most
 
+N_TOGETHER = (1, 2, 4)
+"""Rows of a call, of four rows: with so few, none or hardly one queues."""
 N_QUEUEING = 32
 """Rows of the legacy's evaluation, every edge case among them; few, because there the reference's cost grows
 with their square."""
@@ -93,18 +95,22 @@ def _legacy_evaluation(
     if not has_capacity(evidence.networks.shipped.config):
         return []
     names = [evidence.sample.names[int(row)] for row in evidence.traced_rows]
-    batch, rows = rows_of(evidence.traced_batch, slice(-N_QUEUEING, None)), names[-N_QUEUEING:]
     measurements = []
     for policy in policies:
-        found = []
-        for network in evidence.networks.pair(torch.float64):
-            twin = network.twin(network.compute, moe_eval="legacy", moe_second_policy_eval=policy)
-            torch.manual_seed(seed)
-            found.append(outputs(twin, batch)["logits"])
-        expected, x = found
-        measurements.append(
-            _measure(f"{label}, logits, legacy evaluation, second expert {policy}", x, expected, rows, alarms)
-        )
+        twins = [
+            network.twin(network.compute, moe_eval="legacy", moe_second_policy_eval=policy)
+            for network in evidence.networks.pair(torch.float64)
+        ]
+        for title, cut, rows_per_call in (
+            ("", slice(-N_QUEUEING, None), None),
+            *((f", {n} at once", slice(0, N_TOGETHER[-1]), n) for n in N_TOGETHER),
+        ):
+            found = []
+            for twin in twins:
+                torch.manual_seed(seed)
+                found.append(outputs(twin, rows_of(evidence.traced_batch, cut), rows_per_call)["logits"])
+            name = f"{label}, logits, legacy evaluation{title}, second expert {policy}"
+            measurements.append(_measure(name, found[1], found[0], names[cut], alarms))
     return measurements
 
 

@@ -76,6 +76,7 @@ def small_pieces(config: ModelConfig, rows: int) -> PieceSizes:
     return PieceSizes(
         activation_bytes=rows_each * (config.seq_len + 1) * 2 * D * 8,
         aggregation_elements=max(1, rows_each * config.seq_len // 2) * n_features * D,
+        dense_work=0,
     )
 
 

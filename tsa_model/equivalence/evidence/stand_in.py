@@ -107,8 +107,8 @@ def uneven_pieces(config: ModelConfig, rows: int) -> dict[str, PieceSizes]:
     row_bytes = (config.seq_len + 1) * 2 * config.dim_embedding_table * 8
     order_elements = config.n_cat_features * config.dim_embedding_table
     return {
-        "pieces of one row": PieceSizes(row_bytes, order_elements, at_once=1),
-        "pieces of up to 5 rows": PieceSizes(5 * row_bytes, 13 * order_elements, at_once=3),
+        "pieces of one row": PieceSizes(row_bytes, order_elements, at_once=1, dense_work=0),
+        "pieces of up to 5 rows": PieceSizes(5 * row_bytes, 13 * order_elements, at_once=3, dense_work=0),
         "two uneven pieces": PieceSizes((rows - 1) * row_bytes, rows * order_elements, at_once=1),
     }
 

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from tsa_model.network.fast.autocast import lowered
 from tsa_model.network.fast.pieces import PieceSizes
+from tsa_model.network.fast.prepared import prepared
 from tsa_model.network.parameters import AggregationParameters
 from tsa_model.network.precision import computed_in
 
@@ -30,6 +31,13 @@ def layer_matrices(encoder: nn.Sequential) -> list[Tensor]:
     matrices = [torch.cat([layer.weight, layer.bias[:, None]], dim=1) for layer in linear]
     ones = (functional.pad(m.new_ones(1, 1), (m.shape[1] - 1, 0)) for m in matrices[:-1])
     return [*(torch.cat(pair) for pair in zip(matrices[:-1], ones, strict=True)), matrices[-1]]
+
+
+def _matrices(block: AggregationParameters) -> list[Tensor]:
+    """`layer_matrices`, made once where no weight changes meanwhile."""
+    linear = [layer for layer in block.encoder if isinstance(layer, nn.Linear)]
+    weights = (*(layer.weight for layer in linear), *(layer.bias for layer in linear))
+    return prepared(block, "matrices", weights, lambda: layer_matrices(block.encoder))
 
 
 def aggregate_categorical(
@@ -45,7 +53,7 @@ def aggregate_categorical(
     """
     if not isinstance(block, AggregationParameters):
         return computed_in(dtype, block, embedding(ids_nF).transpose(1, 2)).squeeze(-1)
-    table, *matrices = lowered(embedding.weight, *layer_matrices(block.encoder))
+    table, *matrices = lowered(embedding.weight, *_matrices(block))
     matrices[1:] = [m if dtype is None else m.to(dtype) for m in matrices[1:]]
     return _AggregateCategorical.apply(table, ids_nF, sizes, *matrices)
 
@@ -60,7 +68,7 @@ def aggregate_numerical(
     if not isinstance(block, AggregationParameters):
         return computed_in(dtype, block, (rows_FD * x_nF[:, :, None]).transpose(1, 2)).squeeze(-1)
     rows_FD, x_nF = functional.pad(rows_FD, (0, 0, 0, 1), value=1.0), functional.pad(x_nF, (0, 1), value=1.0)
-    rows_FD, x_nF, *matrices = lowered(rows_FD, x_nF, *layer_matrices(block.encoder))
+    rows_FD, x_nF, *matrices = lowered(rows_FD, x_nF, *_matrices(block))
     matrices[1:] = [m if dtype is None else m.to(dtype) for m in matrices[1:]]
     return _AggregateNumerical.apply(rows_FD, x_nF, sizes, *matrices)
 

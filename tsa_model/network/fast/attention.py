@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from tsa_model.network.fast.autocast import lowered
+from tsa_model.network.fast.prepared import is_plain, prepared
 from tsa_model.network.parameters import AttentionParameters
 
 TIME_SCALE_S = 1e6
@@ -104,10 +105,12 @@ def attention_over(block: AttentionParameters, n_tokens: int) -> Attend:
 
     Args:
         block: the attention's parameters.
-        n_tokens: tokens it will be called for in all; many of them pay for folding the projections.
+        n_tokens: tokens it will be called for in all; many of them pay for folding the projections, and in
+            evaluation any number does, because it is done once.
     """
     E = block.in_proj_weight.shape[1]
-    if block.num_heads > 1 or n_tokens < FOLD_FROM_TOKENS_PER_WIDTH * E:
+    pays = n_tokens >= FOLD_FROM_TOKENS_PER_WIDTH * E or is_plain(block.training, block.in_proj_weight.device)
+    if block.num_heads > 1 or not pays:
         return Attend(block)
     return _FoldedAttend(block)
 
@@ -132,6 +135,8 @@ def attend_last(block: AttentionParameters, x_BTE: Tensor, scaling: Scaling) -> 
     """
     B, _, E = x_BTE.shape
     H, d = block.num_heads, E // block.num_heads
+    if H == 1 and is_plain(block.training, x_BTE.device):
+        return _attend_last_folded(_Folded.kept(block), x_BTE, scaling)
     w_q, w_k, w_v = block.in_proj_weight.chunk(3)
     b_q, b_k, b_v = block.in_proj_bias.chunk(3)
     q_BHd = functional.linear(x_BTE[:, -1], w_q, b_q).view(B, H, d) * d**-0.5
@@ -145,6 +150,16 @@ def attend_last(block: AttentionParameters, x_BTE: Tensor, scaling: Scaling) -> 
     y_BHd = torch.einsum("bhe,hde->bhd", mean_BHE, w_v.view(H, d, E))
     y_BHd = y_BHd + weights_BHT.sum(dim=-1, keepdim=True) * b_v.view(H, d)
     return block.out_proj(y_BHd.reshape(B, E))
+
+
+def _attend_last_folded(folded: _Folded, x_BTE: Tensor, scaling: Scaling) -> Tensor:
+    last_BE = x_BTE[:, -1]
+    query_B1E = functional.linear(last_BE, folded.w_query, folded.b_query)[:, None]
+    logits_B1T = torch.bmm(query_B1E, x_BTE.transpose(1, 2))
+    if scaling.factor is not None:
+        logits_B1T += (last_BE @ folded.w_key_bias + folded.b_key_bias)[:, None, None]
+    mean_BE = torch.bmm(scaling.weights(logits_B1T), x_BTE)[:, 0]
+    return functional.linear(mean_BE, folded.w_output, folded.b_output + folded.b_value)
 
 
 class _Folded(NamedTuple):
@@ -181,13 +196,18 @@ class _Folded(NamedTuple):
             b_value=w_o @ b_v,
         )
 
+    @classmethod
+    def kept(cls, block: AttentionParameters) -> _Folded:
+        """The same, made once where no weight changes meanwhile."""
+        weights = (block.in_proj_weight, block.in_proj_bias, block.out_proj.weight, block.out_proj.bias)
+        return prepared(block, "folded", weights, lambda: cls.of(block))
+
 
 class _FoldedAttend(Attend):
     def __init__(self, block: AttentionParameters) -> None:
         super().__init__(block)
-        self.folded = _Folded.of(block)
-        plain = not (block.training or torch.is_autocast_enabled(block.in_proj_weight.device.type))
-        self.adds_in_place = plain and not torch.is_grad_enabled()
+        self.folded = _Folded.kept(block)
+        self.adds_in_place = is_plain(block.training, block.in_proj_weight.device)
 
     def __call__(self, x_BTE: Tensor, scaling: Scaling) -> Tensor:
         dropout = self.block.dropout if self.block.training else 0.0
@@ -210,7 +230,7 @@ def _folded_logits(
     if scaling.factor is None:  # the key bias adds the same to all logits of a query: softmax drops it
         return torch.bmm(query_BTE, x_BTE.transpose(1, 2))
     B, T, _ = x_BTE.shape
-    key_bias_BT1 = (x_BTE @ w_key_bias + b_key_bias)[..., None]
+    key_bias_BT1 = functional.linear(x_BTE, w_key_bias[None], b_key_bias[None])
     return torch.baddbmm(key_bias_BT1.expand(B, T, T), query_BTE, x_BTE.transpose(1, 2))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from tsa_model.network.fast import few_tokens
 from tsa_model.network.fast.autocast import lowered
 from tsa_model.network.fast.pieces import PieceSizes, even_size
 from tsa_model.network.parameters import MixtureParameters
@@ -72,15 +73,16 @@ class Choice:
 
 def gates(block: MixtureParameters, x_nE: Tensor) -> Tensor:
     """Softmax over the experts, [X, n]: experts first, so that comparisons run along contiguous memory."""
-    return torch.softmax((x_nE @ block.gate.w_gating).t().to(x_nE.dtype), dim=0)
+    return torch.softmax(functional.linear(block.gate.w_gating.t(), x_nE).to(x_nE.dtype), dim=0)
 
 
-def _top2(values_XBT: Tensor) -> Tensor:
-    """Indices of the largest and second largest gate, [2, B, T]; the lower index wins a tie."""
-    first_1BT = values_XBT.max(dim=0, keepdim=True).indices
-    # As the legacy does, look for the second among the gates with the first one set to 0.
-    second_1BT = values_XBT.scatter(0, first_1BT, 0.0).max(dim=0, keepdim=True).indices
-    return torch.cat([first_1BT, second_1BT])
+def _top2(gates_XBT: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices of the two largest gates, and these gates, [2, B, T]; the lower index wins a tie."""
+    best_1BT, first_1BT = gates_XBT.max(dim=0, keepdim=True)
+    # As the legacy does, look for the second among the gates with the first one set to 0. Where all others
+    # are 0, the first expert can stand in both places; what is left for it then is 0.
+    next_1BT, second_1BT = gates_XBT.scatter(0, first_1BT, 0.0).max(dim=0, keepdim=True)
+    return torch.cat([first_1BT, second_1BT]), torch.cat([best_1BT, next_1BT])
 
 
 def choose(
@@ -98,11 +100,7 @@ def choose(
     """
     X, B, T = gates_XBT.shape
     device = gates_XBT.device
-    expert_2BT = _top2(gates_XBT.detach())
-    gate_2BT = gates_XBT.gather(0, expert_2BT)
-    # Where all other gates are 0, the first expert can stand in both places; what is left for it then is 0.
-    repeated_BT = expert_2BT[0] == expert_2BT[1]
-    gate_2BT = torch.stack([gate_2BT[0], gate_2BT[1].masked_fill(repeated_BT, 0.0)])
+    expert_2BT, gate_2BT = _top2(gates_XBT)
     gate_2BT = gate_2BT / (gate_2BT.sum(dim=0) + 1e-9)
 
     policy = block.second_policy
@@ -118,7 +116,7 @@ def choose(
     if n_present is not None:
         kept_2BT &= (torch.arange(B, device=device) < n_present)[:, None]
         capacity = block.capacity_of(n_present)
-    if not block.unlimited:
+    if block.may_queue(B):
         _apply_capacity(kept_2BT, expert_2BT[:1], expert_2BT[1:], X, capacity)
     return Choice(expert_2BT, gate_2BT, kept_2BT)
 
@@ -179,9 +177,17 @@ def mix(
         sizes: of the parts.
         n_positions: positions random numbers are drawn for; by default those of a row.
     """
+    few, gates_Xn = few_tokens.pays(block, x_nE, sizes.dense_work), gates(block, x_nE)
+    if few and block.unlimited:
+        return iter([few_tokens.run(block, x_nE, few_tokens.two_best(gates_Xn))])
     n_queueing = 1 if block.unlimited else n_rows
-    gates_XBT = gates(block, x_nE).unflatten(1, (n_queueing, len(x_nE) // max(n_queueing, 1)))
-    return run(block, x_nE, choose(block, gates_XBT, n_positions or gates_XBT.shape[2]), sizes)
+    gates_XBT = gates_Xn.unflatten(1, (n_queueing, len(x_nE) // max(n_queueing, 1)))
+    choice = choose(block, gates_XBT, n_positions or gates_XBT.shape[2])
+    if few:
+        kept_2n = (choice.gate * choice.kept).flatten(1)
+        weight_Xn = few_tokens.of_choice(choice.expert.flatten(1), kept_2n, block.num_experts)
+        return iter([few_tokens.run(block, x_nE, weight_Xn)])
+    return run(block, x_nE, choice, sizes)
 
 
 def _weighted_rows(rows_KE: Tensor, position_2n: Tensor, weight_2n: Tensor) -> Tensor:

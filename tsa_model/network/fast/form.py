@@ -14,6 +14,7 @@ from tsa_model.network.fast.feature_attention import feature_attention
 from tsa_model.network.fast.layers import Tokens
 from tsa_model.network.fast.order_attention import order_attention
 from tsa_model.network.fast.pieces import PieceSizes
+from tsa_model.network.fast.prepared import forget
 from tsa_model.network.implementation import Implementation
 from tsa_model.network.parameters import (
     AggregationParameters,
@@ -95,6 +96,8 @@ class _InPieces:
         trace: Trace = SILENT,
     ) -> Tensor:
         """A history → [B, E], or [B, T, E] with `return_seq`; see `reference.order_attention`."""
+        if torch.is_grad_enabled():
+            forget()
         history = (x_cat_BLF, x_num_BLF, time_seq_BL1, key_padding_mask_BT)
         return order_attention(block, *history, attn_mask_TT, trace, sizes=self.sizes)
 
@@ -107,6 +110,8 @@ class _InPieces:
         trace: Trace = SILENT,
     ) -> Tensor:
         """The features of the current order → [B, D]; see `reference.feature_attention`."""
+        if torch.is_grad_enabled():
+            forget()
         return feature_attention(block, x_cat_BLF, x_num_BLF, x_engineered_BF, trace, sizes=self.sizes)
 
 

@@ -68,13 +68,19 @@ def rows_are_independent(layers: nn.ModuleList) -> bool:
     return all(block.unlimited for block in feedforwards if isinstance(block, MixtureParameters))
 
 
+def rows_never_queue(layers: nn.ModuleList, n_rows: int) -> bool:
+    """Whether every mixture of these layers has a slot for whatever so few rows choose."""
+    feedforwards = [cast(LayerParameters, layer).feedforward for layer in layers]
+    return not any(block.may_queue(n_rows) for block in feedforwards if isinstance(block, MixtureParameters))
+
+
 def add_up(residual: Tensor, dropout: nn.Module, parts: Iterator[Tensor]) -> Tensor:
     """Return residual + dropout(parts, one after another); without gradients in the memory of `residual`."""
     if torch.is_grad_enabled():
         return residual + dropout(torch.cat(list(parts)))
     start = 0
     for part in parts:
-        residual[start : start + len(part)] += dropout(part)
+        residual[start : start + len(part)].add_(dropout(part) if dropout.training else part)
         start += len(part)
     return residual
 
@@ -96,10 +102,12 @@ def add_attention(
     return add_up(tokens.x_nE, layer.dropout1, parts)
 
 
-def feedforward(block: nn.Module, tokens: Tokens, sizes: PieceSizes) -> Iterator[Tensor]:
-    """The feed-forward part of a layer, [n, E] in parts."""
+def feedforward(
+    block: nn.Module, tokens: Tokens, sizes: PieceSizes, n_positions: int | None = None
+) -> Iterator[Tensor]:
+    """The feed-forward part of a layer, [n, E] in parts; see `experts.mix`."""
     if isinstance(block, MixtureParameters):
-        yield from experts.mix(block, tokens.x_nE, tokens.n_rows, sizes)
+        yield from experts.mix(block, tokens.x_nE, tokens.n_rows, sizes, n_positions)
     elif isinstance(block, nn.Sequential):
         yield block(tokens.x_nE)
     else:
@@ -120,11 +128,15 @@ def feedforward_last(block: nn.Module, x_BE: Tensor, n_positions: int, sizes: Pi
 
 
 def post_norm_layer(
-    layer: LayerParameters, tokens: Tokens, scalings: list[Scaling], sizes: PieceSizes
+    layer: LayerParameters,
+    tokens: Tokens,
+    scalings: list[Scaling],
+    sizes: PieceSizes,
+    n_positions: int | None = None,
 ) -> Tokens:
-    """One layer of order attention, every token."""
+    """One layer of order attention, every token; a mixture draws its random numbers for `n_positions`."""
     tokens = tokens.with_values(layer.layer_norm1(add_attention(layer, tokens, scalings)))
-    mixed = feedforward(layer.feedforward, tokens, sizes)
+    mixed = feedforward(layer.feedforward, tokens, sizes, n_positions)
     return tokens.with_values(layer.layer_norm2(add_up(tokens.x_nE, layer.dropout2, mixed)))
 
 

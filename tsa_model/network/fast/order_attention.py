@@ -13,7 +13,7 @@ from tsa_model.network.fast.aggregation import aggregate_categorical, aggregate_
 from tsa_model.network.fast.attention import Scaling
 from tsa_model.network.fast.layers import Tokens
 from tsa_model.network.fast.padding import queueing_layers
-from tsa_model.network.fast.pieces import PieceSizes, Rows, split_by_length, split_rows
+from tsa_model.network.fast.pieces import PieceSizes, Rows, one_piece, split_by_length, split_rows
 from tsa_model.network.parameters import LayerParameters, OrderAttentionParameters
 from tsa_model.network.precision import computed_in, token_dtype
 from tsa_model.network.trace import SILENT, Trace
@@ -47,6 +47,8 @@ def order_attention(
         rows = split_rows(B, size, x_mE.device)
     elif independent:
         rows = split_by_length(key_padding_mask_BT, size)
+    elif layers.rows_never_queue(block.layer_stack, B):
+        independent, rows = True, one_piece(key_padding_mask_BT)  # in order: rows have draws of their own
     else:
         # What padding holds takes part in the routing: only padding that holds nothing is alike.
         blank_BL = blank_BL & key_padding_mask_BT[:, :-1] & (time_seq_BL1[..., 0] == 0)
@@ -57,7 +59,7 @@ def order_attention(
         tokens.record(trace, "tokens")
         scalings = [_scaling(dtype, time_BT1, key_padding_mask_BT, attn_mask_TT, each) for each in rows]
         for i, layer in enumerate(body):
-            tokens = layers.post_norm_layer(layer, tokens, scalings, sizes)
+            tokens = layers.post_norm_layer(layer, tokens, scalings, sizes, T)
             tokens.record(trace, f"layer_stack.{i}.output")
     else:
         # Of a row's leading padding one token comes along: the first of its states.
@@ -67,7 +69,7 @@ def order_attention(
         tokens = queueing_layers(body, tokens, T, rows, scalings, sizes)
         scalings = [scaling.of_last(n) for scaling, (_, n) in zip(scalings, tokens.shapes, strict=True)]
     if block.return_seq:
-        tokens = layers.post_norm_layer(last, tokens, scalings, sizes)
+        tokens = layers.post_norm_layer(last, tokens, scalings, sizes, T)
         tokens.record(trace, f"layer_stack.{len(body)}.output")
         return tokens.rows()
     back = torch.argsort(torch.cat([each.index for each in rows]))

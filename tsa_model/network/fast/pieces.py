@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+LEAST_ROWS, LEAST_PIECES = 4, 4
+"""Rows of different length: a batch is cut into this many pieces at least, of this many rows each."""
+
 
 @dataclass(frozen=True)
 class PieceSizes:
@@ -18,14 +21,17 @@ class PieceSizes:
 
     Attributes:
         activation_bytes: size of one activation of a piece on a CPU; other devices take the batch whole.
-        aggregation_elements: elements of the widest activation of a piece of the feature aggregation: 4 MiB
+        aggregation_elements: elements of the widest activation of a piece of the feature aggregation: 1 MiB
             in float32.
         at_once: pieces whose tokens are sorted by expert together, since an expert works on its share only.
+        dense_work: a mixture in evaluation runs every expert on every token up to this many multiplications:
+            that costs less than sorting a few tokens by expert.
     """
 
-    activation_bytes: int = 4 << 20
-    aggregation_elements: int = 1 << 20
-    at_once: int = 2
+    activation_bytes: int = 1 << 20
+    aggregation_elements: int = 1 << 18
+    at_once: int = 4
+    dense_work: int = 25_000_000
 
     def rows(self, row_elements: int, like: Tensor) -> int:
         """How many rows of `row_elements` elements make a piece, in device and dtype of `like`."""
@@ -69,10 +75,21 @@ def split_rows(n_rows: int, size: int, device: torch.device) -> list[Rows]:
     return [Rows(index) for index in torch.arange(n_rows, device=device).split(even_size(n_rows, size))]
 
 
+def one_piece(key_padding_mask_BT: Tensor) -> list[Rows]:
+    """All rows in their order, without the positions that they all leave empty."""
+    B, T = key_padding_mask_BT.shape
+    empty_T = key_padding_mask_BT.all(dim=0).to(torch.uint8)
+    return [Rows(torch.arange(B, device=empty_T.device), min(int(empty_T.argmin()), T - 1))]
+
+
 def split_by_length(key_padding_mask_BT: Tensor, size: int) -> list[Rows]:
-    """Pieces of rows of similar length, each without the positions that all its rows leave empty."""
+    """Pieces of rows of similar length, each without the positions that all its rows leave empty.
+
+    A few rows make small pieces: one of them all would be as long as the longest row.
+    """
     first_B = (~key_padding_mask_BT).to(torch.uint8).argmax(dim=1)
     order = torch.argsort(first_B, stable=True)
+    size = min(size, max(LEAST_ROWS, -(-len(order) // LEAST_PIECES)))
     pieces = order.split(even_size(len(order), size))
     starts = torch.stack([first_B[index[0]] for index in pieces]).tolist() if len(order) else [0]
     return [Rows(index, start) for index, start in zip(pieces, starts, strict=True)]
