@@ -26,8 +26,10 @@ from tsa_model.training.trees import grow_trees, read_orders
 
 LEAST_SHARE = 0.1
 """Neither part is left out: a week of validation says too little for that."""
+USUAL_SHARE = 1 / 3
+"""What a share is drawn towards; later weeks wanted less than validation said (docs/TUNING.md)."""
 SPREAD = 0.3
-"""How far apart the weights of the two logits are before validation has spoken, as a standard deviation."""
+"""How far a weight may be from the usual one, as a standard deviation, before validation has spoken."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ def choose_share(
 ) -> float:
     """The network's share of the logit, from 0.1 to 0.9, in hundredths.
 
-    A logistic regression on the two logits gives both their weights. Their difference is drawn towards 0,
-    so that few frauds, or labels of one kind, give 0.5.
+    A logistic regression on the two logits gives both their weights, drawn towards those of the usual share,
+    so that few frauds hardly move it, and labels of one kind not at all.
 
     Args:
         network: its logits, [n].
@@ -106,15 +108,13 @@ def choose_share(
     from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(label)) < 2:
-        return 0.5
-    mean, difference = (network + trees) / 2, (network - trees) / 2
+        return round(USUAL_SHARE, 2)
+    mean = USUAL_SHARE * network + (1 - USUAL_SHARE) * trees
     size = 1e3  # so much larger, the mean's weight is hardly drawn towards 0
-    columns = np.stack([size * mean, difference], axis=1).astype(np.float64)
+    columns = np.stack([size * mean, network - trees], axis=1).astype(np.float64)
     fitted = LogisticRegression(C=SPREAD**2, solver="newton-cholesky", max_iter=1000).fit(columns, label)
     of_mean, of_difference = fitted.coef_[0] * [size, 1.0]
-    if of_mean <= 0:
-        return 0.5
-    share = (of_mean + of_difference) / (2 * of_mean)
+    share = USUAL_SHARE + of_difference / of_mean if of_mean > 0 else USUAL_SHARE
     return round(float(np.clip(share, LEAST_SHARE, 1 - LEAST_SHARE)), 2)
 
 
