@@ -10,6 +10,7 @@ from support.built_games import LENGTH, built_case, built_row, built_rules
 
 from tsa_model.batch import ENGINEERED
 from tsa_model.reasons import Attribution, Case, Effort, attribute
+from tsa_model.reasons.attribution import BRIEF, ranked_sides
 from tsa_model.reasons.shapley import joined
 
 Rows = dict[str, np.ndarray]
@@ -48,7 +49,7 @@ def test_parts_add_up_to_sides_and_sides_to_the_score(customer: int, card: int) 
 
 def test_values_are_those_of_a_loop_over_all_orders_of_the_players() -> None:
     case = built_case(everything, customer=2, card=1)
-    result = checked(attribute(case, Effort(draws=3)))
+    result = checked(attribute(case, Effort(draws=3, side_draws=3)))
 
     def worth(present: set[int]) -> float:
         row = np.array([[place in present for place in range(len(case.parts))]] * 3)
@@ -71,6 +72,16 @@ def test_values_are_those_of_a_loop_over_all_orders_of_the_players() -> None:
         places = sorted(members[side.side])
         inner = shapley([{place} for place in places], set(range(len(case.parts))) - set(places))
         np.testing.assert_allclose([each.value for each in side.parts], joined(inner, sides[k]), atol=1e-9)
+
+
+def test_sides_are_ranked_as_they_are_explained_whatever_the_effort() -> None:
+    case = built_case(everything, customer=4, card=3)
+    thorough, brief = attribute(case), attribute(case, BRIEF)
+    assert [side.value for side in thorough.sides] == [side.value for side in brief.sides]
+    before = case.scored_rows
+    ranked = ranked_sides(case)
+    assert list(ranked) == [each.side for each in sorted(thorough.sides, key=lambda each: -each.value)]
+    assert case.scored_rows - before <= 4 + 4 * 5  # mixtures with the order itself need no background
 
 
 def test_background_is_an_order_without_histories() -> None:

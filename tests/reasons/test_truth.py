@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tsa_model.reasons.alerts import ExplainedRow, Moved, reasons_table
-from tsa_model.reasons.explanation import Explanation, PartShare, Reason
+from tsa_model.reasons.explanation import Explanation, OrderId, PartShare, Reason
 from tsa_model.reasons.overview import overview
 from tsa_model.reasons.parts import Side
 from tsa_model.reasons.truth import Truth, deletion_figures, truth_figures
@@ -46,6 +46,10 @@ def theft(order_id: int, tests: float) -> Explanation:
     )
 
 
+def sides_of(found: list[Explanation]) -> dict[OrderId, list[Side]]:
+    return {each.order_id: [reason.side for reason in each.sides()] for each in found}
+
+
 @pytest.fixture
 def truth() -> Truth:
     """Fraud k, and its three trial orders."""
@@ -56,16 +60,19 @@ def truth() -> Truth:
 
 
 def test_right_reasons_are_found_and_shuffled_ones_are_not(truth: Truth) -> None:
-    (figures,) = truth_figures([theft(k, tests=2.0) for k in range(N_FRAUDS)], truth).causes
-    assert (figures.cause, figures.frauds) == ("card", N_FRAUDS)
-    assert figures.right_side == figures.causing_order == 1.0
+    found = [theft(k, tests=2.0) for k in range(N_FRAUDS)]
+    (figures,) = truth_figures(sides_of(found), found[:50], truth).causes
+    assert (figures.cause, figures.frauds, figures.explained) == ("card", N_FRAUDS, 50)
+    assert figures.right_side == figures.right_side_high == figures.causing_order == 1.0
+    assert figures.right_side_low == pytest.approx(60 / (60 + 1.96**2), abs=1e-4)
     assert figures.right_side_shuffled < 0.5
     assert figures.causing_order_shuffled is not None
     assert figures.causing_order_shuffled < 0.6
 
 
 def test_wrong_reasons_are_told(truth: Truth) -> None:
-    (figures,) = truth_figures([theft(k, tests=0.0) for k in range(N_FRAUDS)], truth).causes
+    found = [theft(k, tests=0.0) for k in range(N_FRAUDS)]
+    (figures,) = truth_figures(sides_of(found), found, truth).causes
     assert figures.right_side == figures.causing_order == 0.0
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from tsa_model.batch import sequences_of
 from tsa_model.files import atomic_file
-from tsa_model.reasons.attribution import BRIEF, Effort
+from tsa_model.reasons.attribution import BRIEF, Effort, ranked_sides
 from tsa_model.reasons.explanation import Explained, Explanation, OrderFacts, OrderId, explain
-from tsa_model.reasons.game import HISTORY_SIDES, Rules
+from tsa_model.reasons.game import HISTORY_SIDES, Case, Rules
 from tsa_model.reasons.parts import Side
 
 if TYPE_CHECKING:
@@ -72,15 +72,37 @@ def explain_rows(
     began, found = time.monotonic(), []
     sequences = sequences_of(rules.session.input_names)
     for done, row in enumerate(rows.tolist(), 1):
-        batch = {
-            name: tensor.numpy() for name, tensor in store.batch_rows(np.array([row]), sequences).items()
-        }
+        batch = store.arrays(np.array([row]), sequences)
         explained = explain(rules, batch, facts_of(store, row), effort)
         found.append(ExplainedRow(row, explained.explanation, moved_by(explained)))
         if show is not None:
             show(done, rows.size)
         if time.monotonic() - began > seconds:
             break
+    return found
+
+
+def rank_sides(
+    rules: Rules, store: SequenceStore, rows: NDArray[Any], seconds: float = float("inf")
+) -> dict[OrderId, tuple[Side, ...]]:
+    """The sides of orders, the strongest first, as `explain_rows` finds them, without what lies within.
+
+    Args:
+        rules: of the model.
+        store: the sequence store.
+        rows: [n] row numbers.
+        seconds: after which no further order is begun.
+
+    Returns:
+        Order id → sides, for as many orders as there is time for.
+    """
+    began, found = time.monotonic(), {}
+    sequences = sequences_of(rules.session.input_names)
+    for row in rows.tolist():
+        if time.monotonic() - began > seconds:
+            break
+        order_id: OrderId = store.ids_of(np.array([row])).tolist()[0]
+        found[order_id] = ranked_sides(Case(rules, store.arrays(np.array([row]), sequences)), BRIEF)
     return found
 
 

@@ -36,7 +36,7 @@ class Effort:
     """How much is computed for one order.
 
     Attributes:
-        draws: background orders over which absent features are averaged.
+        draws: background orders over which absent features are averaged within a side.
         pairs: pairs of random walks through a side of more than ten parts; each takes one background order.
         level_rows: rows of an exact level at most; a side of many parts is averaged over fewer orders.
     """
@@ -44,6 +44,9 @@ class Effort:
     draws: int = 16
     pairs: int = 16
     level_rows: int = LEVEL_ROWS
+    side_draws: int = 16
+    """Background orders over which whole sides are averaged. Their few mixtures need few rows, and with fewer
+    orders the strongest side would depend on which ones they are."""
 
 
 THOROUGH = Effort()
@@ -102,26 +105,36 @@ def attribute(case: Case, effort: Effort = THOROUGH) -> Attribution:
         effort: how much is computed.
     """
     n_draws = min(effort.draws, len(case.rules.described.background))
-    sides = case.sides
-    coalitions = all_coalitions(len(sides))
-    members = {side: case.members(side) for side in sides}
-    present = np.ones((len(coalitions), len(case.parts)), dtype=bool)
-    for k, side in enumerate(sides):
-        present[:, members[side]] = coalitions[:, k, None]
-    worth = _mean_logits(case, present, n_draws)
-    values = exact(worth).value
+    worth, values = _level_a(case, effort)
     found = []
-    for k, side in enumerate(sides):
-        inner, is_exact = _level_b(case, members[side], n_draws, effort)
+    for k, side in enumerate(case.sides):
+        members = case.members(side)
+        inner, is_exact = _level_b(case, members, n_draws, effort)
         shares = joined(inner.value, values[k])
         stretched = np.divide(shares, inner.value, out=np.ones_like(shares), where=inner.value != 0)
         error = inner.error * np.abs(stretched)
         parts = tuple(
             Contribution(case.parts[place], float(shares[i]), float(error[i]))
-            for i, place in enumerate(members[side])
+            for i, place in enumerate(members)
         )
         found.append(SideContribution(side, float(values[k]), parts, is_exact))
     return Attribution(float(worth[-1]), float(worth[0]), tuple(found), case.scored_rows)
+
+
+def ranked_sides(case: Case, effort: Effort = THOROUGH) -> tuple[Side, ...]:
+    """The sides from the largest value to the smallest, without looking into them: some 70 rows."""
+    _, values = _level_a(case, effort)
+    return tuple(case.sides[k] for k in np.argsort(-values, kind="stable"))
+
+
+def _level_a(case: Case, effort: Effort) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The worth of each mixture of sides, and the sides' Shapley values."""
+    coalitions = all_coalitions(len(case.sides))
+    present = np.ones((len(coalitions), len(case.parts)), dtype=bool)
+    for k, side in enumerate(case.sides):
+        present[:, case.members(side)] = coalitions[:, k, None]
+    worth = _mean_logits(case, present, min(effort.side_draws, len(case.rules.described.background)))
+    return worth, exact(worth).value
 
 
 def _level_b(case: Case, members: NDArray[np.intp], n_draws: int, effort: Effort) -> tuple[Values, bool]:

@@ -94,26 +94,33 @@ def derived_columns(dataset: DatasetDescription, fitted: Preprocessing) -> tuple
     return tuple(found)
 
 
-def followed(
-    column: DerivedColumn, history: VisibleHistory, there: NDArray[np.bool_], actual: float
-) -> NDArray[np.float64]:
-    """The column's value, not scaled, for each mixture of a history's orders.
+class FollowedColumn:
+    """One column of an order whose history loses orders.
 
     Args:
         column: which one.
-        history: all its orders.
-        there: [N, n] which of them are present.
+        history: all orders of its side.
         actual: the value that the network sees with all of them.
     """
-    statistic = column.made.statistic
-    now = _inverse(actual) if column.is_log else actual
-    every = np.ones((1, there.shape[1]), dtype=bool)
-    alone = _computed(column, history, ~every)
-    moved = now + _computed(column, history, there) - _computed(column, history, every)
-    values = np.where(there.any(axis=1), moved, alone)
-    if statistic in NOT_NEGATIVE:
-        values = np.maximum(values, 0.0)
-    return signed_log(values) if column.is_log else values
+
+    def __init__(self, column: DerivedColumn, history: VisibleHistory, actual: float) -> None:
+        self.column, self._history = column, history
+        every = np.ones((1, history.ago_s.size), dtype=bool)
+        self._alone = _computed(column, history, ~every)
+        self._with_all = _computed(column, history, every)
+        self._actual = _inverse(actual) if column.is_log else actual
+
+    def values(self, there: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The column's value, not scaled, for each mixture of the history's orders.
+
+        Args:
+            there: [N, n] which of them are present.
+        """
+        moved = self._actual + _computed(self.column, self._history, there) - self._with_all
+        values = np.where(there.any(axis=1), moved, self._alone)
+        if self.column.made.statistic in NOT_NEGATIVE:
+            values = np.maximum(values, 0.0)
+        return signed_log(values) if self.column.is_log else values
 
 
 def _inverse(value: float) -> float:

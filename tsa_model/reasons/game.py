@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tsa_model.batch import ENGINEERED, History, history_names, sequences_of
 from tsa_model.export.background import ReasonsDescription
 from tsa_model.export.session import ScoringSession
-from tsa_model.reasons.derived import DerivedColumn, VisibleHistory, derived_columns, followed
+from tsa_model.reasons.derived import DerivedColumn, FollowedColumn, VisibleHistory, derived_columns
 from tsa_model.reasons.parts import Part, Side, feature_parts, order_parts
 from tsa_model.sequences.features.preprocessing import LABEL_VALUES, Preprocessing
 from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription
@@ -139,13 +139,11 @@ class Case:
                         batch[names.cat][absent, -1, column] = category[draw[absent], column]
                 for column in part.numbers:
                     self._put(batch, absent, column, number[draw[absent], column])
-        for derived in self.rules.derived:
-            left = there[derived.side]
-            cut = np.flatnonzero(~left.all(axis=1))
-            if cut.size:
-                values = followed(derived, self._visible[derived.side], left[cut], self._actual(derived))
-                for column, scaler in zip(derived.places, derived.scaler, strict=True):
-                    self._put(batch, cut, column, values * scaler.scale + scaler.min)
+        for side in sides:
+            cut = np.flatnonzero(~there[side].all(axis=1))
+            left = there[side][cut]
+            for each in self._followed[side] if cut.size else ():
+                self._follow(batch, each, cut, left)
         return batch
 
     def column_effects(self, side: Side) -> dict[str, float]:
@@ -157,19 +155,29 @@ class Case:
         Returns:
             Name → log-odds.
         """
-        columns = [column for column in self.rules.derived if column.side == side]
+        columns = self._followed[side]
         if not columns:
             return {}
         batch = {name: np.repeat(values, len(columns) + 1, axis=0) for name, values in self.row.items()}
         nothing = np.zeros((1, self.earlier(side)), dtype=bool)
-        for k, derived in enumerate(columns):
-            value = followed(derived, self._visible[side], nothing, self._actual(derived))
-            for column, scaler in zip(derived.places, derived.scaler, strict=True):
-                self._put(batch, np.array([k]), column, value * scaler.scale + scaler.min)
+        for k, each in enumerate(columns):
+            self._follow(batch, each, np.array([k]), nothing)
         logits = self.rules.session.run(batch)["logits"].astype(np.float64)
         fall = (logits[-1, 1] - logits[-1, 0]) - (logits[:, 1] - logits[:, 0])
         self.scored_rows += len(columns) + 1
-        return {derived.name: float(fall[k]) for k, derived in enumerate(columns)}
+        return {each.column.name: float(fall[k]) for k, each in enumerate(columns)}
+
+    def _follow(
+        self,
+        batch: dict[str, NDArray[Any]],
+        each: FollowedColumn,
+        rows: NDArray[np.intp],
+        there: NDArray[np.bool_],
+    ) -> None:
+        """Set a derived column in some rows, to what the orders that are there make of it."""
+        values = each.values(there)
+        for column, scaler in zip(each.column.places, each.column.scaler, strict=True):
+            self._put(batch, rows, column, values * scaler.scale + scaler.min)
 
     def _put(
         self, batch: dict[str, NDArray[Any]], rows: NDArray[np.intp], column: int, values: NDArray[Any]
@@ -197,11 +205,17 @@ class Case:
         return (float(value) - scaler.min) / (scaler.scale or 1.0)
 
     @cached_property
-    def _visible(self) -> dict[Side, VisibleHistory]:
-        return {
-            side: self._visible_of(names)
-            for side, names in zip(HISTORY_SIDES, self.rules.names, strict=False)
-        }
+    def _followed(self) -> dict[Side, list[FollowedColumn]]:
+        """The derived columns of each history."""
+        found: dict[Side, list[FollowedColumn]] = {}
+        for side, names in zip(HISTORY_SIDES, self.rules.names, strict=False):
+            visible = self._visible_of(names)
+            found[side] = [
+                FollowedColumn(column, visible, self._actual(column))
+                for column in self.rules.derived
+                if column.side == side
+            ]
+        return found
 
     def _visible_of(self, names: History[str]) -> VisibleHistory:
         """What the network sees of a history, the latest order first."""
@@ -234,6 +248,8 @@ class Case:
 
     def _history(self, names: History[str], there: NDArray[np.bool_]) -> Sequence[NDArray[Any]]:
         """One history's tensors, [N, ...], with the orders that are present at its end."""
+        if there.all():
+            return [np.repeat(self.row[name], len(there), axis=0) for name in names]
         mask = self.row[names.mask][0]
         length, earlier = mask.size - 1, there.shape[1]
         kept = np.zeros((len(there), length), dtype=bool)
@@ -241,7 +257,10 @@ class Case:
         kept[:, length - 1 - earlier : -1] = there[:, ::-1]
         moved = np.argsort(kept, axis=1, kind="stable")  # what is absent goes to the front, as padding
         real = np.take_along_axis(kept, moved, axis=1)
-        values = [self.row[name][0][moved] for name in names[:3]]
-        for each in values:
-            each[~real] = 0
+        moved[~real] = length  # the row of nothing behind all others
+        values = []
+        for name in names[:3]:
+            orders = self.row[name][0]
+            nothing = np.zeros((1, *orders.shape[1:]), dtype=orders.dtype)
+            values.append(np.take(np.concatenate([orders, nothing]), moved, axis=0))
         return [*values, np.concatenate([~real, np.zeros((len(there), 1), dtype=bool)], axis=1)]

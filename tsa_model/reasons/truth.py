@@ -13,6 +13,7 @@ import numpy as np
 
 from tsa_model.reasons.alerts import ExplainedRow
 from tsa_model.reasons.explanation import Explanation, OrderId
+from tsa_model.reasons.parts import Side
 from tsa_model.settings import Settings
 from tsa_model.simulation.features import PATTERNS, Causes
 
@@ -30,9 +31,15 @@ class CauseFigures(Settings):
     frauds: int
     right_side: float
     """Share whose strongest side is the one where the fraud shows."""
+    right_side_low: float
+    right_side_high: float
+    """Wilson's interval of it, 95 %."""
     right_side_shuffled: float
+    explained: int
+    """Frauds whose single parts were looked at, too."""
     causing_order: float | None = None
-    """Share whose five strongest parts contain an order that caused it; null where no single order did."""
+    """Share of these whose five strongest parts contain an order that caused it; null where no single order
+    did, and where none was explained."""
     causing_order_shuffled: float | None = None
 
 
@@ -77,25 +84,29 @@ class Truth:
         )
 
 
-def truth_figures(found: Sequence[Explanation], truth: Truth, seed: int = 0) -> TruthFigures:
-    """Hold explanations of caught frauds against the truth.
+def truth_figures(
+    sides: Mapping[OrderId, Sequence[Side]], found: Sequence[Explanation], truth: Truth, seed: int = 0
+) -> TruthFigures:
+    """Hold the reasons of caught frauds against the truth.
 
     Args:
-        found: of any orders; only frauds that show somewhere count.
+        sides: order id → its sides, the strongest first; only frauds that show somewhere count.
+        found: explanations of caught frauds; fewer, because they cost more.
         truth: of all orders.
         seed: of the shuffled reasons.
     """
     drawn = np.random.default_rng(seed)
     figures = []
     for cause in CAUSES:
-        frauds = [each for each in found if truth.pattern.get(each.order_id) == cause]
-        if not frauds:
+        ranked = [order for fraud, order in sides.items() if truth.pattern.get(fraud) == cause]
+        if not ranked:
             continue
-        sides = [[reason.side for reason in each.sides()] for each in frauds]
-        right = np.mean([order[0] == cause for order in sides])
-        shuffled = np.mean([drawn.permutation(order)[0] == cause for order in sides * SHUFFLES])
+        frauds = [each for each in found if truth.pattern.get(each.order_id) == cause]
+        right = sum(order[0] == cause for order in ranked)
+        low, high = _wilson(right, len(ranked))
+        shuffled = np.mean([drawn.permutation(order)[0] == cause for order in ranked * SHUFFLES])
         causing = causing_shuffled = None
-        if cause == "card":
+        if cause == "card" and frauds:
             whole = [_causing(each, truth, list(range(len(each.parts)))) for each in frauds]
             mixed = [
                 _causing(each, truth, drawn.permutation(len(each.parts)).tolist())
@@ -105,14 +116,24 @@ def truth_figures(found: Sequence[Explanation], truth: Truth, seed: int = 0) -> 
         figures.append(
             CauseFigures(
                 cause=cause,
-                frauds=len(frauds),
-                right_side=float(right),
+                frauds=len(ranked),
+                right_side=right / len(ranked),
+                right_side_low=low,
+                right_side_high=high,
                 right_side_shuffled=float(shuffled),
+                explained=len(frauds),
                 causing_order=causing,
                 causing_order_shuffled=causing_shuffled,
             )
         )
     return TruthFigures(causes=tuple(figures))
+
+
+def _wilson(hits: int, of: int) -> tuple[float, float]:
+    from scipy.stats import binomtest
+
+    interval = binomtest(hits, of).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _causing(each: Explanation, truth: Truth, owner: Sequence[int]) -> bool:

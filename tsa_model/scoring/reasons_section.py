@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from tsa_model import progress
 from tsa_model.export.background import ReasonsDescription
 from tsa_model.export.file_names import REASONS_FILE
-from tsa_model.reasons.alerts import REASONS_TABLE, ExplainedRow, explain_rows, write_reasons
+from tsa_model.pages import charts
+from tsa_model.reasons.alerts import REASONS_TABLE, ExplainedRow, explain_rows, rank_sides, write_reasons
+from tsa_model.reasons.dependence import Dependence, partial_dependence
 from tsa_model.reasons.overview import MeanSize, Overview, overview
 from tsa_model.reasons.truth import (
     CAUSES,
@@ -29,8 +32,13 @@ from tsa_model.sequences import SequenceStore
 from tsa_model.settings import Settings
 from tsa_model.settings.run import RunConfig
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 CAUGHT_OF_A_CAUSE = 25
 """Caught frauds of each cause that are explained where the truth is known."""
+RANKED_OF_A_CAUSE = 200
+"""Caught frauds of each cause whose sides alone are ranked: a share of 25 is uncertain."""
 ORDINARY = 30
 """Orders of the period, evenly spread, that are explained for the view over all."""
 SHOWN_ALERTS = 20
@@ -49,6 +57,7 @@ class ReasonsFigures(Settings):
     truth: TruthFigures | None
     """Null where the orders are not those that the run description simulates."""
     overview: Overview
+    dependence: tuple[Dependence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,42 +92,70 @@ def explain_period(
     """
     if not run.reasons.most_alerts or not _has_background(model):
         return None
-    score, rows = test.rows.score, store.targets("test").astype(np.int64)
-    alert, *others = thresholds.values()
-    ranked = np.lexsort((rows, -score))
-    alerted = ranked[: int((score >= alert).sum())]
-    most = run.reasons.most_alerts
-    chosen = alerted[:most]
-    truth = _truth(store, run)
-    caught = _caught(store, rows, test, min([alert, *others]), truth, min(CAUGHT_OF_A_CAUSE, most))
-    n_ordinary = min(ORDINARY, most, rows.size)
-    spread = np.unique(np.linspace(0, rows.size - 1, n_ordinary).astype(np.int64))
-    everything = np.array(list(dict.fromkeys([*chosen, *caught, *spread])), dtype=np.int64)
-
-    def show(done: int, total: int) -> None:
-        progress.report(done, total, "order", "explained")
-
-    seconds = 60 * run.reasons.most_minutes
-    found = explain_rows(model.rules(), store, rows[everything], show=show, seconds=seconds)
+    rows, truth = store.targets("test").astype(np.int64), _truth(store, run)
+    places = _choose(store, rows, test, thresholds, truth, run.reasons.most_alerts)
+    explained = dict.fromkeys([*places.alerts, *places.caught, *places.spread])
+    everything = np.array(list(explained), dtype=np.int64)
+    seconds, began, rules = 60 * run.reasons.most_minutes, time.monotonic(), model.rules()
+    found = explain_rows(rules, store, rows[everything], show=_show, seconds=seconds)
     by_place = dict(zip(everything.tolist(), found, strict=False))
-    alerts = [by_place[place] for place in chosen.tolist() if place in by_place]
+    alerts = [by_place[place] for place in places.alerts.tolist() if place in by_place]
     write_reasons(alerts, folder / REASONS_TABLE)
+    left = seconds - (time.monotonic() - began)
+    sides = rank_sides(rules, store, rows[places.ranked], left)
+    seen = [by_place[place].explanation for place in places.caught.tolist() if place in by_place]
     is_fraud = test.label[everything[: len(found)]] == 1
+    over_all = overview([each.explanation for each in found], is_fraud)
     figures = ReasonsFigures(
-        alerts=alerted.size,
+        alerts=places.n_alerts,
         explained=len(alerts),
         rows_per_order=float(np.mean([each.explanation.scored_rows for each in found])) if found else 0.0,
         deletion=deletion_figures(alerts),
-        truth=None
-        if truth is None
-        else truth_figures(
-            [by_place[place].explanation for place in caught.tolist() if place in by_place], truth
-        ),
-        overview=overview([each.explanation for each in found], is_fraud),
+        truth=None if truth is None else truth_figures(sides, seen, truth),
+        overview=over_all,
+        dependence=partial_dependence(rules, store, rows, [each.name for each in over_all.features]),
     )
     labels = dict(zip(everything.tolist(), test.label[everything].tolist(), strict=True))
-    shown = [(by_place[place], labels[place]) for place in chosen.tolist() if place in by_place]
+    shown = [(by_place[place], labels[place]) for place in places.alerts.tolist() if place in by_place]
     return ReasonsSection(figures, [_line(each, label) for each, label in shown[:SHOWN_ALERTS]])
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Places among the orders of the test period."""
+
+    n_alerts: int
+    alerts: NDArray[np.int64]
+    """The highest first, no more than are explained."""
+    caught: NDArray[np.int64]
+    """Frauds of each cause that are explained for the truth's sake."""
+    ranked: NDArray[np.int64]
+    """More such frauds, whose sides are ranked."""
+    spread: NDArray[np.int64]
+    """Of any orders."""
+
+
+def _choose(
+    store: SequenceStore,
+    rows: NDArray[Any],
+    test: ScoredPeriod,
+    thresholds: dict[str, float],
+    truth: Truth | None,
+    most: int,
+) -> _Places:
+    score = test.rows.score
+    alert = next(iter(thresholds.values()))
+    alerted = np.lexsort((rows, -score))[: int((score >= alert).sum())]
+
+    def caught(of_each: int) -> NDArray[np.int64]:
+        return _caught(store, rows, test, min(thresholds.values()), truth, min(of_each, most))
+
+    spread = np.unique(np.linspace(0, rows.size - 1, min(ORDINARY, most, rows.size)).astype(np.int64))
+    return _Places(alerted.size, alerted[:most], caught(CAUGHT_OF_A_CAUSE), caught(RANKED_OF_A_CAUSE), spread)
+
+
+def _show(done: int, total: int) -> None:
+    progress.report(done, total, "order", "explained")
 
 
 def _line(each: ExplainedRow, label: int) -> tuple[str, str, str, str]:
@@ -180,18 +217,35 @@ def shown_share(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.0%}"
 
 
-def truth_rows(truth: TruthFigures) -> list[tuple[str, str, str, str, str, str]]:
+def truth_rows(truth: TruthFigures) -> list[tuple[str, ...]]:
     """The report's table of reasons against the truth."""
     return [
         (
             each.cause,
             f"{each.frauds}",
-            shown_share(each.right_side),
+            f"{each.right_side:.0%} [{each.right_side_low:.0%}, {each.right_side_high:.0%}]",
             shown_share(each.right_side_shuffled),
+            f"{each.explained}",
             shown_share(each.causing_order),
             shown_share(each.causing_order_shuffled),
         )
         for each in truth.causes
+    ]
+
+
+def dependence_charts(found: tuple[Dependence, ...]) -> list[tuple[str, Markup]]:
+    """A chart for each number: its name, the curve."""
+    return [
+        (
+            each.feature,
+            charts.curves(
+                {each.feature: charts.Curve(each.values, each.mean, each.low, each.high)},
+                each.feature,
+                "log-odds of fraud",
+            ),
+        )
+        for each in found
+        if len(each.values) > 1
     ]
 
 

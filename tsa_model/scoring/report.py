@@ -13,7 +13,7 @@ from tsa_model.pages import charts
 from tsa_model.pages.render import data_url, render_page
 from tsa_model.scoring.pictures import Picture
 from tsa_model.scoring.probability_section import probability_section
-from tsa_model.scoring.reasons_section import ReasonsSection, size_rows, truth_rows
+from tsa_model.scoring.reasons_section import ReasonsSection, dependence_charts, size_rows, truth_rows
 from tsa_model.scoring.slice_section import slice_section
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def render_report(
         alerts=[] if reasons is None else reasons.alerts,
         truth=truth_rows(reasons.figures.truth) if reasons is not None and reasons.figures.truth else [],
         sizes=size_rows,
+        dependence=[] if reasons is None else dependence_charts(reasons.figures.dependence),
         facts=facts,
     )
 
