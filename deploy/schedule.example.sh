@@ -2,7 +2,7 @@
 # Retrain every Monday at 02:00 UTC on the data known by then. Running it again replaces the schedule.
 set -eu
 
-python pipeline.py schedule create \
+tsa schedule create \
     --name weekly \
     --cron "0 2 * * 1" \
     --config run.yaml \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -132,8 +133,10 @@ class Connection(Settings):
         """
         environment = os.environ if environment is None else environment
         named = file or (Path(environment[FILE_VARIABLE]) if environment.get(FILE_VARIABLE) else None)
+        if named is None and FILE.expanduser().exists():
+            named = FILE.expanduser()
         sources = [
-            _read(named) if named else _read(FILE.expanduser()) if FILE.expanduser().exists() else {},
+            {} if named is None else _read(named, set(cls.model_fields)),
             {
                 name: environment[variable]
                 for name, variable in VARIABLES.items()
@@ -176,7 +179,7 @@ def without_values(error: ValidationError) -> str:
     return "connection: " + "; ".join(lines)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, known: set[str]) -> dict[str, Any]:
     try:
         content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -185,4 +188,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConnectionProblem(f"connection file {path} is not valid YAML") from None
     if not isinstance(content, dict):
         raise ConnectionProblem(f"connection file {path} is not a mapping of settings")
+    for name in content.keys() - known:
+        alike = difflib.get_close_matches(str(name), known, 1)
+        hint = f"did you mean {alike[0]!r}?" if alike else f"there are {', '.join(sorted(known))}"
+        raise ConnectionProblem(f"connection file {path}: there is no setting {name!r}; {hint}")
     return {name: value for name, value in content.items() if value is not None}  # "namespace:" is not set

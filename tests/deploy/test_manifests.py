@@ -27,6 +27,7 @@ PLAIN = (
     "secrets.example.yaml",
     "launcher.example.yaml",
     "registration.yaml",
+    "champion_pod.yaml",
 )
 RUNTIMES = ("training_runtime.yaml", "cluster_training_runtime.yaml")
 

@@ -110,6 +110,12 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
     broken.write_text(f"token: [{SECRET}")
     with pytest.raises(ConnectionProblem, match=r"is not valid YAML$"):
         Connection.find({}, broken, {})
+    broken.write_text(f"host: https://kfp.example\ntokenfile: {SECRET}\n")
+    with pytest.raises(
+        ConnectionProblem,
+        match=r"broken\.yaml: there is no setting 'tokenfile'; did you mean 'token_file'\?$",
+    ):
+        Connection.find({}, broken, {})
     with pytest.raises(ConnectionProblem, match=r"token file .*gone cannot be read"):
         Connection(**HOST, token_file=tmp_path / "gone").bearer()
 
