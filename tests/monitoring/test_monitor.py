@@ -55,6 +55,21 @@ def test_columns_and_histories_of_the_raw_orders_are_looked_at(scored: Scored, f
     assert {"history length by customer", "history length by card", "late orders"} <= names
 
 
+def test_money_is_counted_where_the_run_has_an_amount(scored: Scored, found: Monitoring) -> None:
+    assert scored.run.dataset.amount == "amount"
+    amount = scored.events.set_index("order_id")["amount"]
+    table = pq.read_table(scored.scores / "scores.parquet").to_pandas()
+    realised = [week.realised for week in found.weeks if week.realised]
+    assert realised
+    counted = sum(figures["amount_saved"].value + figures["amount_lost"].value for figures in realised)
+    labelled = table[(table["label"] == 1) & (table["order_time"] < _labelled_until(found))]
+    assert counted == pytest.approx(amount[labelled["order_id"]].sum(), rel=1e-3)
+
+
+def _labelled_until(found: Monitoring) -> pd.Timestamp:
+    return pd.Timestamp(max(week.end for week in found.weeks if week.realised))
+
+
 def test_the_document_is_sealed_and_reads_back(found: Monitoring, tmp_path: Path) -> None:
     write_sealed(tmp_path / "monitoring.json", found)
     assert Monitoring.load(tmp_path / "monitoring.json") == found

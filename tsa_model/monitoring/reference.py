@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from tsa_model.evaluation.intervals import Interval
 from tsa_model.evaluation.stability import N_BINS, TrainingOrders
+from tsa_model.export.background import ReasonsDescription
 from tsa_model.export.description import OnnxDescription, read_onnx_folder
-from tsa_model.export.file_names import DATASET_FILE, PREPROCESSING_FILE, TRAINING_ORDERS_FILE
+from tsa_model.export.file_names import DATASET_FILE, PREPROCESSING_FILE, REASONS_FILE, TRAINING_ORDERS_FILE
 from tsa_model.monitoring.calendar import WEEK, days_of, rows_between, week_start
 from tsa_model.monitoring.corrections import Correction, Odds
 from tsa_model.monitoring.resampling import Decisions, Ranks, ranked_figures
@@ -117,6 +118,8 @@ class Reference:
         periods["test"] = PastScores.read(folder / PARQUET_FILE)
         threshold, rate = _threshold(folder / METRICS_FILE)
         dataset = read_document(model / DATASET_FILE, DatasetDescription, "a dataset description")
+        if (model / REASONS_FILE).is_file():  # the description has what a model reads, not what reports show
+            dataset = dataset.changed(amount=ReasonsDescription.load(model).amount)
         return cls.of(periods, threshold, rate, config, manifest, description, dataset, model)
 
     @classmethod
