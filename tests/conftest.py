@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from support.chain import Chain
+    from support.scored_run import Scored
+    from support.shared import SharedFolder
 
 # No example database (it would be written into the repository), the same examples every time.
 settings.register_profile("project", database=None, deadline=None, derandomize=True)
@@ -30,9 +33,30 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", local_only)
 
 
-@pytest.fixture(scope="session")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    """A tiny run from orders to a comparison, with one export; copy what a test changes."""
-    from support.chain import shared_chain
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests that share a folder first, so that they go to one process: others would wait for it."""
+    items.sort(key=lambda item: "shared_folder" not in getattr(item, "fixturenames", ()))
 
-    return shared_chain(tmp_path_factory)
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> SharedFolder:
+    """Makes a folder once for all test processes: (its name, a function that fills it) → its path."""
+    from support.shared import made_once
+
+    return partial(made_once, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def chain(shared_folder: SharedFolder) -> Chain:
+    """A tiny run from orders to a comparison, with one export; copy what a test changes."""
+    from support.chain import make_chain, read_chain
+
+    return read_chain(shared_folder("chain", make_chain))
+
+
+@pytest.fixture(scope="session")
+def scored(chain: Chain) -> Scored:
+    """Its exported model with its store and its score files; copy what a test changes."""
+    from support.scored_run import scored_run
+
+    return scored_run(chain)

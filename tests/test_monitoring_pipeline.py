@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import json_format
 from kfp import dsl
 from kfp.pipeline_spec import pipeline_spec_pb2
-from support.scored_run import Scored, scored_run
+from support.scored_run import Scored
 
 import components
 import pipeline
@@ -25,11 +25,6 @@ from tsa_model.monitoring.documents import Monitoring
 @pytest.fixture(scope="module")
 def documents() -> Documents:
     return compiled_documents(pipeline.tsa_monitoring)
-
-
-@pytest.fixture(scope="session")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
-    return scored_run(tmp_path_factory)
 
 
 def test_committed_monitoring_is_current(documents: Documents) -> None:

@@ -8,17 +8,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from support.chain import Chain, shared_chain
+from support.chain import Chain
 
 import pipeline
 from tsa_model.card.content import read_card
 from tsa_model.card.page import render, write_card
 from tsa_model.promotion import Comparison, Registry
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    return shared_chain(tmp_path_factory)
 
 
 def test_the_page_holds_what_the_folder_and_its_scores_say(chain: Chain, tmp_path: Path) -> None:

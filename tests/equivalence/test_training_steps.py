@@ -209,3 +209,13 @@ def test_the_static_form_may_draw_for_cards_that_no_history_has():
     missed = replace(found, drawn=found.drawn - {read})
     wrong = [each for each in compare_steps("one place left out", expected, missed) if not each.passed]
     assert [each.name.endswith("one network alone drops") for each in wrong] == [True]
+
+
+def test_a_loss_that_counts_its_calls_counts_alike_in_both_networks():
+    run = TrainConfig(loss="SteppedCyclicalFocalLoss", loss_parameters={"cycle_length": 4})
+    config = tiny_config("single", n_layers_order=1, n_layers_feature=1, use_moe=False)
+    conditions, batch = replace(CONDITIONS, objective=Objective(run)), ragged_batch(config, 6)
+    assert failures(config, batch, objective=conditions.objective) == []
+    pair = Networks.of(tiny_network(config)).pair(torch.float64)
+    assert all(m.passed for m in compare_trajectories("x", *pair, batch, run, conditions, 3))
+    assert conditions.objective.loss.step == 0

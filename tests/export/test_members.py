@@ -7,7 +7,6 @@ import pytest
 import torch
 from support.batches import tiny_config, tiny_network
 from support.exported import export, session_of
-from support.shared import made_once
 
 from tsa_model.export.graph import dimension_names
 from tsa_model.export.parity import ParityError, check_parity, made_rows
@@ -17,11 +16,11 @@ pytestmark = pytest.mark.slow  # an export of two members takes a minute
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(shared_folder):
     """A session of two members and their network."""
     config = tiny_config(members=2, n_layers_order=1, n_layers_feature=1, n_classes=2)
     network = tiny_network(config)
-    folder = made_once(tmp_path_factory, "members", lambda made: export(network, made / "model.onnx"))
+    folder = shared_folder("members", lambda made: export(network, made / "model.onnx"))
     return session_of(folder / "model.onnx"), network
 
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
-from support.scored_run import Scored, scored_run
+from support.scored_run import Scored
 
 from commands.monitor import command
 from tsa_model.monitoring.documents import Monitoring
 from tsa_model.sealed_pages import check_page
-
-
-@pytest.fixture(scope="session")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
-    return scored_run(tmp_path_factory)
 
 
 def test_the_command_writes_document_page_and_text(scored: Scored, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from support.online import iso
-from support.scored_run import Scored, scored_run
+from support.scored_run import Scored
 from support.service import free_port, in_process
 
 from commands.monitor import command
@@ -24,11 +24,6 @@ from tsa_model.online.service.app import make_app
 from tsa_model.online.service.handlers import Handlers
 
 N_STREAM = 60
-
-
-@pytest.fixture(scope="session")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
-    return scored_run(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from support.scored_run import Scored, scored_run
+from support.scored_run import Scored
 
 from tsa_model.evaluation.rival import current_orders
 from tsa_model.monitoring.documents import Monitoring
@@ -19,11 +19,6 @@ from tsa_model.settings.monitoring import MonitoringConfig
 from tsa_model.settings.run import RunConfig
 
 CONFIG = MonitoringConfig(resamples=50)
-
-
-@pytest.fixture(scope="session")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
-    return scored_run(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.online import iso
-from support.scored_run import Scored, scored_run
-
-
-@pytest.fixture(scope="session")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
-    return scored_run(tmp_path_factory)
+from support.scored_run import Scored
 
 
 @pytest.fixture(scope="module")

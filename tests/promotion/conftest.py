@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from support.shared import made_once
+from support.shared import SharedFolder
 from support.small_training import small_run
 from support.verdicts import write_contract, write_verdict
 
@@ -49,8 +49,8 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = made_once(tmp_path_factory, "promotion", make_world)
+def world(shared_folder: SharedFolder) -> World:
+    folder = shared_folder("promotion", make_world)
     good, bad = (_candidate(folder, name) for name in ("good", "bad"))
     return World(folder / "events.parquet", good.contracts, good, bad)
 

@@ -15,8 +15,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from safetensors.torch import load_file, save_file
+from support.chain import Chain
 from support.exported import change_model
-from support.scored_run import scored_run
 
 from tsa_model.export.file_names import NETWORK_FOLDER
 from tsa_model.files import sha256
@@ -46,9 +46,9 @@ def change_last_bias(model: onnx.ModelProto) -> None:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def world(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """Two models: one of a scored run, and the same with another last bias. A registry does not score."""
-    good = scored_run(tmp_path_factory).scores / "model"
+    good = chain.places.scores / "model"
     bad = tmp_path_factory.mktemp("bad") / "model"
     shutil.copytree(good, bad)
     weights, other = bad / NETWORK_FOLDER / WEIGHTS_FILE, bad.with_name("weights")

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pytest
 from support.batches import tiny_network
-from support.shared import made_once
 from support.small_training import small_run
 from support.stages import run_stages, stage_metadata
 from support.verdicts import write_contract, write_verdict
@@ -63,11 +61,6 @@ class Chain:
     verdict: Verdict
     metrics: dict
     """Of the score files, as Kubeflow would store them."""
-
-
-def shared_chain(factory: pytest.TempPathFactory) -> Chain:
-    """The run and the other, made once for all test processes."""
-    return read_chain(made_once(factory, "chain", make_chain))
 
 
 def make_chain(folder: Path) -> None:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pytest
-from support.chain import shared_chain
+from support.chain import Chain
 
 from tsa_model.equivalence import Verdict
 from tsa_model.sequences import SequenceStore
@@ -28,9 +27,8 @@ class Scored:
     metrics: dict
 
 
-def scored_run(factory: pytest.TempPathFactory) -> Scored:
-    """The run, made once for all test processes: an export takes longer than all that reads it."""
-    chain = shared_chain(factory)
+def scored_run(chain: Chain) -> Scored:
+    """The scored half of the run that all test processes share."""
     places = chain.places
     made = places.onnx, places.scores, places.report
     store = SequenceStore.open(places.store)

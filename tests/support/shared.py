@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+SharedFolder = Callable[[str, Callable[[Path], None]], Path]
+"""`made_once` of a test session."""
+
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """A folder that the first process to ask makes; the others wait for it. Nobody may change it afterwards.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from support.chain import Chain, shared_chain
+from support.chain import Chain
 from support.kfp_faults import Fault
 from support.model_registry import ModelRegistryServer
 
@@ -26,11 +26,6 @@ from tsa_model.tracking.models import MLflowModels
 
 NAME, LOCATION, TOKEN = "tsa-fraud", "s3://bucket/champion", "a-very-secret-token"
 CHECKS = ("gate", "parity", "contracts")
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    return shared_chain(tmp_path_factory)
 
 
 @pytest.fixture

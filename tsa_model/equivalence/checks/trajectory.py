@@ -7,6 +7,7 @@ is held against the reference's own: the reference is trained again from weights
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -75,10 +76,11 @@ def train_some_steps(
     trained = for_training(network, conditions.policy)
     optimizer = create_optimizer(trained, run)
     schedule = create_schedule(optimizer, run, n_steps)
+    objective = copy.deepcopy(conditions.objective)  # it may count its calls
     losses, rates, first = [], [], {}
     evaluate(trained, batch)  # whatever it keeps from this call is stale after the first step
     for i in range(n_steps):
-        step = take_step(trained, batch, replace(conditions, seed=conditions.seed + i, epoch=i))
+        step = take_step(trained, batch, replace(conditions, seed=conditions.seed + i, epoch=i), objective)
         for name, parameter in trained.named_parameters():
             parameter.grad = step.gradients.get(name)
         if run.gradient_clip:

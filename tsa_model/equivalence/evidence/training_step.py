@@ -81,14 +81,18 @@ def for_training(
     return network
 
 
-def take_step(network: Network, batch: Batch, conditions: Conditions) -> Step:
+def take_step(
+    network: Network, batch: Batch, conditions: Conditions, objective: Objective | None = None
+) -> Step:
     """Loss of a batch and the gradient of every parameter, with the draws the conditions fix.
 
     Args:
         network: made by `for_training`; its dropout rates are set apart, nothing else changes.
         batch: any precision.
         conditions: see there.
+        objective: a loss that goes on counting from the step before; None = the conditions', as new.
     """
+    objective = copy.deepcopy(conditions.objective) if objective is None else objective
     batch = as_dtype(_with_margins(batch, network, conditions.seed), next(network.parameters()).dtype)
     places, noisy = set_apart(network, conditions.rate)
     by_row = ATTN_MASK in batch  # under it no computation sorts its rows
@@ -98,7 +102,7 @@ def take_step(network: Network, batch: Batch, conditions: Conditions) -> Step:
     with torch.autocast("cpu", dtype=lowered or torch.bfloat16, enabled=lowered is not None):
         with draws.watching_noise(), draws:
             logits, _ = network(batch)
-        loss = conditions.objective(logits, batch[LABEL], conditions.epoch)
+        loss = objective(logits, batch[LABEL], conditions.epoch)
     generator = torch.get_rng_state()
     named = {name: p for name, p in network.named_parameters() if p.requires_grad}
     gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
