@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from launcher.doctor.finding import Finding, fine, looked, missing, note
+from launcher.errors import LauncherError
 from launcher.kubeflow.answers import ApiError
 from launcher.kubeflow.connection import Connection
 from launcher.kubeflow.server import PipelinesServer
@@ -32,7 +33,12 @@ def check_server(connection: Connection, experiment: str) -> Iterator[Finding]:
     """
     server = PipelinesServer(connection)
     yield from looked("token", lambda: _token(connection))
-    yield from looked("server", lambda: _server(server))
+    try:
+        yield _server(server)
+    except (LauncherError, ValueError, OSError) as error:
+        yield missing("server", str(error), "")
+        yield note("rights, experiment", "not asked for", "they are when the server answers")
+        return
     namespace = f"namespace {connection.namespace!r}" if connection.namespace else "no namespace"
     for path, key in LISTS.items():
         what = f"right to see {path}"

@@ -168,6 +168,17 @@ def test_what_the_token_says_of_itself(
     assert "2 lines" in token("one-token\ntwo-token\n")["missing"]["token"]
 
 
+def test_what_every_question_would_answer_is_said_once(
+    doctor, cluster: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "other").write_text("another-token\n")
+    status, found = doctor(token_file=str(tmp_path / "other"))
+    assert status == 1
+    assert list(found["missing"]) == ["server"]
+    assert "does not accept the token" in found["missing"]["server"]
+    assert "not asked for" in found["note"]["rights, experiment"]
+
+
 def test_a_server_of_something_else_and_an_archived_experiment(
     doctor, server: KfpServer, cluster: dict[str, Any]
 ) -> None:
