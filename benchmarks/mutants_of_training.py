@@ -77,7 +77,10 @@ TRAINING_MUTANTS: list[Mutant] = [
         "            grad_y = grad_y.bfloat16().float() if grad_y.dtype == torch.float32 else grad_y",
     ),
     mutant(
-        "table's gradient of the last piece alone", AGGREGATION, "grad_table += torch", "grad_table = torch"
+        "table's gradient of the last piece alone",
+        AGGREGATION,
+        "grad_table.index_add_(",
+        "grad_table.zero_().index_add_(",
     ),
     mutant(
         "encoder bias without gradient",
@@ -85,7 +88,7 @@ TRAINING_MUTANTS: list[Mutant] = [
         "grads[i][: len(grad)].addmm_(grad, h.t())",
         "grads[i][: len(grad), :-1].addmm_(grad, h[:-1].t())",
     ),
-    mutant("padding row trained", AGGREGATION, "len(table), 0, False", "len(table), -1, False"),
+    mutant("padding row trained", AGGREGATION, "grad_table[0] = 0.0", "pass"),
     mutant(
         "time left out of the gradient",
         ATTENTION,

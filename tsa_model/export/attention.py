@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tsa_model.export import operators
 from tsa_model.network.blocks import TemporalMultiheadAttention
 
 TIME_SCALE_S = 1e6
@@ -89,20 +90,25 @@ class FoldedAttention(nn.Module):
 
     def forward(self, x_BTE: Tensor, given: AttentionInput | None) -> Tensor:
         """Attend: [B, T, E] → [B, T, E], or [B, 1, E] of the last token."""
-        queries_nE = x_BTE[:, -1] if self.last_only else x_BTE.flatten(0, 1)
         # One head over all tokens, or all heads over one token: [B, T or H, E].
-        q = self.query(queries_nE).view(x_BTE.shape[0], -1, x_BTE.shape[2])
+        if self.last_only:
+            queries = x_BTE[:, -1]
+            q = operators.reshaped(self.query(queries), [0, self.num_heads, x_BTE.shape[2]])
+        else:
+            queries = x_BTE
+            q = operators.linear(x_BTE, self.query.weight, self.query.bias)
         logits = q @ x_BTE.transpose(1, 2)
         if given is not None:
             if given.factor_BTT is not None:
                 assert self.offset is not None
-                logits = logits + self.offset(queries_nE).view(x_BTE.shape[0], -1, 1)
+                offset = self.offset(queries)
+                logits = logits + (offset.unsqueeze(-1) if self.last_only else offset)
                 logits = logits * (given.factor_BTT[:, -1:] if self.last_only else given.factor_BTT)
             logits = torch.where(given.closed_B1T, -torch.inf, logits)
         y = torch.softmax(logits, dim=-1) @ x_BTE
         if self.last_only:
-            return self.out(y.flatten(1)).unsqueeze(1)
-        return self.out(y.flatten(0, 1)).view_as(x_BTE)
+            return self.out(operators.reshaped(y, [0, -1])).unsqueeze(1)
+        return operators.linear(y, self.out.weight, self.out.bias)
 
 
 class HeadwiseAttention(nn.Module):
@@ -122,15 +128,17 @@ class HeadwiseAttention(nn.Module):
 
     def forward(self, x_BTE: Tensor, given: AttentionInput | None) -> Tensor:
         """Attend: [B, T, E] → [B, T, E]."""
-        projected = self.project(x_BTE).unflatten(-1, (3, self.num_heads, -1))
-        q, k, v = projected.permute(2, 0, 3, 1, 4).unbind()  # [B, H, T, d] each
+        H, E = self.num_heads, x_BTE.shape[2]
+        projected = operators.reshaped(self.project(x_BTE), [0, 0, 3 * H, E // H])
+        q, k, v = projected.transpose(1, 2).chunk(3, dim=1)  # [B, H, T, d] each
         logits = q @ k.transpose(-2, -1)
         if given is not None:
             if given.factor_BTT is not None:
                 logits = logits * given.factor_BTT.unsqueeze(1)
             logits = torch.where(given.closed_B1T.unsqueeze(1), -torch.inf, logits)
         y = torch.softmax(logits, dim=-1) @ v
-        return self.out(y.transpose(1, 2).flatten(2))
+        y_BTE = operators.reshaped(y.transpose(1, 2), [0, 0, E])
+        return operators.linear(y_BTE, self.out.weight, self.out.bias)
 
 
 def linear(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> nn.Linear:

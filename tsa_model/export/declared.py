@@ -106,8 +106,9 @@ def loop_constants(config: ModelConfig, widths: dict[str, list[int]]) -> dict[st
     return found | {f"{name}_shape": [-1, *width] for name, width in widths.items()}
 
 
-LAYOUT_OPERATORS = {"Concat", "Expand", "Flatten", "Gather", "GatherElements", "Identity", "Pad", "Range"} | {
-    "Reshape", "ScatterElements", "ScatterND", "Shape", "Slice", "Squeeze", "Transpose", "Unsqueeze",
+LAYOUT_OPERATORS = {"Concat", "Expand", "Flatten", "Gather", "GatherElements", "GatherND"} | {
+    "Identity", "Pad", "Range", "Reshape", "ScatterElements", "ScatterND", "Shape", "Slice",
+    "Split", "Squeeze", "Transpose", "Unsqueeze",
 } | {"Constant", "ConstantOfShape", "Loop"}  # fmt: skip
 NUMBER_OPERATORS = {
     "Add",

@@ -93,6 +93,9 @@ def _export(network: Network) -> onnx.ModelProto:
             custom_translation_table=translations(),
         )
         assert program is not None
+        for node in program.model.graph:
+            if node.op_type == "Split" and len(node.inputs) > 1:
+                node.attributes.pop("num_outputs", None)
         # ONNX Runtime optimises the graph when it loads it; here only rewrites that make the file smaller.
         fold_constants(program.model)
         remove_unused_nodes(program.model)

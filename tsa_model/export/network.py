@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tsa_model.batch import network_inputs
+from tsa_model.export import operators
 from tsa_model.export.attention import AttentionInput, attention
 from tsa_model.export.parts import (
     CategoricalAggregation,
@@ -184,20 +185,19 @@ class OrderStack(nn.Module):
 
     def forward(self, x_cat_BLF: Tensor, x_num_BLF: Tensor, time_BL1: Tensor, mask_BT: Tensor) -> Tensor:
         """Read a history."""
-        B, L, _ = x_cat_BLF.shape
-        real = torch.nonzero(~mask_BT[:, :-1].flatten()).squeeze(1)
+        real = operators.real_places(mask_BT)
         orders = torch.cat(
             [
-                self.categorical(x_cat_BLF.flatten(0, 1).index_select(0, real)),
-                self.numerical(x_num_BLF.flatten(0, 1).index_select(0, real)),
+                self.categorical(operators.taken(x_cat_BLF, real)),
+                self.numerical(operators.taken(x_num_BLF, real)),
             ],
             dim=-1,
         )
-        x_BLE = orders.new_zeros(B * L, orders.shape[1]).index_put((real,), orders).unflatten(0, (B, L))
+        x_BLE = operators.placed(orders, real, x_cat_BLF, self.dummy.shape[1])
         x_BLE = self.layer_norm_feature(x_BLE)
         if self.time_encoder is not None:
             x_BLE = x_BLE + self.time_encoder(time_BL1).transpose(0, 1)
-        x_BTE = self.layer_norm(torch.cat([x_BLE, self.dummy.expand(B, 1, -1)], dim=1))
+        x_BTE = self.layer_norm(operators.followed(x_BLE, self.dummy))
         time_BT1 = functional.pad(time_BL1, (0, 0, 0, 1)) if self.use_time else None
         given = AttentionInput.build(mask_BT, time_BT1)
         for layer in self.layers:
@@ -240,8 +240,7 @@ class FeatureStack(nn.Module):
         ]
         if x_engineered_BF is not None:
             parts.append(self.engineered_FD * x_engineered_BF.unsqueeze(-1) + self.bias_engineered)
-        parts.append(self.readout_1D.expand(x_cat_BLF.shape[0], 1, -1))
-        x_BTD = self.layer_norm(torch.cat(parts, dim=1))
+        x_BTD = self.layer_norm(operators.followed(torch.cat(parts, dim=1), self.readout_1D))
         for layer in self.layers:
             x_BTD = layer(x_BTD)
         return x_BTD[:, -1]
@@ -289,9 +288,7 @@ def _feedforward(block: nn.Module) -> nn.Module:
 def _add_feedforward(block: nn.Module, x_BTE: Tensor, residual_BTE: Tensor, real_BT: Tensor | None) -> Tensor:
     if not isinstance(block, Experts):
         return residual_BTE + block(x_BTE)
-    real_N1 = None if real_BT is None else real_BT.flatten().unsqueeze(-1)
-    mixed_NE = block(x_BTE.flatten(0, 1), residual_BTE.flatten(0, 1), real_N1)
-    return mixed_NE.unflatten(0, (-1, residual_BTE.shape[1]))
+    return block(x_BTE, residual_BTE, real_BT)
 
 
 def _numerical_rows(table: nn.Embedding, n_num_features: int) -> Tensor:

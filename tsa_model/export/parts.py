@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tsa_model.export.attention import linear
-from tsa_model.export.operators import add_mixture
+from tsa_model.export.operators import add_mixture, reshaped
 from tsa_model.network.blocks import FeatureAggregation, MixtureOfExperts
 from tsa_model.settings.model import WIDE_EDGES
 
@@ -77,7 +77,8 @@ class NumericalAggregation(nn.Module):
             return self.encode(self.rows_FD * x_nF.unsqueeze(-1)).squeeze(1)
         # The nonlinearity comes before the reshaping, where it melts into the product.
         h_nC = functional.leaky_relu(self.first(x_nF), NEGATIVE_SLOPE)
-        return self.encode(h_nC.unflatten(-1, (-1, self.rows_FD.shape[1]))).squeeze(1)
+        D = self.rows_FD.shape[1]
+        return self.encode(reshaped(h_nC, [0, self.first.out_features // D, D])).squeeze(1)
 
 
 class _Convolutions(nn.Sequential):
@@ -104,6 +105,6 @@ class Experts(nn.Module):
         self.w1 = nn.ParameterList(w.detach().clone() for w in block.experts.w1)
         self.w2 = nn.ParameterList(w.detach().clone() for w in block.experts.w2)
 
-    def forward(self, x_NE: Tensor, residual_NE: Tensor, real_N1: Tensor | None = None) -> Tensor:
-        """Add the mixture of `x_NE` to `residual_NE`; tokens that are not real are left as they are."""
-        return add_mixture(x_NE, residual_NE, real_N1, self.w_gating, list(self.w1), list(self.w2))
+    def forward(self, x_BTE: Tensor, residual_BTE: Tensor, real_BT: Tensor | None = None) -> Tensor:
+        """Add the mixture of `x_BTE` to `residual_BTE`; tokens that are not real are left as they are."""
+        return add_mixture(x_BTE, residual_BTE, real_BT, self.w_gating, list(self.w1), list(self.w2))

@@ -137,9 +137,8 @@ class _AggregateCategorical(torch.autograd.Function):
             grad = _backward_tail(grad, activations, matrices[1:], grads[1:]).to(x.dtype)
             grads[0][:-1].addmm_(grad, x.t())
             grad_x = (matrices[0][:-1, :-1].t() @ grad).view(-1, D)
-            grad_table += torch.ops.aten.embedding_dense_backward(
-                grad_x, ids.t().reshape(-1), len(table), 0, False
-            )
+            grad_table.index_add_(0, ids.t().reshape(-1), grad_x)
+        grad_table[0] = 0.0
         return grad_table, None, None, *grads
 
 
