@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tsa_model import ModelConfig, Network
-from tsa_model.batch import LABEL, histories, history_names
+from tsa_model.batch import ENGINEERED, LABEL, histories, history_names
 from tsa_model.network.blocks import OrderAttentionModule
 
 
@@ -63,6 +63,8 @@ def make_batch(config: ModelConfig, n_rows: int, seed: int = 0) -> dict[str, Ten
         batch[names.num] = torch.rand(n_rows, L, config.n_num_features, generator=generator) * real
         batch[names.time] = age_s * real
         batch[names.mask] = nn.functional.pad(~real[..., 0], (0, 1))
+    if config.n_engineered_num_features:
+        batch[ENGINEERED] = torch.rand(n_rows, config.n_engineered_num_features, generator=generator)
     return batch
 
 

@@ -1,6 +1,9 @@
 """Rows per second of scoring: ONNX Runtime as it ships, the fast network and the reference, alternating.
 
     python benchmarks/scoring.py [--rows 256] [--sizes demo full] [--threads 2]
+    python benchmarks/scoring.py --rows 1 8 256 --former FOLDER    # beside the files of another version
+
+`--keep FOLDER` leaves the ONNX files of this version there; `--former` takes those of another one.
 
 All three score the same batches of ragged histories with the deterministic mixture and random weights;
 medians of alternating rounds in one process. `demo` is the demo's network, `full` the default configuration
@@ -11,9 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +49,8 @@ def demo_configuration(sequences: str) -> ModelConfig:
     )
 
 
-def measure(size: str, sequences: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Median rows per second of each way to score."""
+def measure(size: str, sequences: str, args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    """Seconds of every round of each way to score, for every number of rows."""
     if size == "full":
         config = configuration(sequences, "deterministic")
     else:
@@ -52,25 +58,44 @@ def measure(size: str, sequences: str, args: argparse.Namespace) -> dict[str, An
     torch.manual_seed(0)
     fast = build_network(config, "fast").eval()
     reference = fast.twin("reference").eval()
-    batch = make_batch(config, args.rows)
-    with tempfile.TemporaryDirectory() as folder:
-        write_onnx(fast, Path(folder) / "model.onnx", {})
-        session = ScoringSession(Path(folder) / "model.onnx", SessionSettings())
-    calls = {
-        "reference": lambda: reference(batch),
-        "fast": lambda: fast(batch),
-        "onnx": lambda: session.run(batch),
-    }
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    with torch.no_grad():
-        for call in calls.values():
-            call()
-        for _ in range(args.rounds):
-            for name, call in calls.items():
-                time.sleep(PAUSE_S)
-                times[name].append(seconds(call, "cpu"))
-    rates = {name: args.rows / statistics.median(values) for name, values in times.items()}
-    return {"size": size, "sequences": sequences, "rows": args.rows, "rows_per_second": rates}
+    name = f"{size}_{sequences}.onnx"
+    write_onnx(fast, folder / name, {})
+    sessions = {"onnx": ScoringSession(folder / name, SessionSettings())}
+    if args.former:
+        sessions["former"] = ScoringSession(args.former / name, SessionSettings())
+    cases = []
+    for rows in args.rows:
+        batch = make_batch(config, rows)
+        calls: dict[str, Callable[[], Any]] = {
+            "reference": partial(reference, batch),
+            "fast": partial(fast, batch),
+        }
+        calls |= {key: partial(session.run, batch) for key, session in sessions.items()}
+        if args.former:
+            calls = {key: calls[key] for key in sessions}
+        times: dict[str, list[float]] = {key: [] for key in calls}
+        with torch.no_grad():
+            for call in calls.values():
+                call()
+            for _ in range(args.rounds):
+                for key, call in calls.items():
+                    time.sleep(PAUSE_S)
+                    times[key].append(seconds(call, "cpu"))
+        cases.append({"size": size, "sequences": sequences, "rows": rows, "seconds": times})
+    return cases
+
+
+def line(case: dict[str, Any]) -> str:
+    """Rows per second in the middle of all rounds, and by how much ONNX Runtime is ahead, round by round."""
+    times = case["seconds"]
+    rates = {key: case["rows"] / statistics.median(values) for key, values in times.items()}
+    cells = [case["size"], case["sequences"], str(case["rows"]), *(f"{rate:.0f}" for rate in rates.values())]
+    for key in times:
+        if key != "onnx":
+            ratios = sorted(slow / quick for slow, quick in zip(times[key], times["onnx"], strict=True))
+            middle, low, high = statistics.median(ratios), ratios[len(ratios) // 4], ratios[-len(ratios) // 4]
+            cells.append(f"{middle:.2f} ({low:.2f} to {high:.2f})")
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -78,7 +103,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=256, help="batch size B")
+    parser.add_argument("--rows", type=int, nargs="+", default=[256], help="batch sizes B")
+    parser.add_argument("--former", type=Path, help="folder with another version's ONNX files")
+    parser.add_argument("--keep", type=Path, help="folder to leave this version's ONNX files in")
     parser.add_argument("--sizes", nargs="+", choices=["demo", "full"], default=["demo", "full"])
     parser.add_argument("--sequences", nargs="+", choices=["single", "dual"], default=["single", "dual"])
     parser.add_argument("--rounds", type=int, default=7, help="alternating rounds per case")
@@ -86,21 +113,21 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    print(f"torch {torch.__version__}, {args.threads} threads, B = {args.rows}, rows per second")
-    print("| size | network | reference | fast | ONNX Runtime | ONNX / fast | ONNX / reference |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        f"torch {torch.__version__}, {args.threads} threads, load {os.getloadavg()[0]:.1f}, rows per second"
+    )
+    others = ["former"] if args.former else ["reference", "fast"]
+    columns = ["size", "network", "B", *(["onnx", "former"] if args.former else [*others, "onnx"])]
+    columns += [f"onnx / {other}, half of the rounds" for other in others]
+    print(f"| {' | '.join(columns)} |", "---".join("|" * (len(columns) + 1)), sep="\n")
     cases = []
-    for size in args.sizes:
-        for sequences in args.sequences:
-            case = measure(size, sequences, args)
-            rates = case["rows_per_second"]
-            reference, fast, onnx = (rates[name] for name in ("reference", "fast", "onnx"))
-            print(
-                f"| {size} | {sequences} | {reference:.0f} | {fast:.0f} | {onnx:.0f} "
-                f"| {onnx / fast:.2f} | {onnx / reference:.1f} |",
-                flush=True,
-            )
-            cases.append(case)
+    with tempfile.TemporaryDirectory() as made:
+        folder = args.keep or Path(made)
+        for size in args.sizes:
+            for sequences in args.sequences:
+                for case in measure(size, sequences, args, folder):
+                    print(line(case), flush=True)
+                    cases.append(case)
     if args.json:
         args.json.write_text(json.dumps(cases, indent=2) + "\n")
 

@@ -22,6 +22,7 @@ HEADS = {
 FORMS: dict[str, dict[str, Any]] = {
     **PRESETS,
     "wide head and trees": {"use_moe": False, **HEADS},
+    "eight heads": {"num_heads": 8, "dim_embedding_table": 8, "n_layers_order": 2, "n_layers_feature": 2},
     "one head, times in the gate": {"num_heads": 1, "use_time_seq": False, "gate_use_time_seq": True},
 }
 

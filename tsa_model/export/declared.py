@@ -88,7 +88,7 @@ def whole_numbers(config: ModelConfig) -> set[int]:
     if config.boosted_trees:
         found |= {config.boosted_trees}
     for width, heads in ((D, H), (2 * D, H), (G, 1), (2 * G, 1)):
-        found |= {width, width // heads, width * heads, 3 * width}
+        found |= {width, width // heads, width * heads, 3 * width, heads, 3 * heads}
     return found
 
 
