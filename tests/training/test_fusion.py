@@ -14,6 +14,7 @@ from support.small_training import small_run
 
 from tsa_model.batch import MARGIN, n_rows
 from tsa_model.network.checkpoint import load_model, read_description
+from tsa_model.network.implementation import ImplementationName
 from tsa_model.network.networks import members_of
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.run import RunConfig
@@ -30,7 +31,9 @@ def run_with_trees(**training: Any) -> RunConfig:
 
 
 @torch.no_grad()
-def logits_of(folder: Path, store: SequenceStore, implementation: str = "fast") -> list[torch.Tensor]:
+def logits_of(
+    folder: Path, store: SequenceStore, implementation: ImplementationName = "fast"
+) -> list[torch.Tensor]:
     """Of each member, of the validation targets; fraud above genuine, float64 [n]."""
     batch = store.batch_rows(store.targets("vali"), "dual")
     found = [member(batch)[0].double() for member in members_of(load_model(folder, implementation))]
@@ -68,7 +71,10 @@ def test_a_network_without_trees_is_not_weighed() -> None:
 
 @pytest.mark.parametrize("implementation", ["fast", "reference"])
 def test_what_is_shipped_is_the_mean_of_the_network_alone_and_the_trees(
-    store: SequenceStore, averaged: tuple[Path, dict[str, Any]], tmp_path: Path, implementation: str
+    store: SequenceStore,
+    averaged: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+    implementation: ImplementationName,
 ) -> None:
     run = run_with_trees()
     orders = read_orders(store, store.targets("vali"))
