@@ -12,7 +12,7 @@ from tsa_model.batch import ENGINEERED
 from tsa_model.export.background import BackgroundOrder, ReasonsDescription
 from tsa_model.export.session import ScoringSession
 from tsa_model.reasons import ReasonsConfig, Rules
-from tsa_model.reasons.dependence import STEPS, partial_dependence
+from tsa_model.reasons.dependence import QUANTILES, partial_dependence
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.run import RunConfig
 from tsa_model.simulation import SimulationConfig, simulate_orders
@@ -49,14 +49,14 @@ def test_a_curve_is_what_the_formula_makes_of_the_number(store: SequenceStore) -
     rules, rows = rules_of(store), np.arange(len(store))
     amount, items, weekend = partial_dependence(rules, store, rows, ASKED)
     assert [amount.feature, items.feature, weekend.feature] == ["amount", "items", "is_weekend"]
-    assert len(amount.values) == STEPS
+    assert len(amount.values) == len(QUANTILES)
     assert list(amount.values) == sorted(amount.values)
     scale = store.preprocessing.numerical["amount"].scale
     steps = np.diff(amount.mean) / np.diff(amount.values)
-    assert steps == pytest.approx(np.full(STEPS - 1, 3 * scale), rel=1e-3)
+    assert steps == pytest.approx(np.full(len(QUANTILES) - 1, 3 * scale), rel=1e-3)
     # All else stays as it is: what the formula adds from the history moves no curve, and widens none.
     assert np.ptp(amount.high) == pytest.approx(np.ptp(amount.mean), rel=1e-5)
-    assert np.subtract(amount.high, amount.low) == pytest.approx(np.zeros(STEPS), abs=1e-5)
+    assert np.subtract(amount.high, amount.low) == pytest.approx(np.zeros(len(QUANTILES)), abs=1e-5)
     assert np.ptp(items.mean) == pytest.approx(0, abs=1e-6)
     assert weekend.values == (0.0, 1.0)
 
@@ -66,6 +66,6 @@ def test_values_are_those_of_the_orders(store: SequenceStore) -> None:
     place = list(store.preprocessing.numerical).index("amount")
     scaler = store.preprocessing.numerical["amount"]
     raw = (store.own_values(np.arange(len(store)))[1][:, place] - scaler.min) / scaler.scale
-    expected = np.quantile(raw, np.linspace(0.02, 0.98, STEPS), method="nearest")
+    expected = np.quantile(raw, QUANTILES, method="nearest")
     assert amount.values == pytest.approx(expected, rel=1e-3)
     assert amount.orders == 100

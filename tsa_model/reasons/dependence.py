@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 MOST_NUMBERS = 4
 """Features that are looked at."""
 MOST_ORDERS = 100
-STEPS = 9
-RANGE = (0.02, 0.98)
-"""Quantiles of a feature between which its values lie: beyond them the model has seen too little."""
+QUANTILES = (0.005, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 0.995)
+"""Of a feature: near the ends, where frauds are, and not beyond what a model has seen."""
 
 
 class Dependence(Settings):
@@ -76,7 +75,7 @@ def _of_one(
 ) -> Dependence:
     n_num = len(rules.fitted.numerical)
     # The same number twice, among the numerical and the engineered features, may be scaled in two ways.
-    steps = np.quantile(own[:, list(places)], np.linspace(*RANGE, STEPS), axis=0, method="nearest")
+    steps = np.quantile(own[:, list(places)], QUANTILES, axis=0, method="nearest")
     steps = np.unique(steps, axis=0)
     batch = {
         key: np.tile(values, (len(steps), *[1] * (values.ndim - 1)))
