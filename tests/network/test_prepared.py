@@ -11,7 +11,7 @@ from support.batches import ragged_batch, randomised, tiny_config
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tsa_model import Network, build_network
+from tsa_model import Network, TemporalMultiheadAttention, build_network
 from tsa_model.network.fast.prepared import prepared
 
 SIZES = {"num_heads": 1, "n_cat_features": 35, "n_num_features": 33, "n_embedding": 120}
@@ -38,9 +38,22 @@ def replaced(network: Network, _: object) -> None:
         parameter.data = parameter.data * 1.1
 
 
+def unseen(network: Network, _: object) -> None:
+    for parameter in network.parameters():
+        parameter.data.mul_(1.1)
+
+
+def unseen_in_one_place(network: Network, _: object) -> None:
+    for module in network.modules():
+        if isinstance(module, TemporalMultiheadAttention):
+            module.in_proj_weight.data[-1, 0] += 0.2
+
+
 CHANGES: dict[str, Callable[[Network, dict[str, Tensor]], object]] = {
     "in place": written_over,
     "other tensors": replaced,
+    "where torch does not count": unseen,
+    "one number where torch does not count": unseen_in_one_place,
     "loaded": lambda network, _: network.load_state_dict(
         {name: 1.1 * values for name, values in network.state_dict().items()}
     ),
