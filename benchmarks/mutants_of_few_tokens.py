@@ -7,10 +7,15 @@ from mutant import EXPERTS, FEW_TOKENS, ORDERS, PIECES, Mutant, mutant
 OTHERS = "others_Xn = gates_Xn.scatter(0, first_1n, 0.0)"
 
 FEW_TOKEN_MUTANTS: list[Mutant] = [
-    mutant("few tokens: expert without ReLU", FEW_TOKENS, "(x_nE @ w1_EK).relu_()", "(x_nE @ w1_EK)"),
+    mutant("few tokens: expert without ReLU", FEW_TOKENS, ".relu_().mul_(", ".mul_("),
     mutant("few tokens: gates not normalised", FEW_TOKENS, "first_gate_1n).div_(total_1n)", "first_gate_1n)"),
     mutant("few tokens: first expert twice", FEW_TOKENS, OTHERS, "others_Xn = gates_Xn.clone()"),
-    mutant("few tokens: experts shifted by one", FEW_TOKENS, "weight_Xn.t()", "weight_Xn.roll(1, 0).t()"),
+    mutant(
+        "few tokens: experts shifted by one",
+        FEW_TOKENS,
+        "weight_Xn[:, :, None]",
+        "weight_Xn.roll(1, 0)[:, :, None]",
+    ),
     mutant(
         "few tokens: dropped experts count",
         EXPERTS,

@@ -5,9 +5,10 @@ Two matrix products replace the sorting by expert, whose many small operations c
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from tsa_model.network.fast.prepared import is_plain, prepared
+from tsa_model.network.fast.prepared import is_plain
 from tsa_model.network.parameters import MixtureParameters
 
 
@@ -20,11 +21,9 @@ def pays(block: MixtureParameters, x_nE: Tensor, dense_work: int) -> bool:
 def run(block: MixtureParameters, x_nE: Tensor, weight_Xn: Tensor) -> Tensor:
     """Σ weight · expert(x) of every token, [n, E], with the weights of all experts, [X, n]."""
     X, E, H = block.experts.w1.shape
-    w1_EK = prepared(
-        block, "w1", (block.experts.w1,), lambda: block.experts.w1.transpose(0, 1).reshape(E, X * H)
-    )
-    hidden_nXH = (x_nE @ w1_EK).relu_().view(-1, X, H).mul_(weight_Xn.t()[:, :, None])
-    return hidden_nXH.view(-1, X * H) @ block.experts.w2.view(X * H, E)
+    hidden_XnH = torch.bmm(x_nE.expand(X, -1, -1), block.experts.w1)
+    hidden_XnH.relu_().mul_(weight_Xn[:, :, None])
+    return hidden_XnH.transpose(0, 1).reshape(-1, X * H) @ block.experts.w2.view(X * H, E)
 
 
 def two_best(gates_Xn: Tensor) -> Tensor:
