@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from support.batches import tiny_config
 
 from tsa_model.equivalence.checks import evaluation_sizes
+from tsa_model.equivalence.evidence.networks import outputs
 from tsa_model.equivalence.evidence.stand_in import (
     DISTINCT_ROWS,
     FEW_ROWS,
@@ -48,3 +50,19 @@ def test_a_form_that_adds_cards_below_the_threshold_is_found(compared, monkeypat
     fast, static = compared(4)
     assert fast.passed
     assert not static.passed
+
+
+def test_lowered_precision_in_a_large_batch_is_found_in_every_run_with_other_weights():
+    config = stand_in_config(tiny_config("single", seq_len=2, use_moe=False), DISTINCT_ROWS)
+    networks, distinct = stand_in(config, 0), stand_in_rows(config, DISTINCT_ROWS, 0)
+    rows, held = torch.arange(300) % DISTINCT_ROWS, torch.ones(DISTINCT_ROWS, dtype=torch.bool)
+    truth = outputs(networks.reference64, distinct)["logits"]
+    assert evaluation_sizes._rounding("x", networks, distinct, rows, truth, held).passed
+
+    def lowered(_, args):
+        return (args[0].half().to(args[0].dtype),)
+
+    networks.shipped.clf.register_forward_pre_hook(lowered)
+    found = evaluation_sizes._rounding("x", networks, distinct, rows, truth, held)
+    assert not found.passed
+    assert found.value > 10
