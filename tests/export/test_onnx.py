@@ -76,6 +76,20 @@ def test_the_file_says_what_it_takes_and_draws_nothing(dual):
     assert b"tsa_model/" not in path.read_bytes(), "a path of the exporting machine is in the file"
 
 
+def test_every_expert_adds_on_its_own(small_dual):
+    """A token has two experts: were both added at once, a runtime with several threads could lose one."""
+    model, config = onnx.load(small_dual.path), small_dual.network.config
+    adding = [
+        node
+        for node in all_nodes(model.graph)
+        for attribute in node.attribute
+        if attribute.name == "reduction" and attribute.s == b"add"
+    ]
+    # The gate reads both histories, and each has its own attention; both and the features have experts.
+    readings, mixtures = 4, 3
+    assert len(adding) == readings + mixtures * config.num_experts
+
+
 def test_a_fixed_batch_is_refused(dual):
     _, network, path, *_ = dual
     model = onnx.load(path)

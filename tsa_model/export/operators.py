@@ -214,7 +214,7 @@ def _write_one_hot(x: Any, num_classes: int) -> Any:
 def _write_mixture(
     x_BTE: Any, residual_BTE: Any, real_BT: Any, w_gating: Any, w1: Sequence[Any], w2: Sequence[Any]
 ) -> Any:
-    """All tokens are gathered once, expert after expert, and all results are added at once."""
+    """All tokens are gathered once, expert after expert."""
     from onnxscript import opset20
 
     op: Any = opset20
@@ -236,9 +236,14 @@ def _write_mixture(
     choice = op.Gather(op.NonZero(chose_XK), op.Constant(value_int=1), axis=0)
     token = op.Div(choice, op.Constant(value_int=2))
     # The number of outputs is for the tracer; ONNX allows it only without sizes (`graph.py` takes it away).
-    parts = op.Split(op.Gather(x_NE, token), counts_X, axis=0, num_outputs=len(w1))
-    results = [op.Gemm(op.Relu(op.Gemm(part, w1[expert])), w2[expert]) for expert, part in enumerate(parts)]
-    out = op.Mul(op.Concat(*results, axis=0), op.Gather(weight_K1, choice))
-    residual_NE = op.Flatten(residual_BTE, axis=2)
-    y_NE = op.ScatterND(residual_NE, op.Unsqueeze(token, all_), out, reduction="add")
+    parts = [
+        op.Split(each, counts_X, axis=0, num_outputs=len(w1))
+        for each in (op.Gather(x_NE, token), op.Gather(weight_K1, choice), op.Unsqueeze(token, all_))
+    ]
+    y_NE = op.Flatten(residual_BTE, axis=2)
+    # Expert by expert, because a token has each of them once: with several threads a runtime loses additions
+    # to a place that comes twice.
+    for expert, (part, weight, place) in enumerate(zip(*parts, strict=True)):
+        out = op.Mul(op.Gemm(op.Relu(op.Gemm(part, w1[expert])), w2[expert]), weight)
+        y_NE = op.ScatterND(y_NE, place, out, reduction="add")
     return op.Reshape(y_NE, op.Shape(residual_BTE))
