@@ -105,8 +105,7 @@ def attention_over(block: AttentionParameters, n_tokens: int) -> Attend:
 
     Args:
         block: the attention's parameters.
-        n_tokens: tokens it will be called for in all; many of them pay for folding the projections, and in
-            evaluation any number does, because it is done once.
+        n_tokens: tokens it will be called for in all; many pay for folding projections, in evaluation all.
     """
     E = block.in_proj_weight.shape[1]
     pays = n_tokens >= FOLD_FROM_TOKENS_PER_WIDTH * E or is_plain(block.training, block.in_proj_weight.device)
@@ -239,18 +238,9 @@ class _FoldedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x_BTE: Tensor,
-        scaling: Scaling,
-        dropout: float,
-        w_query: Tensor,
-        b_query: Tensor,
-        w_key_bias: Tensor,
-        b_key_bias: Tensor,
-        w_output: Tensor,
-        b_output: Tensor,
-        b_value: Tensor,
-    ) -> Tensor:
+        ctx: Any, x_BTE: Tensor, scaling: Scaling, dropout: float, w_query: Tensor, b_query: Tensor,
+        w_key_bias: Tensor, b_key_bias: Tensor, w_output: Tensor, b_output: Tensor, b_value: Tensor,
+    ) -> Tensor:  # fmt: skip
         query_BTE = functional.linear(x_BTE, w_query, b_query)
         weights_BTT = scaling.weights(_folded_logits(query_BTE, x_BTE, scaling, w_key_bias, b_key_bias))
         weights_BTT = weights_BTT.to(x_BTE.dtype)
@@ -283,8 +273,7 @@ class _FoldedAttention(torch.autograd.Function):
         grad_weights = torch.bmm(grad_mean_BTE, x_BTE.transpose(1, 2))
         grad_b_value = grad_b_output
         if kept_BTT is not None:
-            total_BT = dropped_BTT.sum(dim=-1)
-            grad_b_value = total_BT.reshape(-1) @ grad_nE
+            grad_b_value = dropped_BTT.sum(dim=-1).reshape(-1) @ grad_nE
             grad_weights += (grad_BTE @ b_value)[..., None]
             grad_weights = torch.ops.aten.native_dropout_backward(
                 grad_weights, kept_BTT, 1.0 / (1.0 - ctx.dropout)
