@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -201,20 +201,21 @@ def test_an_outage_that_goes_on_is_told(server: KfpServer, direct: Direct, metho
     assert len(active(server)) == 1
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[Callable[[], None]]:
+    """Presses it as in a terminal: a shell starts programs in the background deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
 @AT_EACH_CHANGE
 def test_ctrl_c_leaves_one_schedule_and_says_so(
-    server: KfpServer, direct: Direct, method: str, path: str
+    server: KfpServer, direct: Direct, ctrl_c: Callable[[], None], method: str, path: str
 ) -> None:
     assert direct.schedule(WEEKLY)
     server.faults = [
-        Fault(
-            503,
-            method=method,
-            path=path,
-            end=path == "/recurringruns",
-            done=True,
-            act=lambda: signal.raise_signal(signal.SIGINT),
-        )
+        Fault(503, method=method, path=path, end=path == "/recurringruns", done=True, act=ctrl_c)
     ]
     assert not direct.schedule(DAILY)
     (cron,) = active(server)
