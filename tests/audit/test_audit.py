@@ -72,10 +72,12 @@ def test_an_edited_comparison_is_a_break(spoilt: Any) -> None:
         Comparison.load(spoilt.places.comparison)
 
 
+@pytest.mark.parametrize("suffix", ["", ".html"])
 @pytest.mark.parametrize("place", ["report", "comparison_report"])
-def test_an_edited_page_is_a_break(spoilt: Any, place: str) -> None:
-    page = getattr(spoilt.places, place)
-    page.write_text(page.read_text().replace("</html>", "<p>all is well</p></html>"))
+def test_an_edited_page_is_a_break(spoilt: Any, place: str, suffix: str) -> None:
+    shown = getattr(spoilt.places, place)
+    page = shown.with_name(f"{shown.name}{suffix}")  # a run has the page under this name too, for browsers
+    page.write_text(shown.read_text().replace("</html>", "<p>all is well</p></html>"))
     audit = audit_run(spoilt.places.folder)
     assert audit.links[-1].name == {"report": "scores", "comparison_report": "comparison"}[place]
     assert f"{page} was edited" in audit.links[-1].finding

@@ -247,9 +247,10 @@ class _Chain:
 
 
 def _check_page(page: Path, document: Path, about: str | None) -> None:
-    """A page that lies beside a document shows this document; a page may be missing."""
-    if page.is_file():
-        check_page(page, document, about or "")
+    """Pages that lie beside a document show it: a stage's own, and the `.html` of a run that people open."""
+    for each in (page, page.with_name(f"{page.name}.html")):
+        if each.is_file():
+            check_page(each, document, about or "")
 
 
 def _score_files(manifest: ScoreManifest) -> list[str]:
