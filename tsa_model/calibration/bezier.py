@@ -39,7 +39,7 @@ def monotone_values(x: FloatArray, pieces: BezierPieces) -> FloatArray:
     start, end = edges[piece], edges[piece + 1]
     t = np.floor((x - start) / (end - start) * STEPS) / STEPS
     b0, b3 = control[piece, 0], control[piece, 3]
-    rise = np.diff(control, axis=1)[piece]
+    rise = np.diff(control[piece], axis=1)
     u = 1.0 - t
     # 3t² − 2t³, from the nearer end, where it has no rounding error to speak of.
     middle = np.where(t <= 0.5, t * t * (3.0 - 2.0 * t), 1.0 - u * u * (3.0 - 2.0 * u))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,13 @@ class PercentileMap:
         Scores ≤ 0 give 0, scores ≥ 1 and scores above the whole table give 1.
         """
         scores = checked_score(score)
-        mapped = np.append(self.percentiles, 1.0)[np.searchsorted(self.scores, scores, side="left")]
+        mapped = self._steps[self.scores.searchsorted(scores, side="left")]
         return np.where(scores <= 0.0, 0.0, np.where(scores >= 1.0, 1.0, mapped))
+
+    @cached_property
+    def _steps(self) -> NDArray[np.float64]:
+        """The percentiles, and 1 above the whole table."""
+        return np.append(self.percentiles, 1.0)
 
     def document(self) -> dict[str, Any]:
         """What `save` writes: a list of [score, percentile] pairs under `table`."""

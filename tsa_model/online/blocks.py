@@ -56,9 +56,9 @@ class Block:
         summands = totals_of(self.records, self.columns, self.stream)
         return np.cumsum(np.concatenate([self.before[None], summands]), axis=0)
 
-    def totals(self, before_us: int) -> np.ndarray:
-        """The totals of all orders before a moment, [T] int64."""
-        return self.running[int(np.searchsorted(self.records.time_us, before_us))]
+    def totals(self, before_us: np.ndarray) -> np.ndarray:
+        """The totals of all orders before some moments, [n, T] int64."""
+        return self.running[self.records.time_us.searchsorted(before_us)]
 
     def holding(self, records: Records) -> Block:
         """The same stretch with other orders."""

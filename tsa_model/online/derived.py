@@ -1,11 +1,8 @@
-"""Columns that are derived from a key's earlier orders: what they need of it, and their values for one order.
-
-The values are computed by the functions of `sequences.features`, from running totals and the latest orders.
-"""
+"""Columns that are derived from a key's earlier orders, and what they need of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,13 +11,7 @@ import numpy as np
 from tsa_model.events.units import DAY_US
 from tsa_model.online.history import KINDS, LABELS, LATE_LABELS, KeyKind, Transaction
 from tsa_model.online.records import Records
-from tsa_model.online.totals import counted_and_summed
-from tsa_model.sequences.columns.column_files import MemoryColumns
-from tsa_model.sequences.columns.event_columns import Orders
-from tsa_model.sequences.features import exact_sums
-from tsa_model.sequences.features.derived import KEY_ORDERING, window_values
-from tsa_model.sequences.features.lags import add_lag_columns, position_values
-from tsa_model.sequences.features.orderings import order_by_key
+from tsa_model.sequences.features.derived import KEY_ORDERING
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.derived import Lag, Window
 
@@ -140,106 +131,32 @@ class Past:
             return none
         return self._transaction.earlier(self.kind, self._key, self.now_us, n)
 
-    def n_ever(self) -> int:
-        """How many orders there ever were."""
-        totals = self._totals(self.now_us)
-        return 0 if totals is None else int(totals[0])
-
-    def totals_since(self, since_us: int) -> np.ndarray | None:
-        """The totals of the orders from a moment on, [T] int64; None = without a key."""
-        totals, before = self._totals(self.now_us), self._totals(since_us)
-        return None if totals is None or before is None else totals - before
-
-    def labels(self, since_us: int) -> tuple[int, int]:
-        """How many labels that are known now began to count at a moment or later, and how many are frauds."""
+    def totals(self, before_us: np.ndarray, n_totals: int) -> np.ndarray:
+        """The totals of the key's orders before some moments, [n, T] int64; zeros without a key."""
         if self._transaction is None or not self._key:
-            return 0, 0
+            return np.zeros((len(before_us), n_totals), np.int64)
+        return self._transaction.totals(self.kind, self._key, before_us)
+
+    def labels(self, since_us: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many labels that are known now began to count at a moment or later, and how many are frauds.
+
+        Args:
+            since_us: [n] int64, the moments.
+
+        Returns:
+            [n] int64 each.
+        """
+        if self._transaction is None or not self._key:
+            return np.zeros(len(since_us), np.int64), np.zeros(len(since_us), np.int64)
         stream, late = LABELS[self.kind], LATE_LABELS[self.kind]
-        totals = self._transaction.totals(stream, self._key, self.now_us + 1)
-        totals = totals - self._transaction.totals(stream, self._key, since_us)
+        totals = self._transaction.totals(stream, self._key, np.append(since_us, self.now_us + 1))
+        count, frauds = (totals[-1] - totals[:-1]).T
         if self._transaction.columns.has_label_times:
             found = self._transaction.later(stream, self._key, self.now_us - 1, self.now_us)
             of_now = found.label[found.known_us >= self.now_us]  # of orders of this moment: not seen
-            return int(totals[0]) - len(of_now), int(totals[1]) - int(of_now.sum())
-        found = self._transaction.later(late, self._key, since_us - 1, self.now_us)
-        labels = found.label[found.known_us <= self.now_us]
-        return int(totals[0]) + len(labels), int(totals[1]) + int(labels.sum())
-
-    def _totals(self, before_us: int) -> np.ndarray | None:
-        if self._transaction is None or not self._key:
-            return None
-        return self._transaction.totals(self.kind, self._key, before_us)
-
-
-class Derivation:
-    """Derived columns of one order.
-
-    Args:
-        description: the columns' roles.
-        columns: its derived columns.
-        orders_of: makes of records the columns that a log would be.
-    """
-
-    def __init__(
-        self,
-        description: DatasetDescription,
-        columns: DerivedColumns,
-        orders_of: Callable[[Records, np.ndarray], Orders],
-    ) -> None:
-        self._columns, self._orders_of = columns, orders_of
-        self._numbers, self._summed = description.raw_numerical, columns.summed()
-        self._delay_us = round(description.label_delay_days * DAY_US)
-        self._has_label_times = description.label_time is not None
-        one_by_one = tuple(lag for lag in description.lags if lag.statistic != "position")
-        self._d = description.changed(lags=one_by_one)
-
-    def __call__(self, past: Past, target: Records, latest: Records) -> dict[str, float]:
-        """The columns over one key.
-
-        Args:
-            past: of that key.
-            target: one row.
-            latest: at least as many of the latest earlier orders as lags look back.
-        """
-        kind, own = past.kind, target.numbers[0]
-        values: dict[str, float] = {}
-        for name, (window, length_us) in self._columns.windows[kind].items():
-            values[name] = self._window(window, length_us, past, own)
-        for name, (lag, _) in self._columns.lags[kind].items():
-            if lag.statistic == "position":
-                values[name] = float(position_values(lag, np.array([past.n_ever()]))[0])
-        if most_back := self._columns.most_back(kind):
-            values |= self._one_by_one(
-                kind, latest.take(slice(max(0, len(latest) - most_back), len(latest))), target
-            )
-        return values
-
-    def _window(self, window: Window, length_us: int, past: Past, own: np.ndarray) -> float:
-        value = np.array([np.nan])
-        if window.statistic in ABOUT_LABELS:
-            since_us = past.now_us - length_us + 1
-            if not self._has_label_times:
-                # Labels that count since later than so long ago; see `label_due_us`.
-                since_us += max(self._delay_us, 1) - self._delay_us
-            count, total = (np.array([each]) for each in past.labels(since_us))
-            return float(window_values(window, value, count, total.astype(np.float64))[0])
-        totals = past.totals_since(past.now_us - length_us + 1)
-        count, total = np.zeros(1, np.int64), np.zeros(1)
-        if window.column is not None:
-            value = own[self._numbers.index(window.column), None]
-            exact_sums.check(window.column, value)
-            if totals is not None:
-                count, total = counted_and_summed(totals, self._summed.index(window.column))
-        elif totals is not None:
-            count = totals[:1]
-        return float(window_values(window, value, count, total)[0])
-
-    def _one_by_one(self, kind: KeyKind, latest: Records, target: Records) -> dict[str, float]:
-        """Lags but for positions."""
-        table = Records.joined([latest, target])
-        orders = self._orders_of(table, table.label)
-        files = MemoryColumns()
-        ordering = order_by_key(np.zeros(len(table), np.int32), table.time_us)
-        add_lag_columns(orders, kind, ordering, self._d, files)
-        names = (n for n, (lag, _) in self._columns.lags[kind].items() if lag.statistic != "position")
-        return {name: float(orders.numerical[name][-1]) for name in names}
+            return count - len(of_now), frauds - int(of_now.sum())
+        found = self._transaction.later(late, self._key, int(since_us.min()) - 1, self.now_us)
+        if not len(found):
+            return count, frauds
+        counts = (found.time_us >= since_us[:, None]) & (found.known_us <= self.now_us)
+        return count + counts.sum(axis=1), frauds + (counts * found.label).sum(axis=1)

@@ -165,8 +165,16 @@ class Transaction(Protocol):
             TooOld: some of them were dropped.
         """
 
-    def totals(self, stream: Stream, key: bytes, before_us: int) -> np.ndarray:
-        """The totals of all that a stream ever held before a moment, [T] int64; see `totals.totals_of`.
+    def totals(self, stream: Stream, key: bytes, before_us: np.ndarray) -> np.ndarray:
+        """The totals of all that a stream ever held before some moments; see `totals.totals_of`.
+
+        Args:
+            stream: what is added up.
+            key: whose.
+            before_us: [n] int64, the moments.
+
+        Returns:
+            [n, T] int64.
 
         Raises:
             TooOld: what is needed to know them was dropped.

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tsa_model.batch import ENGINEERED, history_names
 from tsa_model.batch import Sequences as SequencesKind
-from tsa_model.events.codes import Codes
 from tsa_model.events.units import MICROSECONDS, UNKNOWN_LABEL
-from tsa_model.online.derived import Derivation, DerivedColumns, Past
+from tsa_model.online.derivation import Derivation
+from tsa_model.online.derived import DerivedColumns, Past
+from tsa_model.online.encoded import EncodedCategories, EncodedNumbers, known_labels
 from tsa_model.online.history import KINDS, KeyKind
-from tsa_model.online.records import NO_CATEGORY, Records, hash_text
+from tsa_model.online.records import Records
 from tsa_model.sequences import Preprocessing
-from tsa_model.sequences.columns.column_files import MemoryColumns
-from tsa_model.sequences.columns.event_columns import Orders
-from tsa_model.sequences.features.derived import (
-    add_calendar_columns,
-    add_log_columns,
-)
-from tsa_model.sequences.features.encoding import Encoding, Role
 from tsa_model.sequences.store.gather import SequenceGather, SortedEvents
 from tsa_model.settings.dataset import DatasetDescription
 
@@ -60,22 +53,19 @@ class InputBuilder:
     ) -> None:
         self._d = description
         self.derived = DerivedColumns.of(description)
-        self._categories = description.raw_categorical
         self._numbers = (*description.raw_numerical, *self.derived.kept)
         self._largest = _largest(fitted)
         self._of_target = self.derived.names
         self.kinds: tuple[KeyKind, ...] = KINDS if description.card_id is not None else KINDS[:1]
         self._names = history_names(sequences)
-        self._encoding = Encoding(fitted)
-        self._n_engineered = len(fitted.engineered)
         self._gather = SequenceGather(description, fitted)
-        self._derivation = Derivation(description, self.derived, self._orders)
-        self._texts = [
-            {hash_text(text, description.fold_text): text for text in fitted.categorical[name].values}
-            if name in fitted.categorical
-            else {}
-            for name in self._categories
-        ]
+        self._derivation = Derivation(description, self.derived)
+        self._categorical = EncodedCategories(description, fitted)
+        self._numerical = EncodedNumbers("numerical", description, fitted, self._numbers)
+        self._engineered = None
+        if fitted.engineered:
+            given = (*self._numbers, *self._of_target)
+            self._engineered = EncodedNumbers("engineered", description, fitted, given)
 
     def derive(self, past: Past, target: Records, latest: Records) -> dict[str, float]:
         """The target's columns that are derived from one key's earlier orders; see `Derivation`."""
@@ -122,7 +112,7 @@ class InputBuilder:
             for kind in self.kinds:
                 history = target.histories[kind]
                 parts.append(history)
-                labels.append(_known_labels(history, target.record.time_us[0]))
+                labels.append(known_labels(history, target.record.time_us[0]))
                 places[kind][1:, column] = n_rows, n_rows + len(history)
                 n_rows += len(history)
             parts.append(target.record)
@@ -132,11 +122,9 @@ class InputBuilder:
             n_rows += 1
         # Even an empty history has a dtype for ids, which must not decide that of the others.
         table = Records.joined(parts)
-        orders = self._orders(table, np.concatenate(labels))
-        add_calendar_columns(orders, self._d, MemoryColumns())
-        add_log_columns(orders, self._d, MemoryColumns())
-        categorical, numerical = self._matrix("categorical", orders), self._matrix("numerical", orders)
-        time_us, label = np.append(orders.time_us, 0), np.append(orders.label, np.int8(UNKNOWN_LABEL))
+        categorical, numerical = self._categorical(table), self._numerical(table.numbers, table)
+        time_us = np.append(table.time_us, 0)
+        label = np.append(np.concatenate(labels), np.int8(UNKNOWN_LABEL))
         known_us = np.append(table.known_us, 0) if self._d.label_time is not None else None
         now_us = np.concatenate([target.record.time_us for target in targets])
         rows = np.arange(len(targets))
@@ -145,45 +133,12 @@ class InputBuilder:
             position, start, end = places[kind]
             events = SortedEvents(categorical, numerical, time_us, label, position, start, end, known_us)
             batch |= zip(names, self._gather(events, rows, now_us), strict=True)
-        if self._n_engineered:
-            batch[ENGINEERED] = self._engineered(targets)
+        if self._engineered is not None:
+            table = Records.joined([target.record for target in targets])
+            derived = np.array([[target.derived[name] for name in self._of_target] for target in targets])
+            given = np.concatenate([table.numbers, derived], axis=1)
+            batch[ENGINEERED] = self._engineered(given, table)[:-1]
         return batch
-
-    def _engineered(self, targets: Sequence[Target]) -> np.ndarray:
-        table = Records.joined([target.record for target in targets])
-        orders = self._orders(table, table.label)
-        for name in self._of_target:
-            values = np.array([target.derived[name] for target in targets])
-            orders.numerical.add(name, partial(_itself, values))
-        add_calendar_columns(orders, self._d, MemoryColumns())
-        add_log_columns(orders, self._d, MemoryColumns())
-        return self._matrix("engineered", orders)[:-1]
-
-    def _matrix(self, role: Role, orders: Orders) -> np.ndarray:
-        """Encoded columns side by side, and a row of zeros."""
-        names = self._encoding.names(role, orders)
-        matrix = np.zeros((len(orders) + 1, len(names)), self._encoding.dtype(role))
-        for place, name in enumerate(names):
-            matrix[:-1, place] = self._encoding.column(role, orders, name)
-        return matrix
-
-    def _orders(self, records: Records, label: np.ndarray) -> Orders:
-        """Records as the columns that a log would be."""
-        orders = Orders(order_id=records.order_id, time_us=records.time_us, label=label)
-        for place, name in enumerate(self._categories):
-            orders.categorical.add(name, partial(self._codes, place, records.categories[:, place]))
-        for place, name in enumerate(self._numbers):
-            orders.numerical.add(name, partial(_itself, records.numbers[:, place]))
-        return orders
-
-    def _codes(self, column: int, hashes: np.ndarray) -> Codes:
-        number: dict[int, int] = {}
-        code = [
-            -1 if each == NO_CATEGORY else number.setdefault(each, len(number)) for each in hashes.tolist()
-        ]
-        texts = self._texts[column]
-        # A text that the vocabulary lacks is unknown to the model, whatever it says.
-        return Codes(np.array(code, np.int32), [texts.get(each, f"\x00{each}") for each in number])
 
 
 def _largest(fitted: Preprocessing) -> float:
@@ -191,12 +146,3 @@ def _largest(fitted: Preprocessing) -> float:
     scalers = [*fitted.numerical.values(), *fitted.engineered.values()]
     steepest = max((abs(scaler.scale) for scaler in scalers), default=1.0)
     return (1e38 - max((abs(scaler.min) for scaler in scalers), default=0.0)) / max(steepest, 1e-30)
-
-
-def _itself(values: Any) -> Any:
-    return values
-
-
-def _known_labels(records: Records, now_us: int) -> np.ndarray:
-    """Labels as far as they count at a moment."""
-    return np.where(records.known_us <= now_us, records.label, np.int8(UNKNOWN_LABEL))

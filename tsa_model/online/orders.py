@@ -1,7 +1,7 @@
 """Raw orders of a request → clean ones, by the casts that read a log.
 
-Values of one role and one JSON type are cast together, which takes a few calls for an order of any width;
-what a value means is decided by `tsa_model.events` alone.
+Values of usual forms are cast one by one, the others of one role and one JSON type together; what a value
+means is decided by `tsa_model.events` alone.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from tsa_model.events.cleaning import as_category
 from tsa_model.events.ids import IdForm, cast_id, id_columns
 from tsa_model.events.known_labels import TOO_EARLY
 from tsa_model.events.numbers import EXACT_WHOLE
+from tsa_model.events.plain import plain_id, plain_moment, plain_number
 from tsa_model.events.units import UNKNOWN_LABEL
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text, id_bytes
 from tsa_model.settings.dataset import DatasetDescription
 
 Caster = Callable[[pa.Array], Cast]
+Plain = Callable[[Any], Any]
+"""Casts one value of a usual form; None = the caster decides."""
 _TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 FEW_VALUES = ("category", "label")
 """Roles whose values come again and again, so that what they were cast to is remembered."""
@@ -100,6 +103,10 @@ class OrderReader:
         self._d, self._forms, self._n_derived = description, forms, n_derived
         d = description
         self._ids = tuple(id_columns(d))
+        words = frozenset(word.strip().lower() for word in d.missing_words)
+        self._plain_ids = {
+            name: partial(plain_id, form=forms[name], missing_words=words) for name in self._ids
+        }
         self._numbers = d.raw_numerical
         self._categories = d.raw_categorical
         self._may_be_missing = {*d.may_be_missing, d.card_id}
@@ -122,13 +129,14 @@ class OrderReader:
         d = self._d
         for column in self._ids:
             form = self._forms[column]
-            cast.add("id", column, ("id", form), partial(cast_id, form=form, missing_words=d.missing_words))
-        cast.add("time", d.order_time, "time", cast_moment)
+            caster = partial(cast_id, form=form, missing_words=d.missing_words)
+            cast.add("id", column, ("id", form), caster, self._plain_ids[column])
+        cast.add("time", d.order_time, "time", cast_moment, plain_moment)
         cast.add("label", d.label, "label", lambda raw: cast_label(raw, d.csv.decimal), optional=True)
         if d.label_time is not None:
-            cast.add("time", d.label_time, "time", cast_moment, optional=True)
+            cast.add("time", d.label_time, "time", cast_moment, plain_moment, optional=True)
         for column in self._numbers:
-            cast.add("number", column, "number", lambda raw: cast_number(raw, d.csv.decimal))
+            cast.add("number", column, "number", lambda raw: cast_number(raw, d.csv.decimal), plain_number)
         for column in self._own_categories:
             spelling = (column in d.numeric_categorical, column in d.float_categorical)
             caster = partial(as_category, column=column, description=d)
@@ -226,8 +234,16 @@ class _Cells:
         self.kinds: dict[str, str] = {}
         self._groups: dict[tuple[Any, type], tuple[Caster, list[Any], list[tuple[str, int]]]] = {}
 
-    def add(self, kind: str, column: str, group: Any, caster: Caster, optional: bool = False) -> None:
-        """Gather a column."""
+    def add(
+        self,
+        kind: str,
+        column: str,
+        group: Any,
+        caster: Caster,
+        plain: Plain | None = None,
+        optional: bool = False,
+    ) -> None:
+        """Gather a column; what `plain` casts is done."""
         found: list = [None] * len(self._rows)
         self._values[column] = found
         self.kinds[column] = kind
@@ -240,7 +256,10 @@ class _Cells:
             value = cells[column]
             if value is None:
                 continue
-            value = self._plain(kind, column, row, value)
+            value = self._single(kind, column, row, value)
+            if plain is not None and (cast := plain(value)) is not None:
+                found[row] = cast
+                continue
             place = (group, type(value))
             if kind in FEW_VALUES and (place, value) in self._seen:
                 found[row] = self._seen[place, value]
@@ -251,7 +270,7 @@ class _Cells:
             values.append(value)
             cells_of.append((column, row))
 
-    def _plain(self, kind: str, column: str, row: int, value: Any) -> Any:
+    def _single(self, kind: str, column: str, row: int, value: Any) -> Any:
         if type(value) is int:
             if kind == "number" and abs(value) < EXACT_WHOLE:
                 return float(value)

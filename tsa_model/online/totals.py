@@ -30,27 +30,29 @@ def totals_of(records: Records, columns: Columns, stream: Stream) -> np.ndarray:
     Raises:
         BadEvents: a number is too large to be summed.
     """
-    totals = np.zeros((len(records), width(columns, stream)), np.int64)
+    totals = np.empty((len(records), width(columns, stream)), np.int64)
     totals[:, 0] = 1
     if stream not in KINDS:
         totals[:, 1] = records.label
         return totals
-    for place, name in enumerate(columns.summed):
-        first = 1 + PER_COLUMN * place
-        value = records.numbers[:, columns.numerical.index(name)]
-        totals[:, first] = ~np.isnan(value)
-        for at, (_, whole) in enumerate(exact_sums.cut(name, value), first + 1):
-            totals[:, at] = whole
+    if columns.summed:
+        values = records.numbers[:, [columns.numerical.index(name) for name in columns.summed]]
+        for place, name in enumerate(columns.summed):
+            exact_sums.check(name, values[:, place])
+        by_column = totals[:, 1:].reshape(len(records), len(columns.summed), PER_COLUMN)
+        by_column[..., 0] = ~np.isnan(values)
+        for at, (_, whole) in enumerate(exact_sums.cut(values), 1):
+            by_column[..., at] = whole
     return totals
 
 
 def counted_and_summed(totals: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """How many orders have a value in a summed column, and the sum of those values; [1] each.
+    """How many orders have a value in a summed column, and the sum of those values; [N] each.
 
     Args:
-        totals: [T] int64, a difference of two totals.
+        totals: [N, T] int64, differences of two totals each.
         place: of the column among the summed ones.
     """
     first = 1 + PER_COLUMN * place
-    units = zip(exact_sums.UNITS, totals[first + 1 : first + PER_COLUMN, None], strict=True)
-    return totals[first : first + 1], exact_sums.joined(units, 1)
+    units = zip(exact_sums.UNITS, totals[:, first + 1 : first + PER_COLUMN].T, strict=True)
+    return totals[:, first], exact_sums.joined(units, len(totals))

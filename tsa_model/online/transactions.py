@@ -88,10 +88,20 @@ class BlockTransaction(ABC):
         """See `Transaction`."""
         return earlier(self._held(kind, key, before_us), self._columns, before_us, latest)
 
-    def totals(self, stream: Stream, key: bytes, before_us: int) -> np.ndarray:
+    def totals(self, stream: Stream, key: bytes, before_us: np.ndarray) -> np.ndarray:
         """See `Transaction`."""
-        held = next(self._held(stream, key, max(before_us, 0)), None)
-        return np.zeros(width(self._columns, stream), np.int64) if held is None else held[1].totals(before_us)
+        found = np.zeros((len(before_us), width(self._columns, stream)), np.int64)
+        moments = np.maximum(before_us, 0)
+        wanted = np.ones(len(moments), bool)
+        while wanted.any():
+            held = next(self._held(stream, key, int(moments[wanted].max())), None)
+            if held is None:
+                break
+            since_us, block = held
+            here = wanted & (moments >= since_us)
+            found[here] = block.totals(moments[here])
+            wanted &= ~here
+        return found
 
     def later(self, stream: Stream, key: bytes, after_us: int, until_us: int) -> Records:
         """See `Transaction`."""
@@ -113,7 +123,9 @@ class BlockTransaction(ABC):
                 self.put_block(stream, key, 0, Block.first(record, self._columns, stream))
             return
         since_us, block = held[0], held[1].inserted(record)
-        is_newest = self._add_to_later(stream, key, since_us, totals_of(record, self._columns, stream)[0])
+        is_newest = self._is_newest(stream, key, since_us)
+        if not is_newest:
+            self._add_to_later(stream, key, since_us, totals_of(record, self._columns, stream)[0])
         if (parts := block.cut(is_newest)) is None:
             self.put_block(stream, key, since_us, block)
             return
@@ -134,7 +146,8 @@ class BlockTransaction(ABC):
             since_us, block, place = found
             summand = block.running[place] - block.running[place + 1]
             self.put_block(stream, key, since_us, block.put(place, None))
-            self._add_to_later(stream, key, since_us, summand)
+            if not self._is_newest(stream, key, since_us):
+                self._add_to_later(stream, key, since_us, summand)
 
     def _held(
         self, stream: Stream, key: bytes, moment_us: int, must_be_whole: bool = True
@@ -162,15 +175,12 @@ class BlockTransaction(ABC):
         place = held[1].records.place(time_us, record.order_id[0])
         return None if place is None else (*held, place)
 
-    def _add_to_later(self, stream: Stream, key: bytes, since_us: int, summand: np.ndarray) -> bool:
-        """Add to the totals of all blocks that follow; True = there are none."""
-        if self._is_newest(stream, key, since_us):
-            return True
+    def _add_to_later(self, stream: Stream, key: bytes, since_us: int, summand: np.ndarray) -> None:
+        """Add to the totals of all blocks that follow."""
         held = self._held(stream, key, FOREVER)
         later = list(itertools.takewhile(lambda found: found[0] > since_us, held))
         for later_us, block in later:
             self.put_block(stream, key, later_us, block.after(summand))
-        return False
 
     def _drop(self, kind: KeyKind, key: bytes) -> None:
         """Drop the key's oldest blocks, of orders and labels, that no order to come needs."""

@@ -19,6 +19,8 @@ from tsa_model.settings.derived import Window
 
 HOUR_US = DAY_US // 24
 LAST_NIGHT_HOUR = 6
+HOURS = [str(hour) for hour in range(24)]
+"""The categories of every calendar column."""
 KEY_ORDERING = {"customer": "cid", "card": "ccid"}
 CHUNK = 2**20
 """Orders worked on at a time; a key is never cut."""
@@ -37,20 +39,16 @@ def add_calendar_columns(orders: Orders, description: DatasetDescription, files:
 
 
 def _calendar_codes(files: ColumnFiles, file: str) -> Codes:
-    return Codes(files.read(file), [str(value) for value in range(24)])
+    return Codes(files.read(file), HOURS)
 
 
 def calendar_column(name: str, time_us: np.ndarray) -> np.ndarray:
     """Return `hour` 0–23, `weekday` 0 = Monday … 6, `weekend` or `night` 0/1 of UTC moments, [N] int64."""
-    hour = time_us % DAY_US // HOUR_US
+    if name in ("hour", "night"):
+        hour = time_us % DAY_US // HOUR_US
+        return hour if name == "hour" else (hour <= LAST_NIGHT_HOUR).astype(np.int64)
     weekday = (time_us // DAY_US + 3) % 7  # 1970-01-01 was a Thursday
-    values = {
-        "hour": hour,
-        "weekday": weekday,
-        "weekend": (weekday >= 5).astype(np.int64),
-        "night": (hour <= LAST_NIGHT_HOUR).astype(np.int64),
-    }
-    return values[name]
+    return weekday if name == "weekday" else (weekday >= 5).astype(np.int64)
 
 
 def add_window_columns(
@@ -214,12 +212,11 @@ class _ExactSums:
     """Counts and sums of stretches of a column, NaN left out."""
 
     def __init__(self, name: str, value: np.ndarray) -> None:
+        exact_sums.check(name, value)
         self.value = value
         self._count = _running(~np.isnan(value))
         self._totals = [
-            (unit, _running(whole.astype(np.int64)))
-            for unit, whole in exact_sums.cut(name, value)
-            if whole.any()
+            (unit, _running(whole.astype(np.int64))) for unit, whole in exact_sums.cut(value) if whole.any()
         ]
 
     def between(self, since: np.ndarray, until: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,23 +19,18 @@ LARGEST = 2.0**60
 
 def check(name: str, value: np.ndarray) -> None:
     """Refuse a column with a value that is too large to be cut."""
-    largest = np.nanmax(np.abs(value), initial=0)
+    largest = np.fmax.reduce(np.abs(value), axis=None, initial=0.0)
     if largest >= LARGEST:
         raise BadEvents(f"column {name!r} holds {largest:g}, too large to be averaged over a window")
 
 
-def cut(name: str, value: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
-    """Each unit and how often each value holds it, [N] whole float64; a missing value holds none.
+def cut(value: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
+    """Each unit and how often each value holds it, whole float64 of the same shape.
 
     Args:
-        name: of the column, for the message.
-        value: [N] float64; NaN = missing.
-
-    Raises:
-        BadEvents: a value is too large.
+        value: float64 that `check` has passed; NaN = missing, which holds no unit.
     """
-    check(name, value)
-    rest = np.nan_to_num(value) / UNITS[0]
+    rest = np.where(np.isnan(value), 0.0, value) / UNITS[0]
     for unit in UNITS:
         whole = np.trunc(rest)  # not floor, which would round the rest of a tiny negative value
         yield unit, whole

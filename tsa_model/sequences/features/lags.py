@@ -73,15 +73,42 @@ def _values(
     # An order that has no such earlier one stands for it itself.
     earlier = np.where(exists, ordering.rows[np.where(exists, end - back, 0)], rows)
     if lag.statistic == "gap":
-        gap_s = (orders.time_us[rows] - orders.time_us[earlier]) / MICROSECONDS
-        values = np.minimum(np.where(exists, gap_s, LONGEST_GAP_S), LONGEST_GAP_S)
-        return signed_log(values) if lag.log else values
-    assert lag.column is not None
+        return gap_values(lag, exists, orders.time_us[rows], orders.time_us[earlier])
     if codes is not None:
-        code = codes.code[rows]
-        return (exists & (code >= 0) & (code == codes.code[earlier])).astype(np.float64)
+        return same_values(exists, codes.code[rows], codes.code[earlier], missing=-1)
+    assert lag.column is not None
     column = orders.numerical[lag.column]
-    own, before = column[rows], column[earlier]
+    return number_values(lag, exists, column[rows], column[earlier])
+
+
+def gap_values(lag: Lag, exists: np.ndarray, own_us: np.ndarray, before_us: np.ndarray) -> np.ndarray:
+    """Seconds since the earlier order, at most `LONGEST_GAP_S`, which stand for "there is none"; [N] float64.
+
+    Args:
+        lag: says whether their logarithm is taken.
+        exists: [N] bool, whether there is such an earlier order.
+        own_us: [N] int64, the orders' moments.
+        before_us: [N] int64, the earlier orders'.
+    """
+    gap_s = (own_us - before_us) / MICROSECONDS
+    values = np.minimum(np.where(exists, gap_s, LONGEST_GAP_S), LONGEST_GAP_S)
+    return signed_log(values) if lag.log else values
+
+
+def same_values(exists: np.ndarray, own: np.ndarray, before: np.ndarray, missing: int) -> np.ndarray:
+    """1 where the earlier order's category is the order's own and not missing, else 0; [N] float64."""
+    return (exists & (own != missing) & (own == before)).astype(np.float64)
+
+
+def number_values(lag: Lag, exists: np.ndarray, own: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """The earlier order's number, or the own one against it, [N] float64; NaN where one is missing.
+
+    Args:
+        lag: says which.
+        exists: [N] bool, whether there is such an earlier order.
+        own: [N] float64, the orders' numbers.
+        before: [N] float64, the earlier orders'; where there is none, the own one.
+    """
     if lag.statistic == "value":
         return signed_log(before) if lag.log else before
     if lag.statistic == "difference":

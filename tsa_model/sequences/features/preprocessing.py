@@ -67,7 +67,14 @@ class Scaler(Settings):
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Return the scaled values, float64, with missing ones (NaN) replaced by the default's."""
-        return np.where(np.isnan(values), self.default, values) * self.scale + self.min
+        return scaled(values, self.scale, self.min, self.default)
+
+
+def scaled(
+    values: np.ndarray, scale: float | np.ndarray, low: float | np.ndarray, default: float | np.ndarray
+) -> np.ndarray:
+    """Values · scale + low, float64, with missing ones (NaN) replaced by the default."""
+    return np.where(np.isnan(values), default, values) * scale + low
 
 
 class Preprocessing(Settings):
