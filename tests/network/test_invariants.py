@@ -8,6 +8,7 @@ from support.batches import edge_batch, ragged_batch, randomised, tiny_config
 from torch import Tensor, nn
 
 from tsa_model import Network, build_network
+from tsa_model.network.parameters import MixtureParameters
 
 both = pytest.mark.parametrize("implementation", ["reference", "fast"])
 sequences_of = pytest.mark.parametrize("sequences", ["single", "dual"])
@@ -78,6 +79,28 @@ def test_in_deterministic_mode_a_row_alone_scores_as_in_a_batch(sequences: str, 
     expected, _ = network(batch)
     alone = torch.cat([network(take(batch, torch.tensor([i])))[0] for i in range(len(expected))])
     torch.testing.assert_close(alone, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_gate_of_exactly_one_takes_no_slot_of_another_row() -> None:
+    """Where all other gates are 0, the first expert stands in both places, the second time for nothing."""
+    network = network_of("single", "reference", num_experts=2)
+    n_alone = []
+
+    def count(mixture: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+        others = (inputs[0] @ mixture.gate.w_gating).softmax(-1)[..., 1:]
+        n_alone.append(int((others == 0).all(-1).sum()))
+
+    for module in network.modules():
+        if isinstance(module, MixtureParameters):
+            module.gate.w_gating.data.mul_(1e3)
+            module.register_forward_hook(count)
+    batch = batch_of(network)
+    expected, _ = network(batch)
+    assert sum(n_alone) > 100
+    alone = torch.cat([network(take(batch, torch.tensor([i])))[0] for i in range(len(expected))])
+    torch.testing.assert_close(alone, expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(network.twin("fast")(batch)[0], expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(network.twin("static")(batch)[0], expected, rtol=1e-10, atol=1e-12)
 
 
 @both

@@ -110,6 +110,9 @@ def mixture_of_experts(block: MixtureParameters, x_GND: Tensor, trace: Trace = S
         second_GNX = second_GNX * (draws_GN < g2_GN / 0.2)[..., None]
     elif policy == "threshold":
         second_GNX = second_GNX * (g2_GN > 0.2)[..., None]
+    if block.unlimited:
+        # Where all other gates are 0, the second choice is the first one again: it takes no other row's slot.
+        second_GNX = second_GNX * (g2_GN > 0)[..., None]
     capacity = block.capacity(N)
     slot1_GNX = (first_GNX.cumsum(dim=1) - first_GNX) * first_GNX
     first_GNX = first_GNX * (slot1_GNX < capacity)
