@@ -91,33 +91,30 @@ class _Windows:
 
 @dataclass(frozen=True)
 class _Lags:
-    """The columns of one lag that have a role."""
+    """The columns of lags of one statistic that have a role, all computed at once."""
 
     lag: Lag
+    """One of them."""
     names: tuple[str, ...]
     back: np.ndarray
-    place: int
-    """Of the lag's column among the raw categories or the raw numbers."""
+    places: np.ndarray
+    """Of their columns among the raw categories or the raw numbers."""
 
     def of(self, latest: Records, target: Records) -> dict[str, float]:
         """The columns of an order, whose latest earlier ones are given."""
-        exists = self.back <= len(latest)
+        n_earlier = len(latest)
+        exists = self.back <= n_earlier
+        at = np.where(exists, n_earlier - self.back, n_earlier)  # where there is none, the order itself
         if self.lag.statistic == "gap":
-            found = gap_values(self.lag, exists, *self._sides(exists, latest.time_us, target.time_us))
+            both = np.concatenate([latest.time_us, target.time_us])
+            found = gap_values(self.lag, exists, both[-1], both[at])
         elif self.lag.statistic == "same":
-            sides = latest.categories[:, self.place], target.categories[:, self.place]
-            found = same_values(exists, *self._sides(exists, *sides), missing=NO_CATEGORY)
+            both = np.concatenate([latest.categories, target.categories])
+            found = same_values(exists, both[-1, self.places], both[at, self.places], missing=NO_CATEGORY)
         else:
-            sides = latest.numbers[:, self.place], target.numbers[:, self.place]
-            found = number_values(self.lag, exists, *self._sides(exists, *sides))
+            both = np.concatenate([latest.numbers, target.numbers])
+            found = number_values(self.lag, exists, both[-1, self.places], both[at, self.places])
         return dict(zip(self.names, found.tolist(), strict=True))
-
-    def _sides(
-        self, exists: np.ndarray, latest: np.ndarray, own: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The order's own value and the earlier orders', [n] each; where there is none, the own one again."""
-        both = np.concatenate([latest, own])
-        return np.repeat(own, len(exists)), both[np.where(exists, len(latest) - self.back, len(latest))]
 
 
 @dataclass(frozen=True)
@@ -141,7 +138,8 @@ class _Plan:
         label_shift_us = 0 if d.label_time is not None else max(delay_us, 1) - delay_us
         ages: list[int] = [0]
         label_ages: list[int] = []
-        of_orders, of_labels, positions, lags = [], [], [], []
+        of_orders: list[_Windows] = []
+        of_labels: list[_Windows] = []
         for window in d.windows:
             lengths = {name: at for name, (one, at) in columns.windows[kind].items() if one == window}
             if not lengths:
@@ -156,15 +154,28 @@ class _Plan:
                 at.append(known.index(age_us, 0 if is_of_labels else 1))
             number = None if window.column is None else d.raw_numerical.index(window.column)
             summed = None if window.column is None else columns.summed().index(window.column)
-            group = of_labels if is_of_labels else of_orders
-            group.append(_Windows(window, tuple(lengths), np.array(at), number, summed))
-        for lag in d.lags:
-            backs = {name: back for name, (one, back) in columns.lags[kind].items() if one == lag}
-            if lag.statistic == "position":
-                positions += [(name, lag) for name in backs]
-            elif backs:
-                raw = d.raw_categorical if lag.statistic == "same" else d.raw_numerical
-                place = 0 if lag.column is None else raw.index(lag.column)
-                lags.append(_Lags(lag, tuple(backs), np.array([*backs.values()]), place))
+            windows = of_labels if is_of_labels else of_orders
+            windows.append(_Windows(window, tuple(lengths), np.array(at), number, summed))
         moments = (np.array(each, np.int64) for each in (ages, label_ages))
+        positions, lags = _positions_and_lags(d, columns, kind)
         return cls(next(moments), of_orders, next(moments), of_labels, positions, lags)
+
+
+def _positions_and_lags(
+    d: DatasetDescription, columns: DerivedColumns, kind: KeyKind
+) -> tuple[list[tuple[str, Lag]], list[_Lags]]:
+    """The positions over one key, and its other lags, those of one statistic together."""
+    positions: list[tuple[str, Lag]] = []
+    alike: dict[tuple[str, bool], list[tuple[Lag, str, int, int]]] = {}
+    for name, (lag, back) in columns.lags[kind].items():
+        if lag.statistic == "position":
+            positions.append((name, lag))
+            continue
+        raw = d.raw_categorical if lag.statistic == "same" else d.raw_numerical
+        place = 0 if lag.column is None else raw.index(lag.column)
+        alike.setdefault((lag.statistic, lag.log), []).append((lag, name, back, place))
+    lags = []
+    for group in alike.values():
+        _, names, backs, places = zip(*group, strict=True)
+        lags.append(_Lags(group[0][0], names, np.array(backs), np.array(places)))
+    return positions, lags

@@ -92,27 +92,29 @@ class BlockTransaction(ABC):
         """See `Transaction`."""
         found = np.zeros((len(before_us), width(self._columns, stream)), np.int64)
         moments = np.maximum(before_us, 0)
-        wanted = np.ones(len(moments), bool)
-        while wanted.any():
-            held = next(self._held(stream, key, int(moments[wanted].max())), None)
+        left = np.arange(len(moments))
+        while len(left):
+            held = next(self._held(stream, key, int(moments[left].max())), None)
             if held is None:
                 break
             since_us, block = held
-            here = wanted & (moments >= since_us)
-            found[here] = block.totals(moments[here])
-            wanted &= ~here
+            is_here = moments[left] >= since_us
+            found[left[is_here]] = block.totals(moments[left[is_here]])
+            left = left[~is_here]
         return found
 
     def later(self, stream: Stream, key: bytes, after_us: int, until_us: int) -> Records:
         """See `Transaction`."""
-        sizes = (len(self._columns.categorical), self._columns.n_numbers) if stream in KINDS else (0, 0)
-        parts = [Records.none(*sizes)]
+        parts: list[Records] = []
         for since_us, block in self._held(stream, key, until_us, must_be_whole=False):
             held = block.records
             first, last = np.searchsorted(held.time_us, [after_us, until_us], side="right")
             parts.append(held.take(slice(int(first), int(last))))
             if since_us <= after_us:
                 break
+        if not parts:
+            sizes = (len(self._columns.categorical), self._columns.n_numbers) if stream in KINDS else (0, 0)
+            return Records.none(*sizes)
         return Records.joined(parts[::-1])
 
     def insert(self, stream: Stream, key: bytes, record: Records) -> None:
