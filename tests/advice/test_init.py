@@ -128,6 +128,9 @@ def test_periods_are_apart_by_the_label_delay(written: tuple[Path, str]) -> None
     assert {name: getattr(run.model, name) for name in MODEL_PRESETS["recommended"]} == MODEL_PRESETS[
         "recommended"
     ]
+    assert run.training.with_trees == "average"
+    (line,) = [line for line in written[1].splitlines() if "with_trees:" in line]
+    assert "validation weighs them" in line
 
 
 def test_a_store_can_be_built_with_it(written: tuple[Path, str], tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ CONFIG = tiny_config(n_cat_features=1, n_num_features=4, boosted_trees=40, tree_
 
 
 def with_trees(**training) -> RunConfig:
-    run = small_run(**training)
+    run = small_run(**{"with_trees": "residual", **training})
     return run.changed(model=run.model.changed(boosted_trees=30, tree_leaves=8))
 
 

@@ -238,7 +238,7 @@ REASONS = {
     "moe_eval": "validates as it will score",
     "dropout": "against learning single orders by heart",
     "wide_hidden_dim": "the wide head reads thresholds that attention misses",
-    "boosted_trees": "trees read the current order; the network adds what the histories say",
+    "boosted_trees": "trees read the current order, the network the histories",
 }
 
 
@@ -260,5 +260,6 @@ def _training(plan: Plan) -> list[str]:
         _line("gate_rate_factor: 0.05", "keeps both histories open while they learn"),
         _line("primary_metric: pr_auc", "frauds are few: average precision tells more than AUC"),
         _line("patience: 0", "one-cycle needs its last epochs"),
+        _line("with_trees: average", "network and trees learn apart; validation weighs them"),
         _line("members: 1", "3 steadies the result and takes three times as long"),
     ]

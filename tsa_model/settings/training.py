@@ -49,9 +49,9 @@ class TrainConfig(Settings):
     """Networks trained one after another, with the seeds `seed`, `seed` + 1, ..., and shipped as one: its
     logits are the mean of theirs. More than one steadies the result; training, gate and scoring take as many
     times as long."""
-    with_trees: Literal["residual", "average"] = "residual"
-    """How a network with `model.boosted_trees` learns. `residual`: what the trees leave. `average`: as if
-    there were none; the model's logit is then a mean of both, and the validation period weighs them."""
+    with_trees: Literal["residual", "average"] = "average"
+    """How a network with `model.boosted_trees` learns. `average`: as if there were none; the model's logit is
+    then a mean of both, and the validation period weighs them. `residual`: what the trees leave."""
     gradient_clip: NonNegativeFloat = 1.0
     """Largest norm of the whole gradient; 0 = no clipping."""
 
