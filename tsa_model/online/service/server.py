@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from pathlib import Path
@@ -68,6 +69,10 @@ def serve(
             limit_concurrency=MOST_AT_ONCE,
             timeout_graceful_shutdown=30,
         )
+        # What is there now stays: to look through all of it for cycles would stop requests for a tenth of a
+        # second.
+        gc.collect()
+        gc.freeze()
         uvicorn.Server(config).run()
     finally:
         stopped.set()
