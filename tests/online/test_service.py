@@ -14,7 +14,7 @@ from support.service import Client, free_port, in_process
 
 from tsa_model.online import OnlineScorer
 from tsa_model.online.service.app import make_app
-from tsa_model.online.service.handlers import Handlers
+from tsa_model.online.service.handlers import QUICK_BYTES, Handlers
 from tsa_model.online.service.requests import MAX_BYTES, MAX_ORDERS
 from tsa_model.scoring.model import ScoringModel
 
@@ -48,6 +48,15 @@ def test_one_order_and_a_list(client: Client, scored, rows) -> None:
     assert (status, len(many)) == (200, 3)
     assert many[0] == one | {"repeated": True}
     assert [answer["order_id"] for answer in many] == [row["order_id"] for row in rows[200:203]]
+
+
+def test_only_small_requests_over_a_near_store_are_answered_without_a_thread(scorer, monkeypatch) -> None:
+    handlers = Handlers(scorer)
+    assert handlers.is_quick(b"{}")
+    assert not handlers.is_quick(b'{"explain": true}')
+    assert not handlers.is_quick(b" " * (QUICK_BYTES + 1))
+    monkeypatch.setattr(scorer.store, "is_near", False)
+    assert not handlers.is_quick(b"{}")
 
 
 def test_times_may_be_text_or_seconds(client: Client, scored, rows) -> None:

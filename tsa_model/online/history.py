@@ -220,6 +220,9 @@ class Filling(Protocol):
 class HistoryStore(Protocol):
     """Keeps the earlier orders of customers and cards; may be used by several threads at once."""
 
+    is_near: bool
+    """Reads and writes wait neither for a network nor for a disk."""
+
     @property
     def columns(self) -> Columns:
         """What is kept of an order."""

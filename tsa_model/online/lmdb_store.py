@@ -64,7 +64,7 @@ class LmdbStore:
         return store
 
     def _open(self, path: Path, sync: bool) -> None:
-        self.folder, self._lock = path, threading.Lock()
+        self.folder, self._lock, self.is_near = path, threading.Lock(), not sync
         try:
             self._env = lmdb.open(str(path), map_size=MAP_BYTES, max_dbs=3, sync=sync, max_readers=512)
             self.meta, self.orders, self.blocks = (

@@ -58,6 +58,8 @@ class RedisStore:
     `appendfsync always` a failure of its machine too.
     """
 
+    is_near = False
+
     def __init__(self, url: str) -> None:
         """Open a store.
 

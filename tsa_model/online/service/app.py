@@ -1,6 +1,7 @@
 """The endpoints.
 
-Work is done in threads, so that the server goes on taking requests; what a request holds is never logged.
+Work is done in threads, so that the server goes on taking requests; a quick request is worked on at once
+while no thread is at work that it could wait for. What a request holds is never logged.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def _about(handlers: Handlers) -> list[Route]:
 
 
 def _post(path: str, name: str, handler: Handler, handlers: Handlers, errors: Errors | None = None) -> Route:
-    """A route whose work is done in a thread, counted and timed.
+    """A route whose work is counted and timed.
 
     Args:
         path: of the endpoint.
@@ -122,11 +123,20 @@ def _post(path: str, name: str, handler: Handler, handlers: Handlers, errors: Er
     """
     metrics, error_of = handlers.metrics, errors or failed
 
+    async def work(body: bytes, request: Request) -> Any:
+        if not handlers.in_threads and handlers.is_quick(body):
+            return handler(body, request)
+        handlers.in_threads += 1
+        try:
+            return await run_in_threadpool(handler, body, request)
+        finally:
+            handlers.in_threads -= 1
+
     async def answer(request: Request) -> Response:
         began = time.perf_counter()
         try:
             body = await body_of(request)
-            content = await run_in_threadpool(handler, body, request)
+            content = await work(body, request)
             response = content if isinstance(content, Response) else _json(content)
         except Exception as error:
             response = error_of(error)

@@ -21,6 +21,8 @@ from tsa_model.online.wide import needs_more_than_rows, positional
 
 EXPLAIN = "explain"
 """Entry of an order that asks for its reasons."""
+QUICK_BYTES = 2**12
+"""Of a body whose orders are scored in less time than another thread takes to wake up."""
 LABEL_FIELDS = ("order_id", "label", "known_at")
 
 
@@ -37,6 +39,8 @@ class Handlers:
         self, scorer: OnlineScorer, follower: Follower | None = None, decisions: DecisionLog | None = None
     ) -> None:
         self.metrics, self.is_ready = Metrics(), False
+        self.in_threads = 0
+        """Requests that threads work on; only the server's own thread counts them."""
         self._follower, self._log = follower, Journal(decisions)
         self._use(Served.of(scorer))
 
@@ -44,6 +48,12 @@ class Handlers:
     def scorer(self) -> OnlineScorer:
         """Of the model in use."""
         return self._served.scorer
+
+    def is_quick(self, body: bytes) -> bool:
+        """Whether a request is answered in a few milliseconds, whatever happens: it waits for nothing."""
+        store = self.scorer.store
+        is_near = store is None or store.is_near
+        return is_near and len(body) <= QUICK_BYTES and EXPLAIN.encode() not in body
 
     def start(self) -> None:
         """Warm up; from then on the service is ready."""
