@@ -48,6 +48,7 @@ def description() -> dict:
             "column": "amount",
             "days": [20],
         },
+        {"name": "stolen", "key": "card", "statistic": "fraud_mean", "column": "amount", "days": [60]},
     ]
     content["lags"] += [
         {"name": "last_amount", "key": "customer", "statistic": "value", "column": "amount", "log": True},
@@ -55,7 +56,7 @@ def description() -> dict:
         {"name": "amount_step", "key": "card", "statistic": "difference", "column": "amount"},
     ]
     content["engineered"] += [
-        "mean_amount_20d", "off_amount_20d", "last_amount_1", "amount_ratio_2", "amount_step_1"
+        "mean_amount_20d", "off_amount_20d", "stolen_60d", "last_amount_1", "amount_ratio_2", "amount_step_1"
     ]  # fmt: skip
     content["numerical"] += ["card_count_1d"]  # of the current order alone: earlier ones keep theirs
     return content

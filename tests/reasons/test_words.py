@@ -123,6 +123,26 @@ def test_lags_are_told(lag: dict, value: float, sentence: str) -> None:
     assert Words(Case(changed, row)).of_column(name) == sentence
 
 
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (61.5, "mean amount 61.50 of the known frauds with this card"),
+        (1e-5, "no known fraud with this card of late"),
+    ],
+)
+def test_known_frauds_are_told_by_their_mean(value: float, sentence: str) -> None:
+    content = built_dataset().model_dump(mode="json")
+    window = {"name": "stolen", "key": "card", "statistic": "fraud_mean", "column": "amount", "days": [7]}
+    content |= {"windows": [window], "engineered": ["amount", "stolen_7d"]}
+    rules = built_rules(flat)
+    scaler = Scaler(scale=0.001, min=0)
+    fitted = rules.fitted.changed(engineered={"amount": scaler, "stolen_7d": scaler})
+    changed = Rules(rules.session, DatasetDescription.model_validate(content), fitted, rules.described)
+    row = row_of(60.0, [58.0])
+    row[ENGINEERED][0, 1] = value * 0.001
+    assert Words(Case(changed, row)).of_column("stolen_7d") == sentence
+
+
 def test_words_can_be_replaced_but_not_by_what_cannot_be_filled_in() -> None:
     row = row_of(812.4, [58.0])
     assert said(words_of(row, names={"amount": "basket"}), "amount").startswith("basket 812.40")

@@ -30,6 +30,7 @@ WINDOWS = [
     {"name": "risk", "key": "card", "statistic": "label_rate", "days": [14]},
     {"name": "known", "key": "card", "statistic": "label_count", "days": [14]},
     {"name": "count", "key": "card", "statistic": "count", "days": [10]},
+    {"name": "stolen", "key": "card", "statistic": "fraud_mean", "column": "amount", "days": [14]},
 ]
 
 
@@ -69,7 +70,7 @@ def test_an_order_rebuilt_alone_has_the_stores_tensors(scored, tmp_path, time_ca
     content |= {"calendar": ["weekday", "hour", "night"]}
     content["categorical"] += ["night", "weekday"]
     content["numerical"] = [*content["numerical"], "ratio_3d", "count_10d"]
-    content["engineered"] += ["mean_7d", "mean_30d", "risk_14d", "known_14d", "weekday"]
+    content["engineered"] += ["mean_7d", "mean_30d", "risk_14d", "known_14d", "stolen_14d", "weekday"]
     store = SequenceStore.build(scored.events, content, tmp_path / "store")
     rows = np.random.default_rng(0).choice(len(store), 120, replace=False)
     expected = store.batch_rows(rows)

@@ -29,8 +29,9 @@ from tsa_model.settings.dataset import DatasetDescription
 WINDOWS = [
     {"name": "risk", "key": "card", "statistic": "label_rate", "days": [3]},
     {"name": "known", "key": "customer", "statistic": "label_count", "days": [1, 4]},
+    {"name": "stolen", "key": "card", "statistic": "fraud_mean", "column": "amount", "days": [3]},
 ]
-NAMES = ["risk_3d", "known_1d", "known_4d"]
+NAMES = ["risk_3d", "known_1d", "known_4d", "stolen_3d"]
 DELAY = 1.5
 
 
@@ -80,6 +81,7 @@ def test_batches_equal_a_loop_over_all_events(tmp_path) -> None:
         [window_value(rows, row, "card", "label_rate", 3, delay_days=DELAY) for row in rows],
         [window_value(rows, row, "who", "label_count", 1, delay_days=DELAY) for row in rows],
         [window_value(rows, row, "who", "label_count", 4, delay_days=DELAY) for row in rows],
+        [window_value(rows, row, "card", "fraud_mean", 3, "amount", DELAY) for row in rows],
     ]
     for place, values in enumerate(columns):
         scaling = fit_scaling([v for v, inside in zip(values, training, strict=True) if inside])

@@ -37,6 +37,8 @@ WINDOWS = [
     {"name": "risk", "key": "card", "statistic": "label_rate", "days": [3]},
     {"name": "known", "key": "customer", "statistic": "label_count", "days": [1]},
     {"name": "off", "key": "card", "statistic": "difference", "column": "items", "days": [2.5]},
+    {"name": "lost", "key": "card", "statistic": "fraud_mean", "column": "items", "days": [2.5]},
+    {"name": "stolen", "key": "customer", "statistic": "fraud_mean", "column": "amount", "days": [4]},
 ]
 LAGS = [
     {"name": "gap", "key": "customer", "statistic": "gap", "back": [1, 3], "log": True},
@@ -113,6 +115,7 @@ def test_batches_equal_a_loop_over_all_events(tmp_path, events, seq_len, delay):
 @given(events=event_logs(), delay=st.sampled_from([0, 1.5]))
 def test_windows_equal_a_loop_over_all_events(tmp_path, events, delay):
     names = ["n_1d", "n_3d", "avg_2d", "rel_2.5d", "risk_3d", "known_1d", "off_2.5d"]
+    names += ["lost_2.5d", "stolen_4d"]
     settings = description(engineered=names, windows=WINDOWS, label_delay_days=delay)
     store = SequenceStore.build(as_table(events), settings, tmp_path / "store")
     columns = [
@@ -123,6 +126,8 @@ def test_windows_equal_a_loop_over_all_events(tmp_path, events, delay):
         [window_value(events, e, "card", "label_rate", 3, delay_days=delay) for e in events],
         [window_value(events, e, "who", "label_count", 1, delay_days=delay) for e in events],
         [window_value(events, e, "card", "difference", 2.5, "items") for e in events],
+        [window_value(events, e, "card", "fraud_mean", 2.5, "items", delay) for e in events],
+        [window_value(events, e, "who", "fraud_mean", 4, "amount", delay) for e in events],
     ]
     assert_engineered(store, events, names, columns)
 
@@ -162,7 +167,7 @@ def assert_engineered(store, events, names, columns, rtol=0.0, atol=0.0):
 @SLOW
 @given(events=event_logs(), choice=st.randoms(use_true_random=False))
 def test_nothing_at_or_after_the_moment_of_a_target_matters(tmp_path, events, choice):
-    names = ["n_1d", "avg_2d", "rel_2.5d", "risk_3d", "known_1d"]
+    names = ["n_1d", "avg_2d", "rel_2.5d", "risk_3d", "known_1d", "lost_2.5d"]
     lags = ["gap_1", "last_2", "more_1", "times_2", "same_shop_1", "seen"]
     settings = description(
         engineered=names,
@@ -187,7 +192,8 @@ def test_nothing_at_or_after_the_moment_of_a_target_matters(tmp_path, events, ch
 @pytest.mark.parametrize("delay", [0, 2])
 def test_the_own_label_of_a_target_is_never_an_input(tmp_path, delay):
     events = many_events(200)
-    settings = description(engineered=["risk_3d"], windows=WINDOWS, label_delay_days=delay, known_label=True)
+    names = ["risk_3d", "lost_2.5d", "stolen_4d"]
+    settings = description(engineered=names, windows=WINDOWS, label_delay_days=delay, known_label=True)
     one = SequenceStore.build(as_table(events), settings, tmp_path / "one")
     turned = [event | {"fraud": 1 - event["fraud"]} if event["id"] == 77 else event for event in events]
     two = SequenceStore.build(as_table(turned), settings, tmp_path / "two")

@@ -74,7 +74,18 @@ WINDOW = {"name": "n", "key": "card", "statistic": "count", "days": [1]}
         ({"windows": [WINDOW, WINDOW]}, "two derived columns have the same name"),
         ({"windows": [WINDOW], "categorical": ["n_1d"]}, "window columns are numbers"),
         ({"windows": [WINDOW], "card_id": None}, "is over cards, but card_id is not set"),
-        ({"windows": [WINDOW | {"statistic": "mean"}]}, "mean, ratio and difference need a column"),
+        (
+            {"windows": [WINDOW | {"statistic": "mean"}]},
+            "mean, ratio, difference and fraud_mean need a column",
+        ),
+        (
+            {"windows": [WINDOW | {"statistic": "fraud_mean"}]},
+            "with column=None; mean, ratio, difference and",
+        ),
+        (
+            {"windows": [WINDOW | {"statistic": "fraud_mean", "column": "fraud"}]},
+            "averages 'fraud': take a raw column",
+        ),
         ({"windows": [WINDOW | {"column": "amount"}]}, "the others take none"),
         ({"windows": [WINDOW | {"days": [0]}]}, "greater than 0"),
         ({"lags": [LAG, LAG]}, "two derived columns have the same name"),

@@ -152,6 +152,11 @@ def window_value(events, target, key, statistic, days, column=None, delay_days=0
         if statistic == "label_count":
             return float(len(seen))
         return sum(e["fraud"] for e in seen) / max(1, len(seen))
+    if statistic == "fraud_mean":
+        now = target["when"]
+        frauds = [e for e in past if e["fraud"] == 1 and now - length_s < known_at(e, delay_s) <= now]
+        amounts = [e[column] for e in frauds if e[column] is not None]
+        return math.fsum(amounts) / max(1, len(amounts))
     seen = [e for e in past if target["when"] - length_s < e["when"]]
     if statistic == "count":
         return float(len(seen))

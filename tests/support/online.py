@@ -33,6 +33,8 @@ def description(**changes) -> DatasetDescription:
             {"name": "risk", "key": "customer", "statistic": "label_rate", "days": [4]},
             {"name": "labels", "key": "card", "statistic": "label_count", "days": [2]},
             {"name": "off", "key": "customer", "statistic": "difference", "column": "items", "days": [3]},
+            {"name": "stolen", "key": "card", "statistic": "fraud_mean", "column": "amount", "days": [2, 6]},
+            {"name": "lost", "key": "customer", "statistic": "fraud_mean", "column": "items", "days": [4]},
         ],
         lags=[
             {"name": "gap", "key": "customer", "statistic": "gap", "back": [1, 3], "log": True},
@@ -47,9 +49,10 @@ def description(**changes) -> DatasetDescription:
         ],
     )
     content["categorical"] = ["shop", "country", "hour"]
-    content["numerical"] = ["amount", "items", "many_1d", "risk_4d", "ratio_3d", "labels_2d"]
+    content["numerical"] = ["amount", "items", "many_1d", "risk_4d", "ratio_3d", "labels_2d", "stolen_2d"]
     content["numerical"] += ["seen", "shop_1", "times_7", "card_gap_1"]
     content["engineered"] = ["amount", "spent_2d", "many_3d", "risk_4d", "night", "off_3d"]
+    content["engineered"] += ["stolen_6d", "lost_4d"]
     content["engineered"] += ["gap_1", "gap_3", "card_gap_1", "last_2", "more_1", "times_1", "times_7"]
     content["engineered"] += ["shop_1", "land_2", "seen", "card_seen"]
     return DatasetDescription.model_validate(content | changes)

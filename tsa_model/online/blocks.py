@@ -15,9 +15,9 @@ from functools import cached_property
 
 import numpy as np
 
-from tsa_model.online.history import KINDS, Columns, Stream, TooOld
+from tsa_model.online.history import Columns, Stream, TooOld
 from tsa_model.online.records import Records
-from tsa_model.online.totals import totals_of, width
+from tsa_model.online.totals import sizes, totals_of, width
 
 MOST = 64
 """Orders of a block; more only where all are of one moment."""
@@ -42,8 +42,7 @@ class Block:
     def unpacked(cls, data: bytes, columns: Columns, stream: Stream) -> Block:
         """From bytes; the arrays are views of them."""
         n_totals = width(columns, stream)
-        sizes = (len(columns.categorical), columns.n_numbers) if stream in KINDS else (0, 0)
-        records = Records.unpacked(memoryview(data)[8 * n_totals :], *sizes)
+        records = Records.unpacked(memoryview(data)[8 * n_totals :], *sizes(columns, stream))
         return cls(np.frombuffer(data, "<i8", n_totals), records, columns, stream)
 
     def packed(self) -> bytes:

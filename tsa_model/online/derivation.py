@@ -13,7 +13,7 @@ from tsa_model.events.units import DAY_US
 from tsa_model.online.derived import ABOUT_LABELS, DerivedColumns, Past
 from tsa_model.online.history import KINDS, KeyKind
 from tsa_model.online.records import NO_CATEGORY, Records
-from tsa_model.online.totals import PER_COLUMN, counted_and_summed
+from tsa_model.online.totals import OF_LABELS, OF_ORDERS, PER_COLUMN, counted_and_summed
 from tsa_model.sequences.features import exact_sums
 from tsa_model.sequences.features.derived import window_values
 from tsa_model.sequences.features.lags import gap_values, number_values, position_values, same_values
@@ -35,7 +35,8 @@ class Derivation:
     def __init__(self, description: DatasetDescription, columns: DerivedColumns) -> None:
         self._plans = {kind: _Plan.of(description, columns, kind) for kind in KINDS}
         self._most_back = {kind: columns.most_back(kind) for kind in KINDS}
-        self._n_totals = 1 + PER_COLUMN * len(columns.summed())
+        self._n_totals = OF_ORDERS + PER_COLUMN * len(columns.summed())
+        self._n_label_totals = OF_LABELS + PER_COLUMN * len(columns.fraud_summed())
 
     def __call__(self, past: Past, target: Records, latest: Records) -> dict[str, float]:
         """The columns over one key.
@@ -54,9 +55,9 @@ class Derivation:
             for name, lag in plan.positions:
                 values[name] = float(position_values(lag, totals[0, :1])[0])
         if plan.of_labels:
-            count, frauds = past.labels(past.now_us - plan.label_ages_us)
+            totals = past.labels(past.now_us - plan.label_ages_us, self._n_label_totals)
             for window in plan.of_labels:
-                values |= window.of(count[window.at], frauds[window.at].astype(np.float64))
+                values |= window.over_labels(totals[window.at], target.numbers[0])
         for several in plan.lags:
             values |= several.of(latest, target)
         return values
@@ -73,7 +74,7 @@ class _Windows:
     number: int | None
     """Place of the window's column among the raw numbers; None = it has none."""
     summed: int | None
-    """Its place among the summed columns."""
+    """Its place among the columns that are summed, of all orders or of known frauds."""
 
     def over(self, totals: np.ndarray, own: np.ndarray) -> dict[str, float]:
         """The columns, from [n, T] totals of the orders inside and the order's raw numbers."""
@@ -82,6 +83,13 @@ class _Windows:
         value = own[self.number, None]
         exact_sums.check(self.window.column, value)
         return self.of(*counted_and_summed(totals, self.summed), value)
+
+    def over_labels(self, totals: np.ndarray, own: np.ndarray) -> dict[str, float]:
+        """The columns, from [n, T] totals of the labels inside and the order's raw numbers."""
+        if self.window.column is None or self.number is None or self.summed is None:
+            return self.of(totals[:, 0], totals[:, 1].astype(np.float64))
+        exact_sums.check(self.window.column, own[self.number, None])
+        return self.of(*counted_and_summed(totals, self.summed, OF_LABELS))
 
     def of(self, count: np.ndarray, total: np.ndarray, own: np.ndarray = _NONE) -> dict[str, float]:
         """The columns, from counts and sums, [n] each, and the order's own value, [1]."""
@@ -153,7 +161,8 @@ class _Plan:
                     known.append(age_us)
                 at.append(known.index(age_us, 0 if is_of_labels else 1))
             number = None if window.column is None else d.raw_numerical.index(window.column)
-            summed = None if window.column is None else columns.summed().index(window.column)
+            names = columns.fraud_summed() if is_of_labels else columns.summed()
+            summed = None if window.column is None else names.index(window.column)
             windows = of_labels if is_of_labels else of_orders
             windows.append(_Windows(window, tuple(lengths), np.array(at), number, summed))
         moments = (np.array(each, np.int64) for each in (ages, label_ages))

@@ -11,12 +11,12 @@ import numpy as np
 from tsa_model.events.units import DAY_US
 from tsa_model.online.history import KINDS, LABELS, LATE_LABELS, KeyKind, Transaction
 from tsa_model.online.records import Records
+from tsa_model.online.totals import totals_of
 from tsa_model.sequences.features.derived import KEY_ORDERING
 from tsa_model.settings.dataset import DatasetDescription
-from tsa_model.settings.derived import Lag, Window
+from tsa_model.settings.derived import ABOUT_LABELS, Lag, Window
 
 Moments = TypeVar("Moments", int, np.ndarray)
-ABOUT_LABELS = ("label_rate", "label_count")
 ANY_TIME_US = 2**61
 """Further than any orders are apart."""
 
@@ -91,8 +91,16 @@ class DerivedColumns:
 
     def summed(self) -> tuple[str, ...]:
         """The raw columns that windows sum."""
+        return self._columns_of(about_labels=False)
+
+    def fraud_summed(self) -> tuple[str, ...]:
+        """The raw columns that windows sum over known frauds."""
+        return self._columns_of(about_labels=True)
+
+    def _columns_of(self, about_labels: bool) -> tuple[str, ...]:
         windows = [window for kind in KINDS for window, _ in self.windows[kind].values()]
-        return tuple(sorted({window.column for window in windows if window.column is not None}))
+        names = {window.column for window in windows if window.is_about_labels == about_labels}
+        return tuple(sorted(name for name in names if name is not None))
 
     def most_back(self, kind: KeyKind) -> int:
         """How many orders the lags of a key look back."""
@@ -137,26 +145,25 @@ class Past:
             return np.zeros((len(before_us), n_totals), np.int64)
         return self._transaction.totals(self.kind, self._key, before_us)
 
-    def labels(self, since_us: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How many labels that are known now began to count at a moment or later, and how many are frauds.
+    def labels(self, since_us: np.ndarray, n_totals: int) -> np.ndarray:
+        """The totals of the labels that are known now and began to count at a moment or later, [n, T] int64.
 
         Args:
             since_us: [n] int64, the moments.
-
-        Returns:
-            [n] int64 each.
+            n_totals: T, for zeros without a key.
         """
         if self._transaction is None or not self._key:
-            return np.zeros(len(since_us), np.int64), np.zeros(len(since_us), np.int64)
+            return np.zeros((len(since_us), n_totals), np.int64)
         stream, late = LABELS[self.kind], LATE_LABELS[self.kind]
+        columns = self._transaction.columns
         totals = self._transaction.totals(stream, self._key, np.append(since_us, self.now_us + 1))
-        count, frauds = (totals[-1] - totals[:-1]).T
-        if self._transaction.columns.has_label_times:
+        known = totals[-1] - totals[:-1]
+        if columns.has_label_times:
             found = self._transaction.later(stream, self._key, self.now_us - 1, self.now_us)
-            of_now = found.label[found.known_us >= self.now_us]  # of orders of this moment: not seen
-            return count - len(of_now), frauds - int(of_now.sum())
+            of_now = found.take(found.known_us >= self.now_us)  # of orders of this moment: not seen
+            return known - totals_of(of_now, columns, stream).sum(axis=0) if len(of_now) else known
         found = self._transaction.later(late, self._key, int(since_us.min()) - 1, self.now_us)
         if not len(found):
-            return count, frauds
+            return known
         counts = (found.time_us >= since_us[:, None]) & (found.known_us <= self.now_us)
-        return count + counts.sum(axis=1), frauds + (counts * found.label).sum(axis=1)
+        return known + counts.astype(np.int64) @ totals_of(found, columns, late)

@@ -68,6 +68,8 @@ class Columns(Settings):
     """How the kept ones among the lags are computed."""
     summed: tuple[str, ...]
     """Raw numbers of which running totals are kept, for windows."""
+    fraud_summed: tuple[str, ...] = ()
+    """The same of known frauds alone; kept with the labels."""
     labelled: tuple[KeyKind, ...]
     """The keys whose labels are counted in windows."""
     fold_text: bool

@@ -41,27 +41,36 @@ def label_of(record: Records, kind: KeyKind, columns: Columns) -> tuple[Stream, 
         columns: the store's.
     """
     if columns.has_label_times:
-        return LABELS[kind], labels_by_moment(record)
+        return LABELS[kind], labels_by_moment(record, columns)
     due_us = label_due_us(int(record.time_us[0]), columns.label_delay_us)
     known_us = int(record.known_us[0])
     stream = LABELS[kind] if known_us <= due_us else LATE_LABELS[kind]
-    return stream, as_labels(record, np.array([due_us], np.int64), record.known_us)
+    return stream, as_labels(record, columns, np.array([due_us], np.int64), record.known_us)
 
 
 def labels_of(records: Records, columns: Columns) -> Records:
     """Labels of a loaded log that are known in time, sorted by the moment from which they count."""
     if columns.has_label_times:
-        return labels_by_moment(records)
-    return as_labels(records, label_due_us(records.time_us, columns.label_delay_us), records.known_us)
+        return labels_by_moment(records, columns)
+    due_us = label_due_us(records.time_us, columns.label_delay_us)
+    return as_labels(records, columns, due_us, records.known_us)
 
 
-def labels_by_moment(records: Records) -> Records:
+def labels_by_moment(records: Records, columns: Columns) -> Records:
     """Labels by the moments from which they are known; in place of it they hold their orders' times."""
     by_moment = np.lexsort((records.order_id, records.known_us))
-    return as_labels(records, records.known_us, records.time_us).take(by_moment)
+    return as_labels(records, columns, records.known_us, records.time_us).take(by_moment)
 
 
-def as_labels(records: Records, moment_us: np.ndarray, other_us: np.ndarray) -> Records:
-    """Records of labels, [N] int64 moments by which they are kept, and another moment of each."""
-    none = np.empty((len(records), 0))
-    return Records(moment_us, other_us, records.label, none.astype(np.uint64), none, records.order_id)
+def as_labels(records: Records, columns: Columns, moment_us: np.ndarray, other_us: np.ndarray) -> Records:
+    """Records of labels, with the numbers that windows sum of known frauds.
+
+    Args:
+        records: [N] orders.
+        columns: the store's.
+        moment_us: [N] int64, by which they are kept.
+        other_us: [N] int64, another moment of each.
+    """
+    none = np.empty((len(records), 0), np.uint64)
+    numbers = records.numbers[:, [columns.numerical.index(name) for name in columns.fraud_summed]]
+    return Records(moment_us, other_us, records.label, none, numbers, records.order_id)

@@ -31,6 +31,7 @@ def columns_of(description: DatasetDescription, late_days: float = LATE_DAYS) ->
         windows=tuple(each for each in description.windows if set(each.columns()) & set(derived.kept)),
         lags=tuple(each for each in description.lags if set(each.columns()) & set(derived.kept)),
         summed=derived.summed(),
+        fraud_summed=derived.fraud_summed(),
         labelled=derived.labelled(),
         fold_text=description.fold_text,
         label_delay_us=round(description.label_delay_days * DAY_US),

@@ -21,7 +21,7 @@ from tsa_model.online.history import (
     Stream,
 )
 from tsa_model.online.records import Records
-from tsa_model.online.totals import totals_of, width
+from tsa_model.online.totals import sizes, totals_of, width
 
 FOREVER = 2**62
 """A moment after all others, in microseconds."""
@@ -113,8 +113,7 @@ class BlockTransaction(ABC):
             if since_us <= after_us:
                 break
         if not parts:
-            sizes = (len(self._columns.categorical), self._columns.n_numbers) if stream in KINDS else (0, 0)
-            return Records.none(*sizes)
+            return Records.none(*sizes(self._columns, stream))
         return Records.joined(parts[::-1])
 
     def insert(self, stream: Stream, key: bytes, record: Records) -> None:

@@ -19,9 +19,8 @@ from tsa_model.sequences.features.derived import signed_log, window_values
 from tsa_model.sequences.features.lags import LONGEST_GAP_S
 from tsa_model.sequences.features.preprocessing import Preprocessing, Scaler
 from tsa_model.settings.dataset import DatasetDescription
-from tsa_model.settings.derived import Lag, Window
+from tsa_model.settings.derived import ABOUT_LABELS, Lag, Window
 
-ABOUT_LABELS = ("label_rate", "label_count")
 NOT_NEGATIVE = ("count", "label_count", "label_rate", "gap", "position")
 
 
@@ -142,7 +141,9 @@ def _window(
     own = 0.0
     if made.column is not None:
         values, own = history.values[made.column], history.own[made.column]
-    elif column.delay_s or made.statistic in ABOUT_LABELS:
+        if made.is_about_labels:
+            values = np.where(history.label == 1, values, np.nan)
+    elif made.is_about_labels:
         values = history.label
     inside = (history.ago_s >= column.delay_s) & (history.ago_s < column.delay_s + column.extent * DAY)
     counted = there & (inside & ~np.isnan(values))

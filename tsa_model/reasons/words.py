@@ -186,8 +186,9 @@ class Words:
         whose = self.whose(made.key)
         of = self.name(made.column) if made.column is not None else ""
         if isinstance(made, Window):
+            no_fraud = made.statistic == "fraud_mean" and shown_number(value) == "0"
             return self._fill(
-                made.statistic,
+                "fraud_none" if no_fraud else made.statistic,
                 value=_times(value) if made.statistic == "ratio" else shown_number(value),
                 percent=f"{value:.0%}",
                 whose=whose,

@@ -8,32 +8,41 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from tsa_model.settings.base import Settings
 
+ABOUT_LABELS = ("label_rate", "label_count", "fraud_mean")
+"""Statistics over labels that are known by then."""
+OF_A_COLUMN = ("mean", "ratio", "difference", "fraud_mean")
+
 
 class Window(Settings):
     """Columns `{name}_{days}d`: a statistic over the key's earlier orders, causal by construction.
 
     `count`, `mean`, `ratio` and `difference` look at the orders of the last `days` days strictly before the
-    order; `label_rate` and `label_count` at the labels known at the order's moment, so at the `days` days
-    that end `label_delay_days` earlier. An empty window gives 0, `ratio` then 1 and `difference` 0.
+    order; `label_rate`, `label_count` and `fraud_mean` at the labels known at the order's moment, so at the
+    `days` days that end `label_delay_days` earlier. An empty window gives 0, but `ratio` 1.
     """
 
     name: str
     key: Literal["customer", "card"]
-    statistic: Literal["count", "mean", "ratio", "difference", "label_rate", "label_count"]
+    statistic: Literal["count", "mean", "ratio", "difference", "label_rate", "label_count", "fraud_mean"]
     """`ratio` is the order's own value over the window's mean, `difference` is that value minus the mean;
-    `label_count` counts known labels."""
+    `label_count` counts known labels; `fraud_mean` is the mean of the known frauds' values."""
     column: str | None = None
-    """The raw numerical column of `mean`, `ratio` and `difference`."""
+    """The raw numerical column of `mean`, `ratio`, `difference` and `fraud_mean`."""
     days: tuple[PositiveFloat, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _check(self) -> Window:
-        if (self.statistic in ("mean", "ratio", "difference")) != (self.column is not None):
+        if (self.statistic in OF_A_COLUMN) != (self.column is not None):
             raise ValueError(
                 f"window {self.name!r}: statistic {self.statistic!r} with column={self.column!r}; "
-                "mean, ratio and difference need a column, the others take none"
+                "mean, ratio, difference and fraud_mean need a column, the others take none"
             )
         return self
+
+    @property
+    def is_about_labels(self) -> bool:
+        """Whether it looks at labels, and so at none that is not known yet."""
+        return self.statistic in ABOUT_LABELS
 
     def columns(self) -> dict[str, float]:
         """Name of every column this window makes → its length in days."""

@@ -27,6 +27,8 @@ WORDS = {
     "difference": "{column} {value} away from the mean of the orders {whose} in the last {span}",
     "label_rate": "{percent} of the judged orders {whose} were fraud",
     "label_count": "{value} orders {whose} are judged by now",
+    "fraud_mean": "mean {column} {value} of the known frauds {whose}",
+    "fraud_none": "no known fraud {whose} of late",
     "gap": "{value} since the last order {whose}",
     "gap_none": "no earlier order {whose}",
     "value": "{column} {value} in the order before, {whose}",

@@ -55,8 +55,11 @@ def window_value(
     length_us = round(days * DAY_US)
     if window.statistic == "count":
         return float((age_us < length_us).sum())
+    known = (known_for_us >= 0) & (known_for_us < length_us) & (label >= 0)
+    if window.statistic == "fraud_mean" and value is not None:
+        of_frauds = value[known & (label == 1) & ~np.isnan(value)].tolist()
+        return math.fsum(of_frauds) / len(of_frauds) if of_frauds else 0.0
     if value is None:
-        known = (known_for_us >= 0) & (known_for_us < length_us) & (label >= 0)
         if window.statistic == "label_count":
             return float(known.sum())
         return float(label[known].mean()) if known.any() else 0.0

@@ -22,6 +22,7 @@ LAST_NIGHT_HOUR = 6
 HOURS = [str(hour) for hour in range(24)]
 """The categories of every calendar column."""
 KEY_ORDERING = {"customer": "cid", "card": "ccid"}
+FRAUD = 1
 CHUNK = 2**20
 """Orders worked on at a time; a key is never cut."""
 
@@ -124,7 +125,7 @@ def window_values(window: Window, own: np.ndarray, count: np.ndarray, total: np.
         window: says which statistic.
         own: [N] float64, the orders' own values in the window's column; only `ratio` and `difference` use it.
         count: [N] int64, orders in the window, those left out whose value or label is unknown.
-        total: [N] float64, the sum of those values or labels.
+        total: [N] float64, the sum of those values or labels; for `fraud_mean` both are of known frauds.
     """
     if window.statistic in ("count", "label_count"):
         return count.astype(np.float64)
@@ -137,6 +138,10 @@ def window_values(window: Window, own: np.ndarray, count: np.ndarray, total: np.
     return np.where(np.isnan(own), np.nan, ratio)
 
 
+_Summed = tuple[str | None, bool]
+"""A raw column, or none for the labels themselves; and whether only known frauds count."""
+
+
 class _Chunk:
     """Some keys' orders, and statistics over any stretch of them; all sums are exact."""
 
@@ -146,18 +151,18 @@ class _Chunk:
         self._start = ordering.start[rows] - first
         self._end = ordering.end[rows] - first
         self._time_us = orders.time_us[rows]
-        self._sums: dict[str, _ExactSums] = {}
+        self._sums: dict[_Summed, _ExactSums] = {}
+        self._by_moment: dict[_Summed, LabelsByMoment] = {}
         self._found: dict[int, np.ndarray] = {}
 
     def statistic(self, window: Window, length_us: int, delay_us: int) -> np.ndarray:
         """The window's statistic for each order, float64; NaN where it needs a value the order lacks."""
-        about_labels = window.statistic in ("label_rate", "label_count")
-        if about_labels and self._orders.known_us is not None:
+        if window.is_about_labels and self._orders.known_us is not None:
             key, until_us = self._key, self._time_us
-            counted = self._labels.between(key, until_us - length_us, until_us)
+            counted = self._labels_of(window).between(key, until_us - length_us, until_us)
             return window_values(window, np.full(len(key), np.nan), *counted)
-        shift_us = delay_us if about_labels else 0
-        until = self._first_younger(shift_us) if about_labels else self._end
+        shift_us = delay_us if window.is_about_labels else 0
+        until = self._first_younger(shift_us) if window.is_about_labels else self._end
         since = np.minimum(self._first_younger(shift_us + length_us), until)
         if window.statistic == "count":
             return (until - since).astype(np.float64)
@@ -169,22 +174,30 @@ class _Chunk:
         """A number for each order's key, ascending from 0."""
         return np.cumsum(self._start == np.arange(len(self._start))) - 1
 
-    @cached_property
-    def _labels(self) -> LabelsByMoment:
-        assert self._orders.known_us is not None
-        known_us = self._orders.known_us[self._rows]
-        return LabelsByMoment(self._key, self._time_us, known_us, self._orders.label[self._rows])
+    def _labels_of(self, window: Window) -> LabelsByMoment:
+        summed = (window.column, True)
+        if summed not in self._by_moment:
+            assert self._orders.known_us is not None
+            known_us, value = self._orders.known_us[self._rows], self._summed(*summed)
+            self._by_moment[summed] = LabelsByMoment(self._key, self._time_us, known_us, value)
+        return self._by_moment[summed]
 
     def _sums_of(self, window: Window) -> _ExactSums:
-        name = window.column or ""
-        if name not in self._sums:
-            if window.column is not None:
-                value = self._orders.numerical[window.column][self._rows]
-            else:
-                label = self._orders.label[self._rows].astype(np.float64)
-                value = np.where(label == UNKNOWN_LABEL, np.nan, label)
-            self._sums[name] = _ExactSums(name, value)
-        return self._sums[name]
+        summed = (window.column, window.is_about_labels)
+        if summed not in self._sums:
+            self._sums[summed] = _ExactSums(window.column or "", self._summed(*summed))
+        return self._sums[summed]
+
+    def _summed(self, column: str | None, about_labels: bool) -> np.ndarray:
+        """What a window adds up of each order, float64; NaN = it leaves the order out."""
+        label = self._orders.label[self._rows]
+        if column is None:
+            return np.where(label == UNKNOWN_LABEL, np.nan, label.astype(np.float64))
+        value = np.asarray(self._orders.numerical[column][self._rows])
+        if not about_labels:
+            return value
+        exact_sums.check(column, value)  # online no order is kept whose value could not be summed
+        return np.where(label == FRAUD, value, np.nan)
 
     def _first_younger(self, age_us: int) -> np.ndarray:
         """First position in each order's history with time > own time − age; `end` when there is none."""
