@@ -244,21 +244,25 @@ def _threshold(label: str, network: Network, batch: Batch) -> list[Measurement]:
     trace = Trace()
     network(batch, trace=trace)
     scores = trace.tensors["gate_scores"][:, 1]
-    wrong, telling = [], []
+
+    def logits(row: int, threshold: Tensor) -> Tensor:
+        return _logits(network.twin(network.compute, gate_threshold=threshold.item()), batch)[row]
+
+    let_through, shut_out, telling = [], [], []
     for row in scores.argsort(descending=True)[:2].tolist():
         at, below = scores[row], torch.nextafter(scores[row], scores.new_zeros(()))
-        open_, equal, closed = (
-            _logits(_with_threshold(network, threshold.item()), batch)[row]
-            for threshold in (below, at, scores.new_tensor(2.0))
-        )
-        if at > 0 and not torch.equal(open_, closed):
-            telling.append(row)
-        if at > 0 and not torch.equal(equal, closed):
-            wrong.append(row)
+        # Far below and far above every gate, whatever the network makes of a threshold.
+        wide_open, closed = logits(row, at - 1.0), logits(row, at + 1.0)
+        if not at > 0 or difference(wide_open, closed).relative <= tolerance.UNCHANGED:
+            continue
+        telling.append(row)
+        if not torch.equal(logits(row, at), closed):
+            let_through.append(row)
+        if torch.equal(logits(row, below), closed):
+            shut_out.append(row)
     return [
-        at_most(f"{label}, rows whose card gate equals the threshold and are let through", len(wrong), 0)
-    ] * bool(telling or wrong)
-
-
-def _with_threshold(network: Network, threshold: float) -> Network:
-    return network.twin(network.compute, gate_threshold=threshold)
+        at_most(
+            f"{label}, rows whose card gate equals the threshold and are let through", len(let_through), 0
+        ),
+        at_most(f"{label}, rows whose card gate is above the threshold and are shut out", len(shut_out), 0),
+    ] * bool(telling)
