@@ -6,6 +6,7 @@ as in production. Exits with status 1 above 60 CPU seconds or 1 GiB per million 
 
 from __future__ import annotations
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -81,24 +82,27 @@ def measure(reference: Path, folder: Path) -> None:
 
 def main() -> None:
     """Prepare the files, then measure in a fresh process."""
-    if len(sys.argv) == 4:
-        measure(Path(sys.argv[2]), Path(sys.argv[3]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("orders", type=int, nargs="?", default=1_000_000, help="how many (1,000,000)")
+    parser.add_argument("--measure", nargs=2, type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        measure(*options.measure)
         return
-    n_orders = int(sys.argv[1])
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         (folder / "chain").mkdir()
         reference = make_reference(folder / "chain")
-        write_production(folder, reference, n_orders)
-        words = [sys.executable, __file__, "measure", str(reference), str(folder)]
+        write_production(folder, reference, options.orders)
+        words = [sys.executable, __file__, "--measure", str(reference), str(folder)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(done.stderr)
         line = next(line for line in done.stdout.splitlines() if line.startswith("MEASURED"))
         cpu, mib, wall = map(float, line.split()[1:])
         cost = f"{cpu:.1f} CPU s, {wall:.1f} s elapsed, {mib:,.0f} MiB"
-        print(f"  {n_orders:,} orders, {DAYS} days: {cost}")
-        scale = max(n_orders / 1e6, 0.1)
+        print(f"  {options.orders:,} orders, {DAYS} days: {cost}")
+        scale = max(options.orders / 1e6, 0.1)
         sys.exit(0 if cpu <= MOST_CPU_S * scale and mib <= MOST_MIB else 1)
 
 

@@ -30,7 +30,7 @@ class PromotionConfig(Settings):
 
     auc_margin: NonNegativeFloat = 0.005
     """Area under the ROC curve that may be lost."""
-    average_precision_margin: NonNegativeFloat = 0.01
+    average_precision_margin: NonNegativeFloat = 0.02
     """Average precision that may be lost."""
     confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
     """Share of the bootstrap distribution inside an interval."""
