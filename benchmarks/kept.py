@@ -48,6 +48,7 @@ class Calls:
     def keep(self, name: str, result: dict[str, Any]) -> None:
         """Add one result; another process may add to the same file."""
         if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps({**self.kept(), name: result}, indent=1)
             (self.folder / RESULTS).write_text(text, encoding="utf-8")
 
