@@ -31,7 +31,8 @@ class PromotionConfig(Settings):
     auc_margin: NonNegativeFloat = 0.005
     """Area under the ROC curve that may be lost."""
     average_precision_margin: NonNegativeFloat = 0.02
-    """Average precision that may be lost."""
+    """Average precision that may be lost. Some 1,000 frauds cannot tell less from the luck of a seed; see
+    docs/SLICES.md."""
     confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
     """Share of the bootstrap distribution inside an interval."""
     resamples: int = Field(default=1000, ge=100)
