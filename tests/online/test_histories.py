@@ -10,11 +10,11 @@ import pytest
 from support.online import DAY_S, as_table, assert_same, description, histories, iso, orders
 
 from tsa_model.events.errors import BadEvents
+from tsa_model.online.cells import WrongOrder
 from tsa_model.online.histories import Histories
 from tsa_model.online.history import Contradiction, HistoryError, TooOld, UnknownOrder
 from tsa_model.online.lmdb_store import LmdbStore
 from tsa_model.online.loading import load_history
-from tsa_model.online.orders import WrongOrder
 from tsa_model.online.records import Records
 from tsa_model.online.requirements import columns_of
 from tsa_model.sequences import SequenceStore

@@ -11,12 +11,12 @@ from support.adding_model import AddingModel
 from support.online import DAY_S, as_table, assert_same, description, histories, iso, orders
 
 from tsa_model.audit.decisions import _Batch, _replayed
+from tsa_model.online.cells import WrongOrder
 from tsa_model.online.digests import digests_of
 from tsa_model.online.histories import Histories
 from tsa_model.online.history import HistoryError
 from tsa_model.online.lmdb_store import LmdbStore
 from tsa_model.online.loading import load_history
-from tsa_model.online.orders import WrongOrder
 from tsa_model.online.proof.replay import Findings, Replay
 from tsa_model.online.proof.stream import Extent, Stream
 from tsa_model.online.requirements import columns_of

@@ -15,7 +15,8 @@ from support.online import description, orders
 
 from tsa_model.events.cleaning import clean, wanted_columns
 from tsa_model.events.ids import IdForm
-from tsa_model.online.orders import OrderReader, WrongOrder
+from tsa_model.online.cells import WrongOrder
+from tsa_model.online.orders import OrderReader
 from tsa_model.online.records import NO_CATEGORY, hash_text, id_bytes
 
 D = description(categorical=["shop", "country", "hour", "items", "who"])

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.online import assert_same
 
-from tsa_model.online.orders import WrongOrder
+from tsa_model.online.cells import WrongOrder
 from tsa_model.online.wide import WideRows, positional
 from tsa_model.sequences import SequenceStore
 

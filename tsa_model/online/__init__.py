@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from tsa_model import lazy
 
 if TYPE_CHECKING:
+    from tsa_model.online.cells import WrongOrder
     from tsa_model.online.lmdb_store import LmdbStore
     from tsa_model.online.loading import load_history
-    from tsa_model.online.orders import WrongOrder
     from tsa_model.online.scorer import OnlineScorer, Scored
 
 __all__ = ["LmdbStore", "OnlineScorer", "Scored", "WrongOrder", "load_history"]
@@ -22,7 +22,7 @@ __getattr__ = lazy.names_from(
     {
         "tsa_model.online.lmdb_store": ("LmdbStore",),
         "tsa_model.online.loading": ("load_history",),
-        "tsa_model.online.orders": ("WrongOrder",),
+        "tsa_model.online.cells": ("WrongOrder",),
         "tsa_model.online.scorer": ("OnlineScorer", "Scored"),
     },
 )

@@ -1,13 +1,9 @@
-"""Raw orders of a request → clean ones, by the casts that read a log.
-
-Values of usual forms are cast one by one, the others of one role and one JSON type together; what a value
-means is decided by `tsa_model.events` alone.
-"""
+"""Raw orders of a request → clean ones, by the casts that read a log."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,44 +11,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tsa_model.events.arrays import SHOWN_CHARACTERS
-from tsa_model.events.cast import Cast
 from tsa_model.events.casting import cast_label, cast_moment, cast_number
 from tsa_model.events.cleaning import as_category
 from tsa_model.events.ids import IdForm, cast_id, id_columns
 from tsa_model.events.known_labels import TOO_EARLY
-from tsa_model.events.numbers import EXACT_WHOLE
 from tsa_model.events.plain import plain_id, plain_moment, plain_number
 from tsa_model.events.units import UNKNOWN_LABEL
+from tsa_model.online.cells import REMEDIES, Cells, WrongOrder
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text, id_bytes
 from tsa_model.settings.dataset import DatasetDescription
-
-Caster = Callable[[pa.Array], Cast]
-Plain = Callable[[Any], Any]
-"""Casts one value of a usual form; None = the caster decides."""
-_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
-FEW_VALUES = ("category", "label")
-"""Roles whose values come again and again, so that what they were cast to is remembered."""
-MOST_SEEN = 2**16
-_REMEDIES = {
-    "id": "send the order's own id, in the form that all ids of the column have",
-    "time": "send ISO 8601 text such as 2025-04-11T09:30:00Z, or seconds since 1970 as a number",
-    "label time": "send the moment at which the label became known, or null",
-    "label": "send 0, 1, or null while it is not known",
-    "known label": "send 0 or 1",
-    "number": "send a JSON number",
-    "category": "send a text of at most 256 bytes, or null",
-}
-
-
-class WrongOrder(ValueError):
-    """An order breaks the contract of its data set."""
-
-    def __init__(self, row: int, column: str, value: Any, problem: str, remedy: str) -> None:
-        self.row, self.column, self.problem, self.remedy = row, column, problem, remedy
-        self.value = None if value is None else _shown(value)
-        what = "" if value is None else f" {self.value}"
-        super().__init__(f"order {row} of the request, column {column}:{what} is {problem}; {remedy}")
 
 
 @dataclass(frozen=True)
@@ -125,7 +92,7 @@ class OrderReader:
         Raises:
             WrongOrder: a column is missing, or a value is not what its role asks for.
         """
-        cast = _Cells(rows, self._seen)
+        cast = Cells(rows, self._seen)
         d = self._d
         for column in self._ids:
             form = self._forms[column]
@@ -146,7 +113,7 @@ class OrderReader:
             if column not in self._may_be_missing:
                 for row, value in enumerate(values[column]):
                     if value is None:
-                        remedy = _REMEDIES[cast.kinds[column]]
+                        remedy = REMEDIES[cast.kinds[column]]
                         raise WrongOrder(row, column, rows[row][column], "missing", remedy)
         self._check_label_times(values, rows)
         for column in self._categories:
@@ -159,7 +126,7 @@ class OrderReader:
         for row, told_us in enumerate(values[name] if name is not None else ()):
             if told_us is not None and told_us < values[self._d.order_time][row]:
                 assert name is not None
-                raise WrongOrder(row, name, rows[row][name], TOO_EARLY, _REMEDIES["label time"])
+                raise WrongOrder(row, name, rows[row][name], TOO_EARLY, REMEDIES["label time"])
 
     def read_labels(self, labels: Sequence[tuple[Any, Any, Any]]) -> list[tuple[int | str, bytes, int, int]]:
         """Cast labels: the order's id, what stands for it, 0 or 1, and from when on it is known, of each.
@@ -169,7 +136,7 @@ class OrderReader:
         """
         d = self._d
         rows = [dict(zip(("order_id", "label", "known_at"), each, strict=True)) for each in labels]
-        cells = _Cells(rows, self._seen)
+        cells = Cells(rows, self._seen)
         form = self._forms[d.order_id]
         cells.add("id", "order_id", "id", lambda raw: cast_id(raw, form, d.missing_words))
         cells.add("known label", "label", "label", lambda raw: cast_label(raw, d.csv.decimal))
@@ -178,7 +145,7 @@ class OrderReader:
         for name, found in values.items():
             for row, value in enumerate(found):
                 if value is None or (name == "label" and value == UNKNOWN_LABEL):
-                    raise WrongOrder(row, name, rows[row][name], "missing", _REMEDIES[cells.kinds[name]])
+                    raise WrongOrder(row, name, rows[row][name], "missing", REMEDIES[cells.kinds[name]])
         columns = (values[name] for name in ("order_id", "label", "known_at"))
         return [
             (order_id, id_bytes(order_id), label, at) for order_id, label, at in zip(*columns, strict=True)
@@ -188,7 +155,7 @@ class OrderReader:
         type_ = pa.float64() if column in self._numbers else None
         words = as_category(pa.array(known, type_), column, self._d)
         for row in np.flatnonzero(words.bad).tolist():
-            raise WrongOrder(row, column, rows[row][column], words.reason, _REMEDIES["category"])
+            raise WrongOrder(row, column, rows[row][column], words.reason, REMEDIES["category"])
         return words.values.to_pylist()
 
     def _order(self, values: dict[str, list], row: int) -> CleanOrder:
@@ -222,89 +189,4 @@ class OrderReader:
 
 def early_label(row: int, value: Any) -> WrongOrder:
     """The refusal of a label that is said to be known before its order was placed."""
-    return WrongOrder(row, "known_at", value, TOO_EARLY, _REMEDIES["label time"])
-
-
-class _Cells:
-    """Values to cast, gathered by what they are to become and by their JSON type."""
-
-    def __init__(self, rows: Sequence[Mapping[str, Any]], seen: dict[Any, Any]) -> None:
-        self._rows, self._seen = rows, seen
-        self._values: dict[str, list] = {}
-        self.kinds: dict[str, str] = {}
-        self._groups: dict[tuple[Any, type], tuple[Caster, list[Any], list[tuple[str, int]]]] = {}
-
-    def add(
-        self,
-        kind: str,
-        column: str,
-        group: Any,
-        caster: Caster,
-        plain: Plain | None = None,
-        optional: bool = False,
-    ) -> None:
-        """Gather a column; what `plain` casts is done."""
-        found: list = [None] * len(self._rows)
-        self._values[column] = found
-        self.kinds[column] = kind
-        for row, cells in enumerate(self._rows):
-            if column not in cells:
-                if optional:
-                    continue
-                remedy = "send the column, as null where the order has no value"
-                raise WrongOrder(row, column, None, "not there", remedy)
-            value = cells[column]
-            if value is None:
-                continue
-            value = self._single(kind, column, row, value)
-            if plain is not None and (cast := plain(value)) is not None:
-                found[row] = cast
-                continue
-            place = (group, type(value))
-            if kind in FEW_VALUES and (place, value) in self._seen:
-                found[row] = self._seen[place, value]
-                continue
-            if place not in self._groups:
-                self._groups[place] = (caster, [], [])
-            _, values, cells_of = self._groups[place]
-            values.append(value)
-            cells_of.append((column, row))
-
-    def _single(self, kind: str, column: str, row: int, value: Any) -> Any:
-        if type(value) is int:
-            if kind == "number" and abs(value) < EXACT_WHOLE:
-                return float(value)
-            return value if -(2**63) <= value < 2**63 else str(value)
-        if type(value) is str:
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise WrongOrder(row, column, None, "a text with half a character", _REMEDIES[kind]) from None
-            return value
-        if type(value) not in _TYPES:
-            problem = f"a {type(value).__name__}, not a single value"
-            raise WrongOrder(row, column, None, problem, _REMEDIES[kind])
-        return value
-
-    def values(self) -> dict[str, list]:
-        """Column → the cast value of each order; None = missing.
-
-        Raises:
-            WrongOrder: a value is not what its role asks for.
-        """
-        for (group, type_), (caster, values, cells) in self._groups.items():
-            cast = caster(pa.array(values, _TYPES[type_]))
-            if cast.bad.any():
-                column, row = cells[int(np.argmax(cast.bad))]
-                value = self._rows[row][column]
-                raise WrongOrder(row, column, value, cast.reason, _REMEDIES[self.kinds[column]])
-            for place, ((column, row), value) in enumerate(zip(cells, cast.values.to_pylist(), strict=True)):
-                self._values[column][row] = value
-                if self.kinds[column] in FEW_VALUES and len(self._seen) < MOST_SEEN:
-                    self._seen[(group, type_), values[place]] = value
-        return self._values
-
-
-def _shown(value: Any) -> str:
-    text = repr(value) if not isinstance(value, (dict, list)) else type(value).__name__
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+    return WrongOrder(row, "known_at", value, TOO_EARLY, REMEDIES["label time"])

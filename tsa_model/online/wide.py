@@ -17,7 +17,7 @@ from tsa_model.events.casting import cast_number
 from tsa_model.events.units import UNKNOWN_LABEL
 from tsa_model.events.wide.histories import KEYS, UnusableRows, WideLayout, WideSequences, read_sequences
 from tsa_model.events.wide.texts import TextRows
-from tsa_model.online.orders import WrongOrder
+from tsa_model.online.cells import WrongOrder
 from tsa_model.sequences import Preprocessing
 from tsa_model.sequences.columns.event_columns import Columns
 from tsa_model.sequences.features.encoding import Encoding, Role

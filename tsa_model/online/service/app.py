@@ -20,8 +20,8 @@ from starlette.routing import Route
 
 from tsa_model.events.errors import BadEvents
 from tsa_model.export.file_names import MODEL_NAME
+from tsa_model.online.cells import WrongOrder
 from tsa_model.online.history import Contradiction, HistoryError, StoreAway, UnknownOrder
-from tsa_model.online.orders import WrongOrder
 from tsa_model.online.service import protocol
 from tsa_model.online.service.describe import description_of
 from tsa_model.online.service.handlers import Handlers
