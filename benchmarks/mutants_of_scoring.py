@@ -72,7 +72,7 @@ SCORING_MUTANTS: list[Mutant] = [
         "an uneven last batch not scored",
         ROWS,
         "pairs.add(order_ids[part]",
-        "if part.size < BATCH and start:\n                continue\n            pairs.add(order_ids[part]",
+        "if part.size < BATCH:\n                continue\n            pairs.add(order_ids[part]",
     ),
     mutant(
         "scores that are no numbers written as 0",
