@@ -30,7 +30,7 @@ class EncodedCategories:
 
     def __init__(self, description: DatasetDescription, fitted: Preprocessing) -> None:
         self._dtype = Encoding(fitted).dtype("categorical")
-        self._hours: list[tuple[int, str, np.ndarray]] = []
+        self._calendar: list[tuple[int, str, np.ndarray]] = []
         self._places: list[int] = []
         self._columns: list[int] = []
         self._hashes: list[np.ndarray] = []
@@ -42,7 +42,7 @@ class EncodedCategories:
             vocabulary = fitted.categorical[name]
             if name not in raw:
                 numbers = Codes(np.arange(len(HOURS), dtype=np.int32), HOURS)
-                self._hours.append((place, name, vocabulary.encode(numbers)))
+                self._calendar.append((place, name, vocabulary.encode(numbers)))
                 continue
             texts = {hash_text(text, description.fold_text): text for text in vocabulary.values}
             hashes = np.array(sorted(texts), np.uint64)
@@ -65,7 +65,7 @@ class EncodedCategories:
         matrix = np.zeros((len(records) + 1, self._width), self._dtype)
         if self._columns:
             matrix[:-1, self._places] = self._indices(records.categories[:, self._columns])
-        for place, name, table in self._hours:
+        for place, name, table in self._calendar:
             matrix[:-1, place] = table[calendar_column(name, records.time_us)]
         return matrix
 
