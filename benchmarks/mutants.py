@@ -219,9 +219,8 @@ Written by `python benchmarks/mutants.py --until-killed --keep FOLDER --markdown
 Each mutant is the shipped code with one fault. ✗ marks a check that rejects it, `first` is the first of them,
 · marks checks that were not asked: later ones, and earlier ones where a check was asked at once
 (`--first-check`). Seconds are those until the rejection, on a busy machine; copying and importing the code is
-part of them. Rows without seconds were tried with an earlier version of the gate, which compared less. "In
-both" means that the reference shares the faulty code, so that only the legacy baseline or a relation can see
-it.
+part of them. "In both" means that the reference shares the faulty code, so that only the legacy baseline or a
+relation can see it.
 
 {killed} of {len(results)} tried are killed; the catalogue has {len(MUTANTS)}.
 Checks: 0 contract, 1 algebra in float64, 2 rounding in float32, 3 first divergence, 4 training, 5 metamorphic

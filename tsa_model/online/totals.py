@@ -11,12 +11,12 @@ import numpy as np
 from tsa_model.online.history import KINDS, Columns, Stream
 from tsa_model.online.records import Records
 from tsa_model.sequences.features import exact_sums
+from tsa_model.sequences.features.derived import FRAUD
 
 PER_COLUMN = 1 + len(exact_sums.UNITS)
 """Of a column: how many orders have a value, then how often each unit is in them."""
 OF_ORDERS, OF_LABELS = 1, 2
 """Whole numbers before those of the columns: how many; of labels also how many are frauds."""
-FRAUD = 1
 
 
 def sizes(columns: Columns, stream: Stream) -> tuple[int, int]:
