@@ -163,13 +163,13 @@ def train_tsa(name: str, store: SequenceStore, run: RunConfig, seed: int, folder
     """Train one of `TSA` by the project's own trainer; the model folder is `folder`/model.
 
     Returns:
-        What `train_model` does, and `curve`: the validation metric after each epoch.
+        What `train_model` does, and `curve`: the validation metric after each epoch, of the first member.
     """
     model = run.model.changed(sequences=TSA[name])
     run = run.changed(model=model)
     with contextlib.redirect_stdout(io.StringIO()):
         result = train_model(store.directory, run, folder / "model", folder / "log", seed=seed)
-    (log,) = (folder / "log").rglob("metrics.csv")
+    log = sorted((folder / "log").rglob("metrics.csv"))[0]
     metric = f"val/{run.training.primary_metric}"
     with log.open() as lines:
         return result | {"curve": [float(row[metric]) for row in csv.DictReader(lines) if row.get(metric)]}

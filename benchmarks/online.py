@@ -5,8 +5,10 @@
 
 The last orders of the log are sent at a fixed rate, whether answers come or not; a latency counts from the
 moment at which a request was due. The bare call runs the same session settings on the ready tensors of the
-same orders, in turns with the requests, so that a busy machine slows both. So does the legacy's way: a row
-that carries its histories as joined texts is parsed, and the plain network computes one forward of the order.
+same orders, in turns with the requests, so that a busy machine slows both. It is made at the same rate: a
+processor that waits between two orders is slower with each. Without a pause it is shown too. The
+legacy's way has its turns as well: a row that carries its histories as joined texts is parsed, and the plain
+network computes one forward of the order.
 For Redis a redis-server is started on a free port, which keeps an append-only file.
 """
 
@@ -203,19 +205,27 @@ def measure(
     for batch in batches[:20]:
         model.session.run(batch)
     legacy.score(legacy.row(batches[0]), batches[0])
-    seconds: dict[str, list[float]] = {"HTTP, raw JSON to score": [], "bare call, ready tensors": []}
-    over_http, bare = seconds.values()
-    slow = seconds["the legacy's way, no HTTP"] = []
+    over_http: list[float] = []
+    bare: list[float] = []
+    unpaced: list[float] = []
+    slow: list[float] = []
     for first in range(0, n_open, TURN):
         part = slice(first, min(first + TURN, n_open))
         over_http += open_loop(bodies[part], rate, port)
-        bare += [timed(model.session.run, batch) for batch in batches[part]]
+        bare += paced(model.session.run, batches[part], rate)
+        unpaced += [timed(model.session.run, batch) for batch in batches[part]]
         slow += [timed(legacy.score, legacy.row(batch), batch) for batch in batches[part][:LEGACY_CALLS]]
-    for what, found in seconds.items():
-        show(what, found)
+    show("HTTP, raw JSON to score", over_http)
+    show("bare call, ready tensors", bare)
+    show("bare calls without a pause", unpaced)
+    show("the legacy's way, no HTTP", slow)
     for quantile in (0.5, 0.99):
-        ratio = np.quantile(over_http, quantile) / np.quantile(bare, quantile)
-        print(f"p{100 * quantile:g} over HTTP is {ratio:.2f} times that of the bare call")
+        ratio, other = (
+            np.quantile(over_http, quantile) / np.quantile(calls, quantile) for calls in (bare, unpaced)
+        )
+        print(
+            f"p{100 * quantile:g} over HTTP: {ratio:.2f} times the bare call's, {other:.2f} without a pause"
+        )
     print(f"the legacy's way takes {np.median(slow) / np.median(over_http):.1f} times as long (medians)")
     began = time.perf_counter()
     open_loop(bodies[n_open:], float("inf"), port)
@@ -230,21 +240,55 @@ def timed(call: Callable[..., Any], *arguments: Any) -> float:
     return time.perf_counter() - began
 
 
+def paced(call: Callable[[Any], Any], arguments: list[Any], rate: float) -> list[float]:
+    """Seconds of each call, where calls begin at a fixed rate."""
+    found = []
+    began = time.perf_counter()
+    for place, argument in enumerate(arguments):
+        time.sleep(max(0.0, began + place / rate - time.perf_counter()))
+        found.append(timed(call, argument))
+    return found
+
+
+class Client:
+    """A kept connection that only sends bytes and reads an answer: what it costs is not the service's."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def post(self, body: bytes) -> None:
+        """Ask for a score, and wait for the whole answer."""
+        request = f"POST /score HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._socket.sendall(request.encode() + body)
+        answer = self._socket.recv(2**16)
+        while b"\r\n\r\n" not in answer:
+            answer += self._socket.recv(2**16)
+        head, _, content = answer.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        while len(content) < length:
+            content += self._socket.recv(2**16)
+        if b" 200 " not in head.partition(b"\r\n")[0]:
+            raise SystemExit(content.decode())
+
+
 def open_loop(bodies: list[bytes], rate: float, port: int) -> list[float]:
     """Latencies of requests that are due at a fixed rate, in seconds."""
     waiting: queue.SimpleQueue[tuple[float, bytes] | None] = queue.SimpleQueue()
     latencies: list[float] = []
 
     def work() -> None:
-        connection = HTTPConnection("127.0.0.1", port)
-        while (item := waiting.get()) is not None:
-            due, body = item
-            connection.request("POST", "/score", body)
-            answer = connection.getresponse()
-            content = answer.read()
-            if answer.status != 200:
-                raise SystemExit(content.decode())
-            latencies.append(time.perf_counter() - due)
+        with Client(port) as client:
+            while (item := waiting.get()) is not None:
+                due, body = item
+                client.post(body)
+                latencies.append(time.perf_counter() - due)
 
     threads = [threading.Thread(target=work) for _ in range(CLIENTS)]
     for thread in threads:

@@ -243,9 +243,18 @@ def test_a_number_that_is_too_large_is_refused_before_it_is_kept(rows, built, tm
     online.add(dict(rows[0], amount=1e10))
     with pytest.raises(BadEvents, match=r"amount: 1e\+17 .* too large once it is scaled"):
         online.add(dict(rows[1], amount=1e17))
-    with pytest.raises(BadEvents, match="too large to be averaged"):
+    with pytest.raises(WrongOrder, match=r"column amount: 1e\+20 is too large to be averaged"):
         online.add(dict(rows[1], amount=1e20))
     assert online.store.counts()["orders"] == 1
+
+
+def test_an_order_that_no_window_can_add_up_leaves_the_next_ones_scorable(rows, built, tmp_path) -> None:
+    online = histories(tmp_path / "h", built)
+    online.add(rows[0])
+    with pytest.raises(WrongOrder, match=r"column amount: 1e\+19 is too large to be averaged"):
+        online.add(dict(rows[1], amount=1e19, who=rows[0]["who"], card=rows[0]["card"]))
+    later = dict(rows[2], who=rows[0]["who"], card=rows[0]["card"])
+    assert online.targets([later])[0].history("cid")["orders"] == 1
 
 
 def test_a_column_of_ids_is_read_as_its_first_id_says(rows, built, tmp_path) -> None:

@@ -14,7 +14,6 @@ from tsa_model.online.derived import ABOUT_LABELS, DerivedColumns, Past
 from tsa_model.online.history import KINDS, KeyKind
 from tsa_model.online.records import NO_CATEGORY, Records
 from tsa_model.online.totals import OF_LABELS, OF_ORDERS, PER_COLUMN, counted_and_summed
-from tsa_model.sequences.features import exact_sums
 from tsa_model.sequences.features.derived import window_values
 from tsa_model.sequences.features.lags import gap_values, number_values, position_values, same_values
 from tsa_model.settings.dataset import DatasetDescription
@@ -57,7 +56,7 @@ class Derivation:
         if plan.of_labels:
             totals = past.labels(past.now_us - plan.label_ages_us, self._n_label_totals)
             for window in plan.of_labels:
-                values |= window.over_labels(totals[window.at], target.numbers[0])
+                values |= window.over_labels(totals[window.at])
         for several in plan.lags:
             values |= several.of(latest, target)
         return values
@@ -80,15 +79,12 @@ class _Windows:
         """The columns, from [n, T] totals of the orders inside and the order's raw numbers."""
         if self.window.column is None or self.number is None or self.summed is None:
             return self.of(totals[:, 0], np.zeros(len(totals)))
-        value = own[self.number, None]
-        exact_sums.check(self.window.column, value)
-        return self.of(*counted_and_summed(totals, self.summed), value)
+        return self.of(*counted_and_summed(totals, self.summed), own[self.number, None])
 
-    def over_labels(self, totals: np.ndarray, own: np.ndarray) -> dict[str, float]:
-        """The columns, from [n, T] totals of the labels inside and the order's raw numbers."""
+    def over_labels(self, totals: np.ndarray) -> dict[str, float]:
+        """The columns, from [n, T] totals of the labels inside."""
         if self.window.column is None or self.number is None or self.summed is None:
             return self.of(totals[:, 0], totals[:, 1].astype(np.float64))
-        exact_sums.check(self.window.column, own[self.number, None])
         return self.of(*counted_and_summed(totals, self.summed, OF_LABELS))
 
     def of(self, count: np.ndarray, total: np.ndarray, own: np.ndarray = _NONE) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,16 @@ from tsa_model.sequences import Preprocessing
 from tsa_model.settings.dataset import DatasetDescription
 
 T = TypeVar("T")
+
+
+class Answer(Protocol):
+    """What an order was answered."""
+
+    def packed(self) -> bytes:
+        """As it is kept."""
+
+
+A = TypeVar("A", bound=Answer)
 
 
 class Histories:
@@ -134,32 +144,45 @@ class Histories:
 
         return self.store.read(look_up)
 
-    def look_up(self, orders: Sequence[CleanOrder]) -> tuple[dict[bytes, bytes], dict[bytes, Target]]:
-        """Record orders, all or none.
+    def look_up(
+        self, orders: Sequence[CleanOrder], answering: Callable[[list[Target]], list[A]] | None = None
+    ) -> tuple[dict[bytes, bytes], dict[bytes, Target], dict[bytes, A]]:
+        """Record orders, all or none, with their answers: none is kept that was recorded and not answered.
 
         Args:
             orders: to record; an order may be among them twice.
+            answering: answers those that were not answered before; what it raises undoes all. It may be asked
+                again. None = nothing is answered.
 
         Returns:
-            What was answered before, by the orders' names; and what the others are scored by.
+            What was answered before, by the orders' names; what the others are scored by; and their answers.
         """
 
-        def look_up(transaction: Transaction) -> tuple[dict[bytes, bytes], dict[bytes, Target]]:
-            answers: dict[bytes, bytes] = {}
+        def look_up(
+            transaction: Transaction,
+        ) -> tuple[dict[bytes, bytes], dict[bytes, Target], dict[bytes, A]]:
+            earlier: dict[bytes, bytes] = {}
             targets: dict[bytes, Target] = {}
             transaction.expect((order.name, order.keys) for order in orders)
             # Of orders in the sequence of their times, none changes the history of one before it.
             for order in _by_time(orders):
-                entry = transaction.entry(order.name)
+                name = order.name
+                entry = transaction.entry(name)
                 if entry is not None:
                     self._compare(transaction, entry, order)
                 if entry is not None and entry.answer:
-                    answers[order.name] = entry.answer
+                    earlier[name] = entry.answer
                     continue
-                targets[order.name] = self._target(transaction, order)
+                targets[name] = self._target(transaction, order)
                 if entry is None:
-                    self._record(transaction, order, targets[order.name].record)
-            return answers, targets
+                    self._record(transaction, order, targets[name].record)
+            if answering is None or not targets:
+                return earlier, targets, {}
+            answers = dict(zip(targets, answering(list(targets.values())), strict=True))
+            for name, answer in answers.items():
+                if (entry := transaction.entry(name)) is not None:
+                    transaction.put_entry(name, entry.answered(answer.packed()))
+            return earlier, targets, answers
 
         return self._recorded(look_up)
 
@@ -230,23 +253,6 @@ class Histories:
         until_us = max(moments) if self._label_times else entry.time_us
         refresh(transaction, self.inputs, entry, self.inputs.derived.relabelled_us, since_us, until_us)
 
-    def answer(self, answers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-        """Note answers by the orders' names; return those that other requests noted earlier, which stand."""
-
-        def note(transaction: Transaction) -> dict[bytes, bytes]:
-            earlier = {}
-            transaction.expect((name, (b"", b"")) for name in answers)
-            for name, text in answers.items():
-                if (entry := transaction.entry(name)) is None:
-                    continue
-                if entry.answer:
-                    earlier[name] = entry.answer
-                else:
-                    transaction.put_entry(name, entry.answered(text))
-            return earlier
-
-        return self._recorded(note)
-
     def _reader_for(self, orders: Sequence[Mapping[str, Any]]) -> OrderReader:
         if self._reader is not None:
             return self._reader
@@ -258,7 +264,9 @@ class Histories:
         # Where no order had such an id yet, it does not matter how one would be read.
         folded = self.description.fold_keys
         forms = {name: IdForm(is_whole.get(name, True), is_folded=name in folded) for name in columns}
-        reader = OrderReader(self.description, forms, len(self.inputs.derived.kept))
+        derived = self.inputs.derived
+        summed = {*derived.summed(), *derived.fraud_summed()}
+        reader = OrderReader(self.description, forms, len(derived.kept), summed)
         if set(stored) == set(columns):
             self._reader = reader
         self._request.is_whole = is_whole

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +19,10 @@ from tsa_model.events.plain import plain_id, plain_moment, plain_number
 from tsa_model.events.units import UNKNOWN_LABEL
 from tsa_model.online.cells import REMEDIES, Cells, WrongOrder
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text, id_bytes
+from tsa_model.sequences.features.exact_sums import LARGEST
 from tsa_model.settings.dataset import DatasetDescription
+
+TOO_LARGE = f"too large to be averaged over a window, which takes numbers below {LARGEST:.0e}"
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,18 @@ class OrderReader:
         description: the columns' roles.
         forms: how ids are read.
         n_derived: derived columns that a record has room for.
+        summed: raw numbers that windows add up.
     """
 
-    def __init__(self, description: DatasetDescription, forms: Mapping[str, IdForm], n_derived: int) -> None:
+    def __init__(
+        self,
+        description: DatasetDescription,
+        forms: Mapping[str, IdForm],
+        n_derived: int,
+        summed: Iterable[str] = (),
+    ) -> None:
         self._d, self._forms, self._n_derived = description, forms, n_derived
+        self._summed = frozenset(summed)
         d = description
         self._ids = tuple(id_columns(d))
         words = frozenset(word.strip().lower() for word in d.missing_words)
@@ -115,11 +126,19 @@ class OrderReader:
                     if value is None:
                         remedy = REMEDIES[cast.kinds[column]]
                         raise WrongOrder(row, column, rows[row][column], "missing", remedy)
+        self._check_sizes(values, rows)
         self._check_label_times(values, rows)
         for column in self._categories:
             if column not in self._own_categories:
                 values[f"category {column}"] = self._in_words(values[column], column, rows)
         return [self._order(values, row) for row in range(len(rows))]
+
+    def _check_sizes(self, values: Mapping[str, list], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse what no window could add up, before a history holds it."""
+        for column in self._summed:
+            for row, value in enumerate(values[column]):
+                if value is not None and abs(value) >= LARGEST:
+                    raise WrongOrder(row, column, rows[row][column], TOO_LARGE, REMEDIES["number"])
 
     def _check_label_times(self, values: Mapping[str, list], rows: Sequence[Mapping[str, Any]]) -> None:
         name = self._d.label_time

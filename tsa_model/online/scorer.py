@@ -46,6 +46,10 @@ class Scored:
     repeated: bool = False
     """The order was sent before; this is the answer that was given then."""
 
+    def packed(self) -> bytes:
+        """As a history store keeps it, JSON."""
+        return json.dumps(vars(self), separators=(",", ":")).encode()
+
 
 class OnlineScorer:
     """Scores raw orders one by one; may be used by several threads at once.
@@ -124,16 +128,10 @@ class OnlineScorer:
             StoreAway: the store cannot be read or written.
         """
         clean = self.histories.read(orders)
-        texts, targets = self.histories.look_up(clean)
-        answers: dict[bytes, Scored] = {}
-        if targets:
-            batch = self.histories.inputs.batch(list(targets.values()))
-            scored = self._scored(list(targets.values()), self.outputs_of(batch), digests_of(batch))
-            fresh = dict(zip(targets, scored, strict=True))
-            answers |= fresh
-            noted = {name: json.dumps(vars(each), separators=(",", ":")) for name, each in fresh.items()}
-            texts |= self.histories.answer({name: text.encode() for name, text in noted.items()})
-        answers |= {name: replace(Scored(**json.loads(text)), repeated=True) for name, text in texts.items()}
+        earlier, _, answers = self.histories.look_up(clean, self._answers)
+        answers |= {
+            name: replace(Scored(**json.loads(text)), repeated=True) for name, text in earlier.items()
+        }
         return [answers[order.name] for order in clean]
 
     def add(self, orders: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> int:
@@ -163,24 +161,23 @@ class OnlineScorer:
             "probability": None if self._calibrator is None else self._calibrator.probability(score),
         }
 
-    def _scored(
-        self, targets: Sequence[Target], outputs: Mapping[str, np.ndarray | None], digests: Sequence[str]
-    ) -> list[Scored]:
-        def value(name: str, row: int) -> float | None:
-            values = outputs[name]
-            return None if values is None else float(values[row])
-
+    def _answers(self, targets: list[Target]) -> list[Scored]:
+        batch = self.histories.inputs.batch(targets)
+        outputs, digests = self.outputs_of(batch), digests_of(batch)
+        found = {name: None if values is None else values.tolist() for name, values in outputs.items()}
+        none = [None] * len(targets)
         described = self.model.description
+        columns = (found["score"] or none, found["percentile"] or none, found["probability"] or none, digests)
         return [
             Scored(
                 order_id=target.record.id(),
-                score=value("score", row) or 0.0,
-                percentile=value("percentile", row),
-                calibrated_probability=value("probability", row),
+                score=score,
+                percentile=percentile,
+                calibrated_probability=probability,
                 model_digest=described.onnx_sha256,
                 gate_id=described.verdict_id,
                 history={_WHOSE[kind]: target.history(kind) for kind in target.histories},
-                inputs_digest=digests[row],
+                inputs_digest=digest,
             )
-            for row, target in enumerate(targets)
+            for target, score, percentile, probability, digest in zip(targets, *columns, strict=True)
         ]

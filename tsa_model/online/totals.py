@@ -37,25 +37,19 @@ def totals_of(records: Records, columns: Columns, stream: Stream) -> np.ndarray:
     """What each order or label adds to the totals, [N, T] int64.
 
     An order adds 1, and for every column in `columns.summed` what `exact_sums.cut` makes of it; a label adds
-    1, itself, and if it is fraud what is made of every column in `columns.fraud_summed`.
-
-    Raises:
-        BadEvents: a number is too large to be summed.
+    1, itself, and if it is fraud what is made of every column in `columns.fraud_summed`. No record holds a
+    number that is too large for it: a log with one cannot be loaded, and `OrderReader` refuses such an order.
     """
     totals = np.empty((len(records), width(columns, stream)), np.int64)
     totals[:, 0] = 1
     if stream in KINDS:
         names, head = columns.summed, OF_ORDERS
         values = records.numbers[:, [columns.numerical.index(name) for name in names]]
-        for name in columns.fraud_summed:  # refused with its order, not when its label comes
-            exact_sums.check(name, records.numbers[:, columns.numerical.index(name)])
     else:
         totals[:, 1] = records.label
         names, head = columns.fraud_summed, OF_LABELS
         values = np.where(records.label[:, None] == FRAUD, records.numbers, np.nan)
     if names:
-        for place, name in enumerate(names):
-            exact_sums.check(name, values[:, place])
         by_column = totals[:, head:].reshape(len(records), len(names), PER_COLUMN)
         by_column[..., 0] = ~np.isnan(values)
         for at, (_, whole) in enumerate(exact_sums.cut(values), 1):
