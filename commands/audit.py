@@ -109,10 +109,11 @@ def audit_finished(stages: Path) -> str:
     """
     with clear_errors():
         from tsa_model.audit import audit_run
-        from tsa_model.audit.page import PAGE, write_page
+        from tsa_model.audit.page import write_page
+        from tsa_model.pages.names import AUDIT
 
         audit = audit_run(stages.parent)
-        write_page(audit, stages / PAGE)
+        write_page(audit, stages / AUDIT)
     if not audit.passed:
         raise click.ClickException(f"the chain of proof is broken: {audit.links[-1].finding}")
-    return f"The chain of proof is whole, {audit.signed}: {stages / PAGE}"
+    return f"The chain of proof is whole, {audit.signed}: {stages / AUDIT}"

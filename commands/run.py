@@ -103,9 +103,10 @@ def _write_pages(runs: Path) -> None:
 
 def _write_card(stages: Path) -> None:
     """The card of the run's model; what hinders it is told, and hides nothing of the run."""
-    from tsa_model.card.page import PAGE, write_card
+    from tsa_model.card.page import write_card
+    from tsa_model.pages.names import CARD
 
     try:
-        write_card(stages / "generate-scores" / "scores" / "model", stages / PAGE)
+        write_card(stages / "generate-scores" / "scores" / "model", stages / CARD)
     except (ValueError, OSError) as error:
         click.echo(f"The model's card was not written: {error}", err=True)

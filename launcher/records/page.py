@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher.records.listing import MARKS, Run, runs_below
-from tsa_model.files import atomic_file
+from launcher.records.record import NAME
+from tsa_model.files import atomic_file, sha256
 from tsa_model.pages.charts import DrawnInterval, bars, ranges
+from tsa_model.pages.names import START
 from tsa_model.pages.render import render_page
+from tsa_model.sealed_pages import write_page
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-PAGE = "index.html"
 OURS = b'<meta name="generator" content="TSA Pipeline">'
 COLUMNS = ("Test AUC", "Test average precision", "Recall at 1 % alerts")
 MOST_DRAWN = 20
@@ -44,9 +46,12 @@ def write_pages(folder: Path) -> Path:
     """
     runs = runs_below(folder)
     for run in runs:
-        _write(run.folder / PAGE, run_page(run))
-    _write(folder / PAGE, runs_page(runs, folder))
-    return folder / PAGE
+        _write_run_page(run)
+    page = folder / START
+    _check_ours(page)
+    with atomic_file(page) as temporary:
+        temporary.write_text(runs_page(runs, folder), encoding="utf-8")
+    return page
 
 
 def runs_page(runs: list[Run], folder: Path) -> str:
@@ -113,8 +118,17 @@ def _in_script(content: object) -> Markup:
     return Markup(json.dumps(content).replace("<", "\\u003c").replace("&", "\\u0026"))
 
 
-def _write(file: Path, text: str) -> None:
+def _write_run_page(run: Run) -> None:
+    """The start page of a run, sealed as the page of its record; `audit_run` looks at it."""
+    page, record = run.folder / START, run.folder / NAME
+    _check_ours(page)
+    if record.is_file():
+        write_page(page, run_page(run), sha256(record))
+        return
+    with atomic_file(page) as temporary:
+        temporary.write_text(run_page(run), encoding="utf-8")
+
+
+def _check_ours(file: Path) -> None:
     if file.exists() and OURS not in file.read_bytes():
         raise ValueError(f"{file} was not written by this program: move it away")
-    with atomic_file(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")

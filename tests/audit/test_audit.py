@@ -16,7 +16,7 @@ from tsa_model.promotion import Comparison, Registry
 from tsa_model.signing import KEY_VARIABLE
 
 LINKS = ["events", "store", "model", "verdict", "onnx", "calibrators", "scores", "online"]
-LINKS += ["comparison"]
+LINKS += ["comparison", "pages"]
 
 
 def test_a_run_is_walked_from_the_events_to_the_comparison(chain: Chain) -> None:
@@ -93,9 +93,9 @@ def registry(spoilt: Any, tmp_path: Path) -> Registry:
 
 def test_a_champion_is_followed_into_its_registry(registry: Registry, spoilt: Any) -> None:
     audit = audit_run(spoilt.places.folder, registry.directory)
-    assert [link.name for link in audit.links] == [*LINKS, "champion"]
+    assert [link.name for link in audit.links] == [*LINKS[:-1], "champion", "pages"]
     assert audit.passed, audit.links[-1].finding
-    assert "the model in use is this one" in audit.links[-1].finding
+    assert "the model in use is this one" in audit.links[-2].finding
     found = audit_model(registry.champion_dir())
     assert [link.name for link in found.links] == ["onnx", "calibrators", "champion"]
     assert found.passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tsa_model.network.description import (
     check_model_folder,
     read_description,
 )
+from tsa_model.pages import names
 from tsa_model.promotion.comparison import Comparison
 from tsa_model.promotion.proofs import SAME_RUN, ContractHead, check_contract_of, read_contract
 from tsa_model.scoring.files import (
@@ -75,6 +77,8 @@ def audit_run(run: str | Path, registry: str | Path | None = None) -> Audit:
     place = Path(registry) if registry is not None else _registry_of(folder)
     if place is not None:
         steps["champion"] = lambda: champion(place, chain.folder)
+    if stages != folder:  # a run on this machine
+        steps["pages"] = lambda: chain.check_pages(folder)
     return walk(str(run), steps)
 
 
@@ -97,9 +101,11 @@ class _Chain:
     verdict: Verdict
     about: OnnxDescription
     scored: OnnxDescription
+    comparison_sha256: str
     manifest: ScoreManifest
 
     def __init__(self, stages: Path) -> None:
+        self.stages = stages
         self.validated = stages / "validate-events" / "validated"
         self.store_dir = stages / "build-sequences" / "store"
         self.model_dir = stages / "train-model" / "model"
@@ -243,7 +249,24 @@ class _Chain:
         _check_page(path.with_name("report"), path, comparison.sha256)
         outcome = "may" if comparison.passed else "must not"
         finding = f"about this model and these proofs: it {outcome} be promoted"
-        return _link("comparison", path, comparison.sha256 or "", finding, comparison.signature)
+        self.comparison_sha256 = comparison.sha256 or ""
+        return _link("comparison", path, self.comparison_sha256, finding, comparison.signature)
+
+    def check_pages(self, folder: Path) -> Link:
+        """The pages about the whole run: each as it was written, about what lies here."""
+        record, page = folder / "run.json", folder / names.START
+        about = {
+            self.stages / names.AUDIT: (self.comparison_path, self.comparison_sha256),
+            self.stages / names.CARD: (self.folder / DESCRIPTION_FILE, self.scored.sha256 or ""),
+        }
+        if record.is_file():
+            about[page] = (record, sha256(record))
+        shown = {path: of for path, of in about.items() if path.is_file()}
+        for path, (document, digest) in shown.items():
+            check_page(path, document, digest)
+        listed = ", ".join(path.name for path in shown) or "none was written"
+        digest = hashlib.sha256("".join(sha256(path) for path in shown).encode()).hexdigest()
+        return _link("pages", folder, digest, f"as they were written, about this run: {listed}")
 
 
 def _check_page(page: Path, document: Path, about: str | None) -> None:

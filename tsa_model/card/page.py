@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsa_model.card.content import Card, Group, Measured, read_card
-from tsa_model.files import atomic_file
 from tsa_model.pages.charts import DrawnInterval, ranges
 from tsa_model.pages.render import render_page
+from tsa_model.sealed_pages import write_page
 from tsa_model.signing import shown_signature
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATE = Path(__file__).with_name("card.html.j2")
-PAGE = "model_card.html"
 NAMES = {
     "auc": "AUC",
     "average_precision": "Average precision",
@@ -36,9 +35,7 @@ def write_card(folder: Path, page: Path) -> Card:
         ValueError: it is no model folder, or was changed.
     """
     card = read_card(folder)
-    text = render(card)
-    with atomic_file(page) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_page(page, render(card), card.about.sha256)
     return card
 
 
