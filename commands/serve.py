@@ -41,6 +41,14 @@ from commands.options import EXPORTED, Existing, HistoryPlace
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder in which every answer is logged, with its order; see tsa audit --decisions.",
 )
+@click.option(
+    "--threads",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Requests that threads work on at once. With more, they wait for each other; large networks"
+    " on many cores gain from more.",
+)
 def command(
     model: Path | None,
     registry: Path | None,
@@ -50,6 +58,7 @@ def command(
     late_days: float,
     sync: bool,
     decisions: Path | None,
+    threads: int,
 ) -> None:
     """Serve a model: an order in, its score out.
 
@@ -74,4 +83,4 @@ def command(
             from tsa_model.audit.followed import FollowedChampion
 
             champion = FollowedChampion(registry)
-        serve(model, store, host, port, late_days, sync, champion, decisions)
+        serve(model, store, host, port, late_days, sync, champion, decisions, threads)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import resource
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import pytest
 from support.online import as_table, assert_same, description, histories, orders
 from support.redis_server import RedisServer
-from support.service import free_port, in_process
+from support.service import Client, free_port, in_process
 
 from tsa_model.online import OnlineScorer
 from tsa_model.online.history import StoreAway
 from tsa_model.online.loading import make_empty
+from tsa_model.online.service import app
 from tsa_model.online.service.app import make_app
 from tsa_model.online.service.handlers import Handlers
 from tsa_model.sequences import SequenceStore
@@ -39,6 +41,26 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path) -> None:
 def add_all(online, rows: list[dict]) -> None:
     for row in rows[100:]:
         online.add(row)
+
+
+def test_a_request_that_finds_no_thread_in_time_is_refused_and_the_others_are_answered(
+    scored, service_rows, tmp_path, monkeypatch
+) -> None:
+    scorer = OnlineScorer.open(scored.scores / "model", tmp_path / "store")
+    scorer.add(service_rows[:200])
+    monkeypatch.setattr(scorer.store, "is_near", False)
+    monkeypatch.setattr(app, "MOST_WAIT_S", 0.5)
+    port = free_port()
+    with in_process(make_app(Handlers(scorer), threads=1), port) as client:
+        with ThreadPoolExecutor() as pool, scorer.store.filling():  # the store hangs
+            asked = [pool.submit(Client(port).post, "/score", row) for row in service_rows[200:202]]
+            (refused,) = wait(asked, return_when=FIRST_COMPLETED).done
+            status, answer = refused.result()
+            assert (status, "score" in answer) == (503, False)
+            assert "too many requests" in answer["error"]
+            assert client.get("/v2/health/live")[0] == 200
+        assert sorted(one.result()[0] for one in asked) == [200, 503]
+        assert [client.post("/score", row)[0] for row in service_rows[200:202]] == [200, 200]
 
 
 def test_the_service_answers_503_while_redis_is_stopped_or_empty(scored, service_rows, tmp_path) -> None:

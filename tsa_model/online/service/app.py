@@ -1,7 +1,8 @@
 """The endpoints.
 
 Work is done in threads, so that the server goes on taking requests; a quick request is worked on at once
-while no thread is at work that it could wait for. What a request holds is never logged.
+while no thread is at work that it could wait for. Few threads work at once: more of them take the interpreter
+from each other. What a request holds is never logged.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -38,16 +40,22 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (StoreAway, 503),
 )
 """What is raised → the status of the answer."""
+AT_ONCE = 2
+"""Requests that threads work on: one computes while the other waits for a store or in ONNX Runtime."""
+MOST_WAIT_S = 10.0
+"""A request waits so long for a thread, where a store hangs, for instance."""
 Handler = Callable[[bytes, Request], Any]
 Errors = Callable[[Exception], Response]
 
 
-def make_app(handlers: Handlers) -> Starlette:
+def make_app(handlers: Handlers, threads: int = AT_ONCE) -> Starlette:
     """The application over an opened scorer.
 
     Args:
         handlers: what the endpoints do.
+        threads: requests that threads work on at once.
     """
+    at_work = anyio.CapacityLimiter(threads)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -55,21 +63,23 @@ def make_app(handlers: Handlers) -> Starlette:
         yield
         await run_in_threadpool(handlers.close)
 
-    return Starlette(routes=[*_work(handlers), *_protocol(handlers), *_about(handlers)], lifespan=lifespan)
+    routes = [*_work(handlers, at_work), *_protocol(handlers, at_work), *_about(handlers)]
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
-def _work(handlers: Handlers) -> list[Route]:
+def _work(handlers: Handlers, at_work: anyio.CapacityLimiter) -> list[Route]:
     """Orders, labels and rows in, answers out."""
-    return [
-        _post("/score", "score", handlers.score, handlers),
-        _post("/orders", "orders", handlers.add, handlers),
-        _post("/labels", "labels", handlers.label, handlers),
-        _post("/predict", "predict", handlers.predict, handlers),
-        _post(f"/v1/models/{MODEL_NAME}:predict", "predict", handlers.predict, handlers),
-    ]
+    endpoints: dict[str, tuple[str, Handler]] = {
+        "/score": ("score", handlers.score),
+        "/orders": ("orders", handlers.add),
+        "/labels": ("labels", handlers.label),
+        "/predict": ("predict", handlers.predict),
+        f"/v1/models/{MODEL_NAME}:predict": ("predict", handlers.predict),
+    }
+    return [_post(path, name, handler, handlers, at_work) for path, (name, handler) in endpoints.items()]
 
 
-def _protocol(handlers: Handlers) -> list[Route]:
+def _protocol(handlers: Handlers, at_work: anyio.CapacityLimiter) -> list[Route]:
     """The Open Inference Protocol."""
 
     async def live(_: Request) -> Response:
@@ -94,7 +104,7 @@ def _protocol(handlers: Handlers) -> list[Route]:
         routes += [
             Route(base, _guarded(model_metadata)),
             Route(f"{base}/ready", _guarded(model_ready)),
-            _post(f"{base}/infer", "infer", handlers.infer, handlers, failed_v2),
+            _post(f"{base}/infer", "infer", handlers.infer, handlers, at_work, failed_v2),
         ]
     return routes
 
@@ -111,7 +121,14 @@ def _about(handlers: Handlers) -> list[Route]:
     return [Route("/metrics", metrics_page), Route("/openapi.json", openapi)]
 
 
-def _post(path: str, name: str, handler: Handler, handlers: Handlers, errors: Errors | None = None) -> Route:
+def _post(
+    path: str,
+    name: str,
+    handler: Handler,
+    handlers: Handlers,
+    at_work: anyio.CapacityLimiter,
+    errors: Errors | None = None,
+) -> Route:
     """A route whose work is counted and timed.
 
     Args:
@@ -119,6 +136,7 @@ def _post(path: str, name: str, handler: Handler, handlers: Handlers, errors: Er
         name: in the metrics.
         handler: does the work.
         handlers: whose metrics count it.
+        at_work: how many threads may work.
         errors: makes the answer to a request that failed; None = `failed`.
     """
     metrics, error_of = handlers.metrics, errors or failed
@@ -128,7 +146,14 @@ def _post(path: str, name: str, handler: Handler, handlers: Handlers, errors: Er
             return handler(body, request)
         handlers.in_threads += 1
         try:
-            return await run_in_threadpool(handler, body, request)
+            with anyio.move_on_after(MOST_WAIT_S) as waiting:
+                await at_work.acquire()
+            if waiting.cancelled_caught:
+                raise Refused(503, "too many requests are in hand; nothing was scored: try again later")
+            try:
+                return await run_in_threadpool(handler, body, request)
+            finally:
+                at_work.release()
         finally:
             handlers.in_threads -= 1
 

@@ -12,7 +12,7 @@ import uvicorn
 from tsa_model.online.decisions import DecisionLog
 from tsa_model.online.requirements import LATE_DAYS
 from tsa_model.online.scorer import OnlineScorer
-from tsa_model.online.service.app import make_app
+from tsa_model.online.service.app import AT_ONCE, make_app
 from tsa_model.online.service.follow import Champion, Follower
 from tsa_model.online.service.handlers import Handlers
 
@@ -31,6 +31,7 @@ def serve(
     sync: bool = False,
     champion: Champion | None = None,
     decisions: str | Path | None = None,
+    threads: int = AT_ONCE,
 ) -> None:
     """Serve until the process is asked to stop.
 
@@ -44,6 +45,7 @@ def serve(
             behind, which only a failure of the machine can show.
         champion: says which model should be in use from then on; None = the model stays.
         decisions: folder in which answers are logged; None = nowhere.
+        threads: requests that threads work on at once.
 
     Raises:
         ValueError: the model folder or the store cannot be used.
@@ -61,7 +63,7 @@ def serve(
         threading.Thread(target=_flush, args=(scorer, stopped), daemon=True).start()
     try:
         config = uvicorn.Config(
-            make_app(Handlers(scorer, follower, log_of)),
+            make_app(Handlers(scorer, follower, log_of), threads),
             host=host,
             port=port,
             access_log=False,
