@@ -15,7 +15,7 @@ from tsa_model.online.proof import stage
 from tsa_model.online.proof.faults import Faults
 from tsa_model.online.proof.replay import Findings
 from tsa_model.online.proof.stage import OnlineError, check_online, problem_of, prove
-from tsa_model.online.proof.stream import Extent
+from tsa_model.online.proof.stream import Extent, Stream
 from tsa_model.promotion.proofs import read_contract
 from tsa_model.sealed_pages import check_page
 
@@ -91,6 +91,23 @@ def test_a_score_file_of_other_scores_and_a_fault_that_is_not_found_stop_the_run
     assert "must not be promoted" in (tmp_path / "p").read_text()
     verdict = json.loads((tmp_path / "r").read_text())
     assert (verdict["passed"], verdict["controls"]["a history one order short"]) == (False, False)
+
+
+@pytest.mark.usefixtures("no_server")
+def test_where_keys_tie_too_many_orders_together_the_periods_first_ones_are_compared(
+    scored, events, tmp_path
+) -> None:
+    n_needed = len(Stream.of(events, scored.store, Extent(compared=40)).rows)
+    extent = Extent(compared=40, requests=0, streamed=n_needed - 1)
+    stream, targets = Stream.of(events, scored.store, extent), scored.store.targets("test")
+    first = int(targets.min())
+    assert stream.rows.tolist() == list(range(first, first + (n_needed - 1) // 2))
+    among = set(targets.tolist()) & set(stream.rows.tolist())
+    assert stream.chosen <= among
+    assert len(stream.chosen) == min(40, len(among)) > 20
+    folders = scored.store.directory, scored.scores / "model", tmp_path / "work"
+    verdict = prove(events, *folders, extent=extent)
+    assert (verdict.passed, verdict.compared, verdict.different_tensors) == (True, len(stream.chosen), 0)
 
 
 def test_what_stops_a_run() -> None:

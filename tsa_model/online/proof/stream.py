@@ -1,4 +1,8 @@
-"""Which orders are sent: a hashed sample of the test period, and every order that its histories hold."""
+"""Which orders are sent: a hashed sample of the test period, and every order that its histories hold.
+
+Where customers and cards tie everything together, as terminals do, the sample is one of the period's first
+orders, and all orders up to its end are sent.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ class Extent:
     requests: int = 200
     """Of them, those that a server scores, too."""
     streamed: int = 20_000
-    """Orders that are sent altogether; where more are needed, fewer are compared."""
+    """Orders that are sent altogether at most."""
 
     @classmethod
     def everything(cls) -> Extent:
@@ -66,9 +70,9 @@ class Stream:
         by_hash = _by_hash(store, among)
         chosen = by_hash[: extent.compared]
         rows = _needed(store, chosen, first)
-        while len(rows) > extent.streamed and len(chosen) > 1:
-            chosen = chosen[: len(chosen) // 2]
-            rows = _needed(store, chosen, first)
+        if len(rows) > extent.streamed:
+            rows = np.arange(first, min(first + extent.streamed // 2, len(store)))
+            chosen = by_hash[by_hash <= rows[-1]][: extent.compared]
         table = pa.concat_tables([part for _, part in read_parts(events, wanted_columns(d), csv=d.csv)])
         raw, before = _split(table, store, rows, first)
         return cls(rows, frozenset(chosen.tolist()), min(extent.compared, len(among)), raw, before)
