@@ -15,7 +15,7 @@ IMAGE ?= localhost/tsa-python:dev
 # A single thread per test process: the networks of the tests are too small to gain from more. Each process takes a
 # run of neighbouring tests, so that few fixtures are made twice.
 TEST_ENV := OMP_NUM_THREADS=1
-PYTEST := $(TEST_ENV) $(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal
+PYTEST := $(TEST_ENV) $(PY) -m pytest -n auto --dist worksteal
 
 .PHONY: help setup run test coverage test-slow test-image check compile image clean
 

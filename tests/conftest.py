@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 # No example database (it would be written into the repository), the same examples every time.
 settings.register_profile("project", database=None, deadline=None, derandomize=True)
 settings.load_profile("project")
+
+
+MOST_PROCESSES = 4
+"""Of tests; each holds some gigabytes at most."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores, because tests wait for processes of theirs a third of the time."""
+    return min(MOST_PROCESSES, (os.cpu_count() or 1) + 1)
 
 
 @pytest.fixture(autouse=True)
