@@ -21,7 +21,7 @@ settings.load_profile("project")
 
 
 MOST_PROCESSES = 4
-"""Of tests; each holds some gigabytes at most."""
+"""Of tests, whatever the number of cores."""
 
 
 @pytest.hookimpl(optionalhook=True)
