@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from support.online import iso, wide_row
 from support.service import Client, free_port, in_process
 
+from commands.serve import command
 from tsa_model.online import OnlineScorer
-from tsa_model.online.service.app import make_app
+from tsa_model.online.service.app import AT_ONCE, make_app
 from tsa_model.online.service.handlers import QUICK_BYTES, Handlers
 from tsa_model.online.service.requests import MAX_BYTES, MAX_ORDERS
 from tsa_model.scoring.model import ScoringModel
@@ -57,6 +58,11 @@ def test_only_small_requests_over_a_near_store_are_answered_without_a_thread(sco
     assert not handlers.is_quick(b" " * (QUICK_BYTES + 1))
     monkeypatch.setattr(scorer.store, "is_near", False)
     assert not handlers.is_quick(b"{}")
+
+
+def test_the_command_lets_as_many_threads_work_as_the_service_does() -> None:
+    (threads,) = (each for each in command.params if each.name == "threads")
+    assert threads.default == AT_ONCE
 
 
 def test_times_may_be_text_or_seconds(client: Client, scored, rows) -> None:
