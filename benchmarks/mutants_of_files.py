@@ -200,11 +200,11 @@ WEIGHTS = {
     "scaled projection's bias": "orders_cid.layers.0.attention.project.bias",
     "a layer norm": "orders_ccid.layer_norm_feature.weight",
     "the mixture's gate": "orders_cid.layers.0.feedforward.w_gating",
-    "an expert's first matrix": "orders_ccid.layers.0.feedforward.w1.2",
-    "an expert's second matrix": "features.layers.0.feedforward.w2.1",
+    "an expert's first matrix": "orders_ccid.layers.0.feedforward.w1",
+    "an expert's second matrix": "features.layers.0.feedforward.w2",
     "the numbers' rows": "features.rows_FD",
     "the numbers' bias": "features.bias_num",
-    "the engineered features' rows": "features.engineered_FD",
+    "the categories' bias": "features.bias_cat",
     "the read-out token": "features.readout_1D",
     "the card gate's bias": "gate_score.3.bias",
     "the classifier": "clf.0.weight",
@@ -225,7 +225,7 @@ FILE_MUTANTS = [
     ModelMutant("a weight moved into a constant and changed", _as_constant),
     ModelMutant(
         "two experts exchanged",
-        _exchanged("orders_cid.layers.0.feedforward.w1.0", "orders_cid.layers.0.feedforward.w1.1"),
+        _map("orders_cid.layers.0.feedforward.spread", lambda x: x[[1, 0, *range(2, len(x))]]),
     ),
     ModelMutant("the histories' layer norms exchanged", _stacks_exchanged),
     ModelMutant("the card gate's threshold 0.0501", _constant(0.05, 0.0501)),
@@ -240,7 +240,12 @@ FILE_MUTANTS = [
     ModelMutant("softmax over another axis", _attribute("Softmax", "axis", 1)),
     ModelMutant("the worst experts instead of the best", _last_attribute("TopK", "largest", 0)),
     ModelMutant("one expert instead of two", _second_expert_only_counted),
-    ModelMutant("an expert's result put in place, not added", _attribute("ScatterND", "reduction", "none")),
+    ModelMutant(
+        "an order added to the dummy, not put in its place", _attribute("ScatterND", "reduction", "add")
+    ),
+    ModelMutant(
+        "an expert's share multiplied, not put in place", _attribute("ScatterElements", "reduction", "mul")
+    ),
     ModelMutant("a gate exactly at the threshold is open", _other_operator("Greater", "GreaterOrEqual")),
     ModelMutant("an expert without ReLU", _instead("Relu", "")),
     ModelMutant("dropout left in", lambda _, body: inserted(body, "clf.0.bias", "Dropout")),

@@ -35,16 +35,17 @@ def dual(shared_folder):
 
 @pytest.fixture(scope="session")
 def small_dual(shared_folder):
-    """Both histories, a layer with three experts each, one category that is aggregated in one layer."""
-    layers = {"n_layers_order": 1, "n_layers_feature": 1}
+    """Both histories, a layer with three wide experts each, one category that is aggregated in one layer."""
+    layers = {"n_layers_order": 1, "n_layers_feature": 1, "dim_attn_feedforward": 3000}
     config = tiny_config(n_cat_features=1, n_num_features=1, feature_aggregation="linear", **layers)
     return _exported(tiny_network(config), shared_folder, "small_dual")
 
 
 @pytest.fixture(scope="session")
 def small_single(shared_folder):
-    """One history, no mixtures, no engineered features, the branch over the current order's numbers."""
-    config = tiny_config("single", use_moe=False, n_engineered_num_features=0, num_heads=1, use_mlp=True)
+    """One history, no mixtures or engineered features; the branch over the current order's numbers, trees."""
+    heads = {"use_mlp": True, "boosted_trees": 5, "tree_leaves": 12, "tree_depth": 6}
+    config = tiny_config("single", use_moe=False, n_engineered_num_features=0, num_heads=1, **heads)
     return _exported(tiny_network(config), shared_folder, "small_single")
 
 

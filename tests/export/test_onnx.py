@@ -85,9 +85,17 @@ def test_every_expert_adds_on_its_own(small_dual):
         for attribute in node.attribute
         if attribute.name == "reduction" and attribute.s == b"add"
     ]
-    # The gate reads both histories, and each has its own attention; both and the features have experts.
-    readings, mixtures = 4, 3
-    assert len(adding) == readings + mixtures * config.num_experts
+    mixtures = 3  # each history has its own attention; both and the features have experts
+    assert len(adding) == mixtures * config.num_experts
+
+
+def test_small_experts_run_on_every_token(dual):
+    _, network, path, *_ = dual
+    operators = [node.op_type for node in all_nodes(onnx.load(path).graph)]
+    config = network.config
+    mixtures = 2 * config.n_layers_order + config.n_layers_feature
+    assert operators.count("ScatterElements") == mixtures
+    assert operators.count("NonZero") == 4, "beside the orders of four readings something is sorted"
 
 
 def test_a_fixed_batch_is_refused(dual):

@@ -24,8 +24,10 @@ TIME_SCALE_S = 1e6
 class AttentionInput:
     """Tensors that all layers over a history share."""
 
-    closed_B1T: Tensor
-    """True where a key is padding."""
+    real_BT: Tensor
+    """False where a key is padding."""
+    mask_B1T: Tensor
+    """-∞ where a key is padding, else 0."""
     factor_BTT: Tensor | None
     """exp((t_i - t_j) / 10^6 s) of query i and key j; None without times."""
 
@@ -36,7 +38,8 @@ class AttentionInput:
         if time_BT1 is not None:
             scaled = time_BT1 / TIME_SCALE_S
             factor = torch.exp(scaled - scaled.transpose(1, 2))
-        return cls(mask_BT.unsqueeze(1), factor)
+        mask_B1T = torch.where(mask_BT, -torch.inf, 0.0).unsqueeze(1)
+        return cls(~mask_BT, mask_B1T, factor)
 
 
 def attention(block: TemporalMultiheadAttention, temporal: bool, last_only: bool) -> nn.Module:
@@ -48,7 +51,7 @@ def attention(block: TemporalMultiheadAttention, temporal: bool, last_only: bool
         last_only: read out the last token alone.
 
     Returns:
-        A module (x [B, T, E], AttentionInput or None) → [B, T or 1, E].
+        A module (x [B, T, E], AttentionInput or None) → [B, T, E], or [B, E] of the last token.
     """
     if last_only or block.num_heads == 1:
         return FoldedAttention(block, temporal, last_only)
@@ -89,7 +92,7 @@ class FoldedAttention(nn.Module):
         )
 
     def forward(self, x_BTE: Tensor, given: AttentionInput | None) -> Tensor:
-        """Attend: [B, T, E] → [B, T, E], or [B, 1, E] of the last token."""
+        """Attend: [B, T, E] → [B, T, E], or [B, E] of the last token."""
         # One head over all tokens, or all heads over one token: [B, T or H, E].
         if self.last_only:
             queries = x_BTE[:, -1]
@@ -104,10 +107,10 @@ class FoldedAttention(nn.Module):
                 offset = self.offset(queries)
                 logits = logits + (offset.unsqueeze(-1) if self.last_only else offset)
                 logits = logits * (given.factor_BTT[:, -1:] if self.last_only else given.factor_BTT)
-            logits = torch.where(given.closed_B1T, -torch.inf, logits)
+            logits = logits + given.mask_B1T
         y = torch.softmax(logits, dim=-1) @ x_BTE
         if self.last_only:
-            return self.out(operators.reshaped(y, [0, -1])).unsqueeze(1)
+            return self.out(operators.reshaped(y, [0, -1]))
         return operators.linear(y, self.out.weight, self.out.bias)
 
 
@@ -135,7 +138,7 @@ class HeadwiseAttention(nn.Module):
         if given is not None:
             if given.factor_BTT is not None:
                 logits = logits * given.factor_BTT.unsqueeze(1)
-            logits = torch.where(given.closed_B1T.unsqueeze(1), -torch.inf, logits)
+            logits = logits + given.mask_B1T.unsqueeze(1)
         y = torch.softmax(logits, dim=-1) @ v
         y_BTE = operators.reshaped(y.transpose(1, 2), [0, 0, E])
         return operators.linear(y_BTE, self.out.weight, self.out.bias)

@@ -18,7 +18,8 @@ from tsa_model.export.declared import Weight
 from tsa_model.export.graph import all_nodes, check_signature, dimension_names, subgraphs
 from tsa_model.export.network import output_names
 from tsa_model.export.parity_error import ContentsError
-from tsa_model.network.networks import Network
+from tsa_model.export.tree_contents import OPERATOR, tree_problems
+from tsa_model.network.networks import Network, members_of
 
 if TYPE_CHECKING:
     import onnx
@@ -53,6 +54,8 @@ def check_contents(network: Network, path: str | Path) -> int:
     expected = declared.weights(network)
     problems, n_compared = _tensors(model, expected, network)
     problems += [*_constants(model, network, expected), *_operators(model)]
+    ensembles = [member.trees for member in members_of(network) if member.trees is not None]
+    problems += tree_problems([node for node in all_nodes(model.graph) if _is_trees(node)], ensembles)
     if problems:
         more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         shown = "\n  ".join(problems[:SHOWN])
@@ -193,6 +196,8 @@ def _operators(model: onnx.ModelProto) -> Iterator[str]:
         if graph.sparse_initializer or any(tensor.external_data for tensor in graph.initializer):
             yield f"graph {graph.name} keeps tensors outside the file, or sparse ones"
     for node in all_nodes(model.graph):
+        if _is_trees(node):
+            continue
         if node.domain or node.op_type not in declared.OPERATORS:
             yield f"operator {node.domain}{node.op_type}, which gives {node.output[0]}, is not a declared one"
         for attribute in node.attribute:
@@ -202,9 +207,13 @@ def _operators(model: onnx.ModelProto) -> Iterator[str]:
                 yield f"{node.op_type}.{attribute.name} of {node.output[0]} is {value!r}, not {allowed}"
 
 
+def _is_trees(node: onnx.NodeProto) -> bool:
+    return (node.domain, node.op_type) == OPERATOR
+
+
 def _stored(weight: Weight) -> NDArray[Any]:
-    """The weight as a file holds it: float32, or int64."""
-    return weight.values.numpy().astype(np.int64 if weight.whole else np.float32)
+    """The weight as a file holds it: float32."""
+    return weight.values.numpy().astype(np.float32)
 
 
 def _digest(values: NDArray[Any]) -> str:

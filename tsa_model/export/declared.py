@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tsa_model.export.mixtures import SMALL
 from tsa_model.export.row_loop import BAND, rows_per_piece
 from tsa_model.network.blocks import FeatureAggregation, MixtureOfExperts, OrderAttentionModule
 from tsa_model.network.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
@@ -30,8 +31,6 @@ class Weight:
     """float64, on the CPU."""
     product: bool = False
     """Computed from several weights: equal within a unit in the last place, not to the bit."""
-    whole: bool = False
-    """Whole numbers, which the graph holds as int64."""
 
 
 Weights = dict[str, Weight]
@@ -85,8 +84,6 @@ def whole_numbers(config: ModelConfig) -> set[int]:
     found |= {n // 2**k for n in (n_cat, n_num) for k in range(6)} | {n_tokens, n_tokens - 1}
     if config.wide_hidden_dim and config.wide_encoding == "piecewise":
         found |= {(n_num + config.n_engineered_num_features) * WIDE_INTERVALS}
-    if config.boosted_trees:
-        found |= {config.boosted_trees}
     for width, heads in ((D, H), (2 * D, H), (G, 1), (2 * G, 1)):
         found |= {width, width // heads, width * heads, 3 * width, heads, 3 * heads}
     return found
@@ -137,7 +134,8 @@ ATTRIBUTES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("Softmax", "axis"): (-1,),
     ("TopK", "axis"): (-1,),
     ("Cast", "to"): (1, 6, 7, 9),  # float32, int32, int64, bool: nothing narrower, nothing wider
-    ("ScatterND", "reduction"): (b"add",),
+    ("ScatterND", "reduction"): (b"none", b"add"),  # orders take their places; results of experts are added
+    ("ScatterElements", "reduction"): (b"none",),
 }
 """Attributes of operators that change a number by little, and the values they may have."""
 
@@ -151,11 +149,8 @@ def _product(name: str, values: Tensor) -> Weights:
 
 
 def _trees(trees: BoostedTrees) -> Weights:
-    found = _exact("trees.codes_V1", trees.codes[:, None])
-    for name in ("feature", "left", "right", "threshold", "value"):
-        values, whole = getattr(trees, name).detach().double().t(), name not in ("threshold", "value")
-        found[f"trees.{name}_NT"] = Weight(values, whole=whole)
-    return found
+    """What is no attribute of the operator: the numbers that categories stand for."""
+    return _exact("trees.codes_V1", trees.codes[:, None])
 
 
 def _module(name: str, module: nn.Module) -> Weights:
@@ -169,7 +164,7 @@ def _orders(name: str, block: OrderAttentionModule) -> Weights:
     table = block.embedding.weight
     last = len(table) - 2
     rows_FD = table[last - block.n_num_features + 1 : last + 1].detach().double()
-    found = _exact(f"{name}.dummy", block.dummy_order)
+    found = _product(f"{name}.dummy", _normalised(block.dummy_order, block.layer_norm)[None])
     found |= _exact(f"{name}.categorical.table.weight", table)
     found |= _encoder(f"{name}.categorical.encode", block.feature_aggregation_cat.get_submodule("encoder"))
     numerical = block.feature_aggregation_num
@@ -179,13 +174,19 @@ def _orders(name: str, block: OrderAttentionModule) -> Weights:
         found |= _numbers(f"{name}.numerical.first", encoder[0], rows_FD)
         encoder = encoder[2:]
     else:
-        found |= _exact(f"{name}.numerical.rows_FD", rows_FD)
+        found |= _exact(f"{name}.numerical.rows_FD1", rows_FD[:, :, None])
     found |= _encoder(f"{name}.numerical.encode", encoder)
     found |= _module(f"{name}.layer_norm_feature", block.layer_norm_feature)
     found |= _module(f"{name}.layer_norm", block.layer_norm)
     if block.time_encoder is not None:
         found |= _module(f"{name}.time_encoder", block.time_encoder)
     return found | _layers(f"{name}.layers", block.layer_stack, block.use_time_seq)
+
+
+def _normalised(x: Tensor, layer_norm: nn.LayerNorm) -> Tensor:
+    centred = x.detach().double() - x.detach().double().mean()
+    weight, bias = layer_norm.weight.detach().double(), layer_norm.bias.detach().double()
+    return weight * centred / (centred.square().mean() + layer_norm.eps).sqrt() + bias
 
 
 def _features(network: Any) -> Weights:
@@ -195,25 +196,26 @@ def _features(network: Any) -> Weights:
     n_cat, last = network.config.n_cat_features, len(table) - 2
     bias = torch.zeros(1, table.shape[1]) if block.emb_tbl_bias is None else block.emb_tbl_bias
     found = _exact(f"{name}.table.weight", table)
-    found |= _exact(f"{name}.rows_FD", table[last - n_num + 1 : last + 1])
     found |= _exact(f"{name}.readout_1D", engineered[:1])
     found |= _exact(f"{name}.bias_cat", bias[:n_cat])
-    found |= _exact(f"{name}.bias_num", bias[n_cat:] if len(bias) > 1 else bias)
+    rows = [table[last - n_num + 1 : last + 1]]
+    biases = [bias[n_cat:] if len(bias) > 1 else bias.expand(n_num, -1)]
     if n_engineered:
         more = block.engineered_emb_tbl_bias
-        found |= _exact(f"{name}.engineered_FD", engineered[1:])
-        found |= _exact(f"{name}.bias_engineered", torch.zeros_like(bias[:1]) if more is None else more)
+        rows.append(engineered[1:])
+        biases.append((torch.zeros_like(bias[:1]) if more is None else more).expand(n_engineered, -1))
+    found |= _exact(f"{name}.rows_FD", torch.cat(rows)) | _exact(f"{name}.bias_num", torch.cat(biases))
     found |= _module(f"{name}.layer_norm", block.layer_norm_engineered)
     return found | _layers(f"{name}.layers", block.layer_stack_feature, temporal=False)
 
 
 def _encoder(name: str, encoder: nn.Module) -> Weights:
-    """Linear layers as convolutions of width 1."""
+    """Linear layers that multiply from the left."""
     found: Weights = {}
     for place, layer in enumerate(encoder if isinstance(encoder, nn.Sequential) else [encoder]):
         if isinstance(layer, nn.Linear):
-            found |= _exact(f"{name}.{place}.weight", layer.weight[:, :, None])
-            found |= _exact(f"{name}.{place}.bias", layer.bias)
+            found |= _exact(f"{name}.{place}.weight", layer.weight)
+            found |= _exact(f"{name}.{place}.bias", layer.bias[:, None])
     return found
 
 
@@ -222,9 +224,8 @@ def _numbers(name: str, layer: nn.Module, rows_FD: Tensor) -> Weights:
     assert isinstance(layer, nn.Linear)
     weight = layer.weight.detach().double()
     per_unit = [rows_FD.T * weight[unit] for unit in range(len(weight))]  # [D, Fn] each
-    return _product(f"{name}.weight", torch.cat(per_unit)) | _exact(
-        f"{name}.bias", layer.bias.detach().repeat_interleave(rows_FD.shape[1])
-    )
+    bias = layer.bias.detach().repeat_interleave(rows_FD.shape[1])[:, None]
+    return _product(f"{name}.weight", torch.cat(per_unit)) | _exact(f"{name}.bias", bias)
 
 
 def _layers(name: str, stack: nn.ModuleList, temporal: bool) -> Weights:
@@ -272,10 +273,16 @@ def _attention(name: str, block: Any, temporal: bool, last_only: bool) -> Weight
 def _feedforward(name: str, block: nn.Module) -> Weights:
     if isinstance(block, MixtureOfExperts):
         found = _exact(f"{name}.w_gating", block.gate.w_gating)
-        for kind, of_experts in (("w1", block.experts.w1), ("w2", block.experts.w2)):
-            for expert, values in enumerate(of_experts):
-                found |= _exact(f"{name}.{kind}.{expert}", values)
-        return found
+        if block.experts.w1.numel() > SMALL:
+            for kind, of_experts in (("w1", block.experts.w1), ("w2", block.experts.w2)):
+                for expert, values in enumerate(of_experts):
+                    found |= _exact(f"{name}.{kind}.{expert}", values)
+            return found
+        found |= _exact(f"{name}.w1", torch.hstack(list(block.experts.w1)))
+        found |= _exact(f"{name}.w2", torch.vstack(list(block.experts.w2)))
+        X, _, h = block.experts.w1.shape
+        own_columns = torch.arange(X)[:, None] == torch.arange(X * h) // h
+        return found | _exact(f"{name}.spread", own_columns.double())
     found = _module(name, block)
     if isinstance(block, NoisyTop2Experts):
         del found[f"{name}.w_noise"]  # read in training only

@@ -90,7 +90,7 @@ def _export(network: Network) -> onnx.ModelProto:
             output_names=output_names(network.config),
             verbose=False,
             optimize=False,
-            custom_translation_table=translations(),
+            custom_translation_table=translations(network.trees),
         )
         assert program is not None
         for node in program.model.graph:

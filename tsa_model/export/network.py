@@ -14,12 +14,8 @@ from torch.nn import functional
 from tsa_model.batch import network_inputs
 from tsa_model.export import operators
 from tsa_model.export.attention import AttentionInput, attention
-from tsa_model.export.parts import (
-    CategoricalAggregation,
-    Experts,
-    NumericalAggregation,
-    PiecewiseNumbers,
-)
+from tsa_model.export.mixtures import Experts, SmallExperts, experts
+from tsa_model.export.parts import CategoricalAggregation, NumericalAggregation, PiecewiseNumbers
 from tsa_model.export.trees import TreeMargin
 from tsa_model.network.blocks import (
     AttentionLayer,
@@ -174,7 +170,7 @@ class OrderStack(nn.Module):
         self.layer_norm_feature = block.layer_norm_feature
         self.layer_norm = block.layer_norm
         self.time_encoder = block.time_encoder
-        self.dummy = nn.Parameter(block.dummy_order.detach().clone())
+        self.dummy = nn.Parameter(_normalised(block.layer_norm, block.dummy_order)[None])
         self.use_time = block.use_time_seq
         last = len(block.layer_stack) - 1
         self.layers = nn.ModuleList(
@@ -186,23 +182,23 @@ class OrderStack(nn.Module):
     def forward(self, x_cat_BLF: Tensor, x_num_BLF: Tensor, time_BL1: Tensor, mask_BT: Tensor) -> Tensor:
         """Read a history."""
         real = operators.real_places(mask_BT)
-        orders = torch.cat(
+        orders_nE = torch.cat(
             [
                 self.categorical(operators.taken(x_cat_BLF, real)),
                 self.numerical(operators.taken(x_num_BLF, real)),
             ],
             dim=-1,
         )
-        x_BLE = operators.placed(orders, real, x_cat_BLF, self.dummy.shape[1])
-        x_BLE = self.layer_norm_feature(x_BLE)
+        orders_nE = self.layer_norm_feature(orders_nE)
         if self.time_encoder is not None:
-            x_BLE = x_BLE + self.time_encoder(time_BL1).transpose(0, 1)
-        x_BTE = self.layer_norm(operators.followed(x_BLE, self.dummy))
+            orders_nE = orders_nE + self.time_encoder(operators.taken(time_BL1, real).unsqueeze(1)).squeeze(0)
+        # In the place of padding stands the dummy order, too: it is never read.
+        x_BTE = operators.placed(self.layer_norm(orders_nE), real, self.dummy, mask_BT)
         time_BT1 = functional.pad(time_BL1, (0, 0, 0, 1)) if self.use_time else None
         given = AttentionInput.build(mask_BT, time_BT1)
         for layer in self.layers:
             x_BTE = layer(x_BTE, given)
-        return x_BTE[:, -1]
+        return x_BTE
 
 
 class FeatureStack(nn.Module):
@@ -211,18 +207,17 @@ class FeatureStack(nn.Module):
     def __init__(self, block: FeatureAttentionModule) -> None:
         super().__init__()
         self.table = block.embedding
-        n_num, D = block.n_num_features, block.embedding.embedding_dim
-        self.rows_FD = nn.Parameter(_numerical_rows(block.embedding, n_num).detach().clone())
         engineered = block.embedding_engineered.weight.detach()
-        self.engineered_FD = nn.Parameter(engineered[1:].clone())
-        bias = torch.zeros(1, D, dtype=engineered.dtype)
-        self.bias_cat, self.bias_num, self.bias_engineered = (nn.Parameter(bias.clone()) for _ in range(3))
+        rows = [_numerical_rows(block.embedding, block.n_num_features).detach(), engineered[1:]]
+        self.rows_FD = nn.Parameter(torch.cat(rows))
+        self.bias_cat = nn.Parameter(torch.zeros(1, rows[0].shape[1], dtype=engineered.dtype))
+        self.bias_num = nn.Parameter(torch.zeros_like(self.rows_FD))
         if block.emb_tbl_bias is not None:
-            n_cat = len(block.emb_tbl_bias) - n_num
-            self.bias_cat = nn.Parameter(block.emb_tbl_bias.detach()[:n_cat].clone())
-            self.bias_num = nn.Parameter(block.emb_tbl_bias.detach()[n_cat:].clone())
+            of_categories, of_numbers = block.emb_tbl_bias.detach().tensor_split([-block.n_num_features])
+            self.bias_cat = nn.Parameter(of_categories.clone())
+            self.bias_num.data[: len(of_numbers)] = of_numbers
         if block.engineered_emb_tbl_bias is not None:
-            self.bias_engineered = nn.Parameter(block.engineered_emb_tbl_bias.detach().clone())
+            self.bias_num.data[len(rows[0]) :] = block.engineered_emb_tbl_bias.detach()
         self.readout_1D = nn.Parameter(engineered[:1].clone())
         self.layer_norm = block.layer_norm_engineered
         last = len(block.layer_stack_feature) - 1
@@ -234,16 +229,13 @@ class FeatureStack(nn.Module):
 
     def forward(self, x_cat_BLF: Tensor, x_num_BLF: Tensor, x_engineered_BF: Tensor | None) -> Tensor:
         """Read the current order."""
-        parts = [
-            self.table(x_cat_BLF[:, -1]) + self.bias_cat,
-            self.rows_FD * x_num_BLF[:, -1].unsqueeze(-1) + self.bias_num,
-        ]
-        if x_engineered_BF is not None:
-            parts.append(self.engineered_FD * x_engineered_BF.unsqueeze(-1) + self.bias_engineered)
-        x_BTD = self.layer_norm(operators.followed(torch.cat(parts, dim=1), self.readout_1D))
+        categories = self.table(x_cat_BLF[:, -1]) + self.bias_cat
+        numbers = self.rows_FD * _numbers(x_num_BLF, x_engineered_BF).unsqueeze(-1) + self.bias_num
+        tokens = torch.cat([categories, numbers], dim=1)
+        x_BTD = self.layer_norm(operators.followed(tokens, self.readout_1D))
         for layer in self.layers:
             x_BTD = layer(x_BTD)
-        return x_BTD[:, -1]
+        return x_BTD
 
 
 class PostNormLayer(nn.Module):
@@ -257,10 +249,10 @@ class PostNormLayer(nn.Module):
         self.last_only = last_only
 
     def forward(self, x_BTE: Tensor, given: AttentionInput) -> Tensor:
-        """Run the layer."""
-        residual = x_BTE[:, -1:] if self.last_only else x_BTE
+        """Run the layer: [B, T, E], or [B, E] of the last token alone."""
+        residual = x_BTE[:, -1] if self.last_only else x_BTE
         x = self.layer_norm1(residual + self.attention(x_BTE, given))
-        real_BT = None if self.last_only else ~given.closed_B1T.squeeze(1)
+        real_BT = None if self.last_only else given.real_BT
         return self.layer_norm2(_add_feedforward(self.feedforward, x, x, real_BT))
 
 
@@ -275,20 +267,27 @@ class PreNormLayer(nn.Module):
         self.last_only = last_only
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        """Run the layer."""
-        residual = x_BTD[:, -1:] if self.last_only else x_BTD
+        """Run the layer: [B, T, D], or [B, D] of the last token alone."""
+        residual = x_BTD[:, -1] if self.last_only else x_BTD
         x = residual + self.attention(self.layer_norm1(x_BTD), None)
         return _add_feedforward(self.feedforward, self.layer_norm2(x), x, None)
 
 
+def _normalised(layer_norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    """A layer norm's output, computed in float64."""
+    weight, bias = layer_norm.weight.detach().double(), layer_norm.bias.detach().double()
+    wide = functional.layer_norm(x.detach().double(), x.shape[-1:], weight, bias, layer_norm.eps)
+    return wide.to(x.dtype)
+
+
 def _feedforward(block: nn.Module) -> nn.Module:
-    return Experts(block) if isinstance(block, MixtureOfExperts) else block
+    return experts(block) if isinstance(block, MixtureOfExperts) else block
 
 
-def _add_feedforward(block: nn.Module, x_BTE: Tensor, residual_BTE: Tensor, real_BT: Tensor | None) -> Tensor:
-    if not isinstance(block, Experts):
-        return residual_BTE + block(x_BTE)
-    return block(x_BTE, residual_BTE, real_BT)
+def _add_feedforward(block: nn.Module, x: Tensor, residual: Tensor, real_BT: Tensor | None) -> Tensor:
+    if not isinstance(block, (Experts, SmallExperts)):
+        return residual + block(x)
+    return block(x, residual, real_BT)
 
 
 def _numerical_rows(table: nn.Embedding, n_num_features: int) -> Tensor:

@@ -1,9 +1,6 @@
 """Operators that are traced as a whole and written to ONNX as a few plain ones.
 
-`add_mixture` is the mixture whose tokens all keep both experts, without a capacity limit (TSA spec,
-section 6): a token's result does not depend on the others. How many tokens an expert computes depends on the
-data; a tracer would see hundreds of operators with sizes it does not know. The others keep the tracer from
-computing, in dozens of operators, sizes that ONNX's own operators know.
+They keep the tracer from computing, in dozens of operators, sizes that ONNX's own operators know.
 """
 
 from __future__ import annotations
@@ -14,6 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from tsa_model.export.mixtures import write_mixture, write_small_mixture
+from tsa_model.export.trees import translation
+from tsa_model.network.trees import BoostedTrees
 
 
 @torch.library.custom_op("tsa::linear", mutates_args=())
@@ -96,24 +97,25 @@ def _write_taken(x_BLF: Any, places_n2: Any) -> Any:
 
 
 @torch.library.custom_op("tsa::placed", mutates_args=())
-def placed(x_nE: Tensor, places_n2: Tensor, like_BLF: Tensor, width: int) -> Tensor:
-    """Vectors at their places, zeros elsewhere, [B, L, E]; batch and length are those of `like_BLF`."""
-    y_BLE = x_nE.new_zeros(*like_BLF.shape[:2], width)
-    y_BLE[places_n2[:, 0], places_n2[:, 1]] = x_nE
-    return y_BLE
+def placed(x_nE: Tensor, places_n2: Tensor, rest_11E: Tensor, mask_BT: Tensor) -> Tensor:
+    """Vectors at their places and one more at all others, [B, T, E]."""
+    y_BTE = rest_11E.expand(*mask_BT.shape, -1).clone()
+    y_BTE[places_n2[:, 0], places_n2[:, 1]] = x_nE
+    return y_BTE
 
 
 @placed.register_fake
-def _(x_nE: Tensor, places_n2: Tensor, like_BLF: Tensor, width: int) -> Tensor:
-    return x_nE.new_empty((like_BLF.shape[0], like_BLF.shape[1], width))
+def _(x_nE: Tensor, places_n2: Tensor, rest_11E: Tensor, mask_BT: Tensor) -> Tensor:
+    return x_nE.new_empty((*mask_BT.shape, rest_11E.shape[2]))
 
 
-def _write_placed(x_nE: Any, places_n2: Any, like_BLF: Any, width: int) -> Any:
+def _write_placed(x_nE: Any, places_n2: Any, rest_11E: Any, mask_BT: Any) -> Any:
     from onnxscript import opset20
 
     op: Any = opset20
-    shape = op.Concat(op.Shape(like_BLF, start=0, end=2), op.Constant(value_ints=[width]), axis=0)
-    return op.ScatterND(op.ConstantOfShape(shape), places_n2, x_nE, reduction="add")
+    last = op.Constant(value_ints=[-1])
+    y_BTE = op.Expand(rest_11E, op.Shape(op.Unsqueeze(mask_BT, last)))
+    return op.ScatterND(y_BTE, places_n2, x_nE)
 
 
 @torch.library.custom_op("tsa::followed", mutates_args=())
@@ -135,55 +137,17 @@ def _write_followed(x_BLE: Any, last_1E: Any) -> Any:
     return op.Concat(x_BLE, op.Expand(last_1E, shape), axis=1)
 
 
-@torch.library.custom_op("tsa::add_mixture", mutates_args=())
-def add_mixture(
-    x_BTE: Tensor,
-    residual_BTE: Tensor,
-    real_BT: Tensor | None,
-    w_gating: Tensor,
-    w1: Sequence[Tensor],
-    w2: Sequence[Tensor],
-) -> Tensor:
-    """Residual + mixture(x), token by token.
+def translations(trees: BoostedTrees | None) -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Operator → how it is written to ONNX: our own, and those that the exporter would take apart first.
 
     Args:
-        x_BTE: tokens.
-        residual_BTE: the tensor that the mixture is added to.
-        real_BT: bool; tokens that are not real reach no expert. None = all are.
-        w_gating: [E, X].
-        w1: X matrices [E, h].
-        w2: X matrices [h, E].
+        trees: of the network; their numbers become attributes of a node.
     """
-    x_NE, y_NE = x_BTE.flatten(0, 1), residual_BTE.flatten(0, 1).clone()
-    gates_NX = torch.softmax(x_NE @ w_gating, dim=-1)
-    best_N2, expert_N2 = gates_NX.topk(2, dim=-1)
-    weight_N2 = best_N2 / (best_N2.sum(dim=-1, keepdim=True) + 1e-9)
-    if real_BT is not None:
-        expert_N2 = torch.where(real_BT.reshape(-1, 1), expert_N2, len(w1))
-    for expert in range(len(w1)):
-        token, choice = torch.where(expert_N2 == expert)
-        out = torch.relu(x_NE[token] @ w1[expert]) @ w2[expert]
-        y_NE = y_NE.index_add(0, token, out * weight_N2[token, choice].unsqueeze(-1))
-    return y_NE.view(residual_BTE.shape)
-
-
-@add_mixture.register_fake
-def _(
-    x_BTE: Tensor,
-    residual_BTE: Tensor,
-    real_BT: Tensor | None,
-    w_gating: Tensor,
-    w1: Sequence[Tensor],
-    w2: Sequence[Tensor],
-) -> Tensor:
-    return torch.empty_like(residual_BTE)
-
-
-def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Operator → how it is written to ONNX: our own, and those that the exporter would take apart first."""
     aten = torch.ops.aten
-    return {
-        torch.ops.tsa.add_mixture.default: _write_mixture,
+    of_trees = {} if trees is None else {torch.ops.tsa.tree_margin.default: translation(trees)}
+    return of_trees | {
+        torch.ops.tsa.add_mixture.default: write_mixture,
+        torch.ops.tsa.add_small_mixture.default: write_small_mixture,
         torch.ops.tsa.linear.default: _write_linear,
         torch.ops.tsa.reshaped.default: _write_reshaped,
         torch.ops.tsa.real_places.default: _write_real_places,
@@ -209,41 +173,3 @@ def _write_one_hot(x: Any, num_classes: int) -> Any:
     op: Any = opset20
     classes = op.Constant(value_ints=list(range(num_classes)))
     return op.Cast(op.Equal(op.Unsqueeze(x, op.Constant(value_ints=[-1])), classes), to=TensorProto.INT64)
-
-
-def _write_mixture(
-    x_BTE: Any, residual_BTE: Any, real_BT: Any, w_gating: Any, w1: Sequence[Any], w2: Sequence[Any]
-) -> Any:
-    """All tokens are gathered once, expert after expert."""
-    from onnxscript import opset20
-
-    op: Any = opset20
-    all_, last = op.Constant(value_ints=[-1]), op.Constant(value_ints=[1])
-    x_NE = op.Flatten(x_BTE, axis=2)
-    gates_NX = op.Softmax(op.MatMul(x_NE, w_gating), axis=-1)
-    best_N2, expert_N2 = op.TopK(gates_NX, op.Constant(value_ints=[2]), axis=-1)
-    total_N1 = op.ReduceSum(best_N2, last, keepdims=1)
-    weight_K1 = op.Reshape(
-        op.Div(best_N2, op.Add(total_N1, op.Constant(value_float=1e-9))), op.Constant(value_ints=[-1, 1])
-    )
-    if real_BT is not None:
-        real_N1 = op.Reshape(real_BT, op.Constant(value_ints=[-1, 1]))
-        expert_N2 = op.Where(real_N1, expert_N2, op.Constant(value_int=len(w1)))
-    # The two choices of all tokens in one row of 2·N; choice k belongs to token k // 2.
-    experts_X1 = op.Reshape(op.Constant(value_ints=list(range(len(w1)))), op.Constant(value_ints=[-1, 1]))
-    chose_XK = op.Equal(op.Reshape(expert_N2, op.Constant(value_ints=[1, -1])), experts_X1)
-    counts_X = op.ReduceSum(op.Cast(chose_XK, to=7), last, keepdims=0)
-    choice = op.Gather(op.NonZero(chose_XK), op.Constant(value_int=1), axis=0)
-    token = op.Div(choice, op.Constant(value_int=2))
-    # The number of outputs is for the tracer; ONNX allows it only without sizes (`graph.py` takes it away).
-    parts = [
-        op.Split(each, counts_X, axis=0, num_outputs=len(w1))
-        for each in (op.Gather(x_NE, token), op.Gather(weight_K1, choice), op.Unsqueeze(token, all_))
-    ]
-    y_NE = op.Flatten(residual_BTE, axis=2)
-    # Expert by expert, because a token has each of them once: with several threads a runtime loses additions
-    # to a place that comes twice.
-    for expert, (part, weight, place) in enumerate(zip(*parts, strict=True)):
-        out = op.Mul(op.Gemm(op.Relu(op.Gemm(part, w1[expert])), w2[expert]), weight)
-        y_NE = op.ScatterND(y_NE, place, out, reduction="add")
-    return op.Reshape(y_NE, op.Shape(residual_BTE))

@@ -1,4 +1,4 @@
-"""Feature aggregation and mixture of experts in the form that is exported."""
+"""Feature aggregation and the wide head's numbers in the form that is exported."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tsa_model.export.attention import linear
-from tsa_model.export.operators import add_mixture, reshaped
-from tsa_model.network.blocks import FeatureAggregation, MixtureOfExperts
+from tsa_model.export.operators import reshaped
+from tsa_model.network.blocks import FeatureAggregation
 from tsa_model.settings.model import WIDE_EDGES
 
 NEGATIVE_SLOPE = 0.01
@@ -38,19 +38,17 @@ class PiecewiseNumbers(nn.Module):
 
 
 class CategoricalAggregation(nn.Module):
-    """Vocabulary indices [n, Fc] → [n, D]: features are channels, the encoder is convolutions of width 1.
-
-    A convolution takes its bias and its nonlinearity along, and nothing is transposed.
-    """
+    """Vocabulary indices [n, Fc] → [n, D]: a layer is one product from the left, for all orders at once."""
 
     def __init__(self, table: nn.Embedding, aggregation: nn.Module) -> None:
         super().__init__()
         self.table = table
-        self.encode = _Convolutions(aggregation.get_submodule("encoder"))
+        self.encode = _Encoder(aggregation.get_submodule("encoder"))
 
     def forward(self, ids_nF: Tensor) -> Tensor:
         """Aggregate."""
-        return self.encode(self.table(ids_nF)).squeeze(1)
+        columns_FC = self.table(ids_nF.t()).flatten(1)
+        return reshaped(self.encode(columns_FC), [-1, self.table.embedding_dim])
 
 
 class NumericalAggregation(nn.Module):
@@ -58,53 +56,47 @@ class NumericalAggregation(nn.Module):
 
     def __init__(self, rows_FD: Tensor, aggregation: nn.Module) -> None:
         super().__init__()
-        self.rows_FD = nn.Parameter(rows_FD.detach().clone())
-        self.first: nn.Linear | None = None
+        self.rows_FD1 = nn.Parameter(rows_FD.detach()[:, :, None].clone())
+        self.D = rows_FD.shape[1]
+        self.first: _FromLeft | None = None
         if isinstance(aggregation, FeatureAggregation):
-            layer, rest, D = aggregation.encoder[0], aggregation.encoder[2:], rows_FD.shape[1]
+            layer, rest = aggregation.encoder[0], aggregation.encoder[2:]
             assert isinstance(layer, nn.Linear)
             assert isinstance(rest, nn.Sequential)
             product = layer.weight.detach().double()[:, None, :] * rows_FD.detach().double().T  # [F1, D, Fn]
-            bias = layer.bias.detach().repeat_interleave(D)
-            self.first = linear(product.flatten(0, 1), bias, rows_FD.dtype)
-            self.encode: nn.Module = _Convolutions(rest)
+            bias = layer.bias.detach().repeat_interleave(self.D)
+            self.first = _FromLeft(linear(product.flatten(0, 1), bias, rows_FD.dtype))
+            self.encode = _Encoder(rest)
         else:
-            self.encode = _Convolutions(aggregation.get_submodule("encoder"))
+            self.encode = _Encoder(aggregation.get_submodule("encoder"))
 
     def forward(self, x_nF: Tensor) -> Tensor:
-        """Aggregate."""
+        """Aggregate. Columns are all orders of a coordinate, then all of the next: nothing is copied."""
         if self.first is None:
-            return self.encode(self.rows_FD * x_nF.unsqueeze(-1)).squeeze(1)
-        # The nonlinearity comes before the reshaping, where it melts into the product.
-        h_nC = functional.leaky_relu(self.first(x_nF), NEGATIVE_SLOPE)
-        D = self.rows_FD.shape[1]
-        return self.encode(reshaped(h_nC, [0, self.first.out_features // D, D])).squeeze(1)
+            columns_FC = (self.rows_FD1 * x_nF.t()[:, None]).flatten(1)
+        else:
+            # The nonlinearity comes before the reshaping, where it melts into the product.
+            first_Cn = functional.leaky_relu(self.first(x_nF.t()), NEGATIVE_SLOPE)
+            columns_FC = reshaped(first_Cn, [len(self.first.weight) // self.D, -1])
+        return reshaped(self.encode(columns_FC), [self.D, -1]).t()
 
 
-class _Convolutions(nn.Sequential):
-    """[n, F, D] → [n, 1, D]: an encoder whose linear layers work along the middle axis."""
+class _Encoder(nn.Sequential):
+    """[F, C] → [1, C]: an encoder whose linear layers work along the first axis."""
 
     def __init__(self, encoder: nn.Module) -> None:
         layers = encoder if isinstance(encoder, nn.Sequential) else [encoder]
-        super().__init__(*(_convolution(each) if isinstance(each, nn.Linear) else each for each in layers))
+        super().__init__(*(_FromLeft(each) if isinstance(each, nn.Linear) else each for each in layers))
 
 
-def _convolution(layer: nn.Linear) -> nn.Conv1d:
-    convolution = nn.Conv1d(layer.in_features, layer.out_features, 1, dtype=layer.weight.dtype)
-    convolution.weight = nn.Parameter(layer.weight.detach().unsqueeze(-1).clone())
-    convolution.bias = nn.Parameter(layer.bias.detach().clone())
-    return convolution
+class _FromLeft(nn.Module):
+    """A linear layer over columns, [F, C] → [G, C]."""
 
-
-class Experts(nn.Module):
-    """The weights of a mixture, one tensor per expert; see `operators.add_mixture`."""
-
-    def __init__(self, block: MixtureOfExperts) -> None:
+    def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        self.w_gating = nn.Parameter(block.gate.w_gating.detach().clone())
-        self.w1 = nn.ParameterList(w.detach().clone() for w in block.experts.w1)
-        self.w2 = nn.ParameterList(w.detach().clone() for w in block.experts.w2)
+        self.weight = nn.Parameter(layer.weight.detach().clone())
+        self.bias = nn.Parameter(layer.bias.detach()[:, None].clone())
 
-    def forward(self, x_BTE: Tensor, residual_BTE: Tensor, real_BT: Tensor | None = None) -> Tensor:
-        """Add the mixture of `x_BTE` to `residual_BTE`; tokens that are not real are left as they are."""
-        return add_mixture(x_BTE, residual_BTE, real_BT, self.w_gating, list(self.w1), list(self.w2))
+    def forward(self, x_FC: Tensor) -> Tensor:
+        """Multiply."""
+        return torch.addmm(self.bias, self.weight, x_FC)
