@@ -12,6 +12,10 @@ STAMP := $(VENV)/.installed
 ENGINE ?= $(shell for name in docker podman; do "$$name" info > /dev/null 2>&1 && echo "$$name" && break; done)
 IMAGE ?= localhost/tsa-python:dev
 
+# Compiled modules are kept, whatever the environment says: every stage and many tests are processes of their own, and
+# each would compile the project anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 # A single thread per test process: the networks of the tests are too small to gain from more. Each process takes a
 # run of neighbouring tests, so that few fixtures are made twice.
 TEST_ENV := OMP_NUM_THREADS=1
