@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 from support.batches import tiny_config, tiny_network
 from support.exported import export, session_of
 
+from tsa_model.export import graph
 from tsa_model.export.contents import check_contents
 from tsa_model.export.parity import check_parity, made_rows
 from tsa_model.settings.presets import PRESETS
@@ -29,7 +31,7 @@ FORMS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-def test_parity_holds_for_every_form(form, tmp_path):
+def test_parity_holds_for_every_form(form, tmp_path, monkeypatch):
     sequences = "dual" if "gate" in form else "single"
     layers = {"n_layers_order": 1, "n_layers_feature": 1}
     config = tiny_config(sequences, **{**layers, **FORMS[form], "moe_eval": "deterministic"})
@@ -38,3 +40,6 @@ def test_parity_holds_for_every_form(form, tmp_path):
     assert check_contents(network, tmp_path / "model.onnx") > 20
     parity = check_parity(network, session_of(tmp_path / "model.onnx"), made_rows(config, 40, seed=8))
     assert {"logits", "score", "ensemble"} <= set(parity.worst)
+    monkeypatch.setattr(graph, "_types_as_they_are", contextlib.nullcontext)
+    export(network, tmp_path / "promoted.onnx")
+    assert (tmp_path / "promoted.onnx").read_bytes() == (tmp_path / "model.onnx").read_bytes()

@@ -136,7 +136,7 @@ class ExportDual(ExportNetwork):
         ]
         raw_B2 = torch.softmax(self.gate_score(torch.cat(gated, dim=-1)), dim=-1)
         # L - 1 of the L + 1 columns are padding: the current order stands alone.
-        alone_B1 = mask_ccid.sum(dim=1, keepdim=True) == mask_ccid.shape[1] - 2
+        alone_B1 = torch.where(mask_ccid, 1, 0).sum(dim=1, keepdim=True) == mask_ccid.shape[1] - 2
         gate_cid_B1, gate_ccid_B1 = raw_B2[:, :1], torch.where(alone_B1, 0.0, raw_B2[:, 1:])
         open_B1 = gate_ccid_B1 > self.threshold
         # Where the gate is closed, the card's orders count as padding and so cost next to nothing.
