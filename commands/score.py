@@ -54,6 +54,15 @@ from tsa_model.outputs import check_output_folder
     help="Orders that are rebuilt from the events and computed again in float64 before anything is written; "
     "0 = none. Left out: 240, and 60 with a large network.",
 )
+@click.option(
+    "--shards",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that score a stretch of the orders each, as many at once as there are processors; for "
+    "very many orders. The files are the same to the byte.",
+)
 def command(
     model: Path,
     events: str,
@@ -63,6 +72,7 @@ def command(
     history: str | None,
     allow_short_histories: bool,
     recompute: int | None,
+    shards: int,
 ) -> None:
     """Score raw orders.
 
@@ -104,6 +114,7 @@ def command(
             _warn,
             notable,
             recompute,
+            shards,
         )
     click.echo(f"{n_scored:,} orders scored: {output / 'scores.parquet'}")
 

@@ -18,7 +18,8 @@ from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.proof.own_lines import Selection, period_selection
 from tsa_model.scoring.proof.proof import Ingredients, prove_scores
 from tsa_model.scoring.proof.raw_orders import RawOrders
-from tsa_model.scoring.rows import Progress, score_rows
+from tsa_model.scoring.rows import Progress
+from tsa_model.scoring.shards import score_in_shards
 from tsa_model.scoring.table import ScoredOrders, score_table
 from tsa_model.scoring.usual import Tell, check_categories, check_columns, check_histories, check_labels
 from tsa_model.scratch import scratch_folder
@@ -37,6 +38,7 @@ def score_events(
     tell: Tell = warnings.warn,
     look: Look | None = None,
     recompute: int | None = None,
+    shards: int = 1,
 ) -> int:
     """Score raw orders and write the score files, once a sample of them is proven.
 
@@ -57,12 +59,14 @@ def score_events(
         look: says what else is notable of the raw orders, as the contract of a run does.
         recompute: orders that are rebuilt from the events and computed again with the reference before
             anything is written; None = by the size of the network, 0 = nothing is proven.
+        shards: processes that score a stretch of the orders each; the files do not depend on it.
 
     Returns:
         How many orders were scored.
 
     Raises:
         WrongScores: a score is not what the reference computes; nothing is written.
+        ShardFailed: the process of a shard died again and again.
         ValueError: the events do not fit the model, there is nothing to score, the histories or their labels
             are missing, a column differs too much from training (`drift` in the model's description), or the
             output folder holds what this program did not write.
@@ -84,7 +88,7 @@ def score_events(
         for words in (*given.words(store), *(look(given.sources, model.dataset, scratch) if look else ())):
             notes(words)
         is_proven = recompute != 0 and _can_be_proven(model, notes)
-        scored = score_rows(store, model.session, rows, show)
+        scored = score_in_shards(store, model.session, rows, shards, scratch / "scores", show)
         table = score_table(
             scored.score, ScoredOrders.of(store, rows), model.percentiles(), model.calibrator()
         )

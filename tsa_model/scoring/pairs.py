@@ -6,6 +6,7 @@ whose row went in, and of the finished file. One exchanged pair among any number
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,18 @@ class PairDigest:
         digest = cls()
         digest.add(order_id, score)
         return digest
+
+    @staticmethod
+    def joined(texts: Iterable[str]) -> str:
+        """The digest of all pairs of several digests."""
+        whole = PairDigest()
+        for text in texts:
+            count, sums = text.split("-")
+            whole._count += int(count)
+            for lane in range(len(LANES)):
+                sum_of_lane = int(sums[16 * lane : 16 * (lane + 1)], 16)
+                whole._sums[lane] = (whole._sums[lane] + sum_of_lane) % 2**64
+        return str(whole)
 
     def add(self, order_id: NDArray[Any], score: NDArray[np.float32]) -> None:
         """Add pairs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +38,32 @@ class ScoredRows:
     pairs: str
     """Digest of (order id, score), taken from each output of the session as it came; see `PairDigest`."""
 
+    @classmethod
+    def joined(cls, parts: Sequence[ScoredRows]) -> ScoredRows:
+        """Those of several stretches, one after the other."""
+        gates = [part.gate for part in parts if part.gate is not None]
+        return cls(
+            np.concatenate([part.score for part in parts]),
+            np.concatenate([part.real_orders for part in parts]),
+            np.concatenate(gates) if gates else None,
+            PairDigest.joined(part.pairs for part in parts),
+        )
+
+    def check(self, store: SequenceStore, rows: NDArray[Any]) -> None:
+        """Refuse what is no score.
+
+        Raises:
+            ValueError: a score is not a number in [0, 1].
+        """
+        is_usable = (self.score >= 0) & (self.score <= 1)
+        if not is_usable.all():
+            orders = store.ids_of(rows[~is_usable])
+            raise ValueError(
+                f"{orders.size} of {self.score.size} scores are not numbers in [0, 1], those of orders "
+                f"{', '.join(map(str, orders[:5]))}: look for extreme numbers in them and in their "
+                "histories; where there are none, the model is not usable"
+            )
+
 
 def score_rows(
     store: SequenceStore, session: ScoringSession, rows: NDArray[Any], progress: Progress | None = None
@@ -56,6 +82,15 @@ def score_rows(
     Raises:
         ValueError: a score is not a number in [0, 1].
     """
+    scored = compute_rows(store, session, rows, progress)
+    scored.check(store, rows)
+    return scored
+
+
+def compute_rows(
+    store: SequenceStore, session: ScoringSession, rows: NDArray[Any], progress: Progress | None = None
+) -> ScoredRows:
+    """`score_rows` without a look at what came out."""
     sequences = sequences_of(session.input_names)
     histories = history_names(sequences)
     score = np.empty(rows.size, np.float32)
@@ -77,14 +112,6 @@ def score_rows(
                 gate[window][part] = outputs["gate_scores"]
         if progress is not None:
             progress(window.stop, rows.size)
-    is_usable = (score >= 0) & (score <= 1)
-    if not is_usable.all():
-        orders = store.ids_of(rows[~is_usable])
-        raise ValueError(
-            f"{orders.size} of {score.size} scores are not numbers in [0, 1], those of orders "
-            f"{', '.join(map(str, orders[:5]))}: look for extreme numbers in them and in their histories; "
-            "where there are none, the model is not usable"
-        )
     return ScoredRows(score, real_orders, gate, str(pairs))
 
 

@@ -33,7 +33,7 @@ from tsa_model.scoring.model import ScoringModel, write_model_folder
 from tsa_model.scoring.pictures import ScoredPeriod, draw_pictures
 from tsa_model.scoring.reasons_section import explain_period
 from tsa_model.scoring.report import render_report
-from tsa_model.scoring.rows import score_rows
+from tsa_model.scoring.shards import score_in_shards
 from tsa_model.scoring.table import ScoredOrders, score_table
 from tsa_model.sealed import check_together
 from tsa_model.sealed_pages import write_page
@@ -83,7 +83,7 @@ def generate_scores(
         (Path(store_dir) / MANIFEST, store.digest),
         "score with the store of the same run",
     )
-    periods = _score_periods(store, model.session)
+    periods = _score_periods(store, model.session, run.scoring.shards, Path(scores_dir))
     percentiles = PercentileMap.fit(periods["cali"].rows.score)
     calibrator, refusal = _calibrate(periods["cali"], store, run.scoring.calibration)
 
@@ -114,7 +114,9 @@ def generate_scores(
     return {"key_figure": _key_figure(metrics), **metrics}
 
 
-def _score_periods(store: SequenceStore, session: ScoringSession) -> dict[str, ScoredPeriod]:
+def _score_periods(
+    store: SequenceStore, session: ScoringSession, shards: int, near: Path
+) -> dict[str, ScoredPeriod]:
     sizes = {period: store.targets(period).size for period in SCORED_PERIODS}
     empty = [period for period, size in sizes.items() if not size]
     if empty:
@@ -127,7 +129,7 @@ def _score_periods(store: SequenceStore, session: ScoringSession) -> dict[str, S
             progress.report(before + n_scored, total, "order", name)
 
         periods[period] = ScoredPeriod(
-            rows=score_rows(store, session, store.targets(period), show),
+            rows=score_in_shards(store, session, store.targets(period), shards, near, show),
             orders=ScoredOrders.of(store, store.targets(period)),
         )
         done += sizes[period]

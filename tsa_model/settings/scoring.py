@@ -22,3 +22,7 @@ class ScoringConfig(Settings):
     recomputed_orders: PositiveInt | None = None
     """Orders that the score contract rebuilds from the events and computes with the reference; None = 240,
     and 60 for a large network."""
+    shards: PositiveInt = 1
+    """Stretches of the orders that are scored by a process each, as many at once as there are processors; the
+    files are those of one process to the byte. For very many orders: one process gathers no faster than one
+    processor does, and a process that dies costs its stretch alone."""
