@@ -99,7 +99,7 @@ def current_orders(store: SequenceStore, rows: NDArray[Any]) -> tuple[NDArray[np
     for start in range(0, rows.size, CHUNK):
         batch = store.batch_rows(rows[start : start + CHUNK], "single")
         (history,) = histories(batch, "single")
-        categories.append(history.cat[:, -1].numpy())
+        categories.append(history.cat[:, -1].numpy().copy())  # a view would keep the histories in memory
         parts = [history.num[:, -1].numpy()]
         if ENGINEERED in batch:
             parts.append(batch[ENGINEERED].numpy())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsa_model.evaluation.rival import current_orders
+from tsa_model.evaluation.rival import CHUNK, current_orders
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription
@@ -75,9 +75,13 @@ def check_categories(store: SequenceStore, rows: NDArray[Any], model: ScoringMod
     Raises:
         UnusualOrders: a column's share is above `drift.unknown_stop`.
     """
-    drift, categories = model.dataset.drift, current_orders(store, rows)[0]
-    for place, (name, vocabulary) in enumerate(store.preprocessing.categorical.items()):
-        share = float(np.mean(categories[:, place] == vocabulary.unknown)) if rows.size else 0.0
+    drift, vocabularies = model.dataset.drift, store.preprocessing.categorical
+    unknown = np.array([vocabulary.unknown for vocabulary in vocabularies.values()])
+    counts = np.zeros(len(vocabularies), np.int64)
+    for start in range(0, rows.size, CHUNK):
+        categories = current_orders(store, rows[start : start + CHUNK])[0]
+        counts += (categories[:, : len(unknown)] == unknown).sum(axis=0)
+    for name, share in zip(vocabularies, (counts / max(rows.size, 1)).tolist(), strict=True):
         if name == KNOWN_LABEL or share <= drift.unknown_warn:
             continue
         words = f"{share:.1%} of the orders have a value of {name!r} that training hardly knew"
