@@ -117,7 +117,9 @@ def test_the_gate_scores_are_the_weights_of_both_histories():
     torch.testing.assert_close(found, network.inspect(batch)["gate_scores"])
 
 
-def test_what_padding_holds_changes_nothing():
+@pytest.mark.parametrize("time_s", [5e5, -1e9])
+def test_what_padding_holds_changes_nothing(time_s):
+    """The second time makes the factor of padded orders infinite."""
     config = tiny_config()
     network = tiny_network(config)
     batch = made_rows(config, 20, seed=1)
@@ -127,7 +129,7 @@ def test_what_padding_holds_changes_nothing():
         padding[:, -1] = False  # the current order is read by feature attention, whatever the mask says
         spoiled[f"x_seq_cat_{key}"] = batch[f"x_seq_cat_{key}"].masked_fill(padding[..., None], 7)
         spoiled[f"x_seq_num_{key}"] = batch[f"x_seq_num_{key}"].masked_fill(padding[..., None], 9.0)
-        spoiled[f"time_seq_{key}"] = batch[f"time_seq_{key}"].masked_fill(padding[..., None], 5e5)
+        spoiled[f"time_seq_{key}"] = batch[f"time_seq_{key}"].masked_fill(padding[..., None], time_s)
     torch.testing.assert_close(
         run_exported(network, spoiled)["logits"], run_exported(network, batch)["logits"], rtol=0, atol=0
     )

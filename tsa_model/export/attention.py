@@ -26,8 +26,8 @@ class AttentionInput:
 
     real_BT: Tensor
     """False where a key is padding."""
-    mask_B1T: Tensor
-    """-∞ where a key is padding, else 0."""
+    closed_B1T: Tensor
+    """True where a key is padding."""
     factor_BTT: Tensor | None
     """exp((t_i - t_j) / 10^6 s) of query i and key j; None without times."""
 
@@ -38,8 +38,7 @@ class AttentionInput:
         if time_BT1 is not None:
             scaled = time_BT1 / TIME_SCALE_S
             factor = torch.exp(scaled - scaled.transpose(1, 2))
-        mask_B1T = torch.where(mask_BT, -torch.inf, 0.0).unsqueeze(1)
-        return cls(~mask_BT, mask_B1T, factor)
+        return cls(~mask_BT, mask_BT.unsqueeze(1), factor)
 
 
 def attention(block: TemporalMultiheadAttention, temporal: bool, last_only: bool) -> nn.Module:
@@ -107,7 +106,8 @@ class FoldedAttention(nn.Module):
                 offset = self.offset(queries)
                 logits = logits + (offset.unsqueeze(-1) if self.last_only else offset)
                 logits = logits * (given.factor_BTT[:, -1:] if self.last_only else given.factor_BTT)
-            logits = logits + given.mask_B1T
+            # Chosen, not added: the factor of padding may be infinite.
+            logits = torch.where(given.closed_B1T, -torch.inf, logits)
         y = torch.softmax(logits, dim=-1) @ x_BTE
         if self.last_only:
             return self.out(operators.reshaped(y, [0, -1]))
@@ -138,7 +138,7 @@ class HeadwiseAttention(nn.Module):
         if given is not None:
             if given.factor_BTT is not None:
                 logits = logits * given.factor_BTT.unsqueeze(1)
-            logits = logits + given.mask_B1T.unsqueeze(1)
+            logits = torch.where(given.closed_B1T.unsqueeze(1), -torch.inf, logits)
         y = torch.softmax(logits, dim=-1) @ v
         y_BTE = operators.reshaped(y.transpose(1, 2), [0, 0, E])
         return operators.linear(y_BTE, self.out.weight, self.out.bias)

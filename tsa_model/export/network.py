@@ -213,9 +213,9 @@ class FeatureStack(nn.Module):
         self.bias_cat = nn.Parameter(torch.zeros(1, rows[0].shape[1], dtype=engineered.dtype))
         self.bias_num = nn.Parameter(torch.zeros_like(self.rows_FD))
         if block.emb_tbl_bias is not None:
-            of_categories, of_numbers = block.emb_tbl_bias.detach().tensor_split([-block.n_num_features])
-            self.bias_cat = nn.Parameter(of_categories.clone())
-            self.bias_num.data[: len(of_numbers)] = of_numbers
+            n_cat = len(block.emb_tbl_bias) - block.n_num_features
+            self.bias_cat = nn.Parameter(block.emb_tbl_bias.detach()[:n_cat].clone())
+            self.bias_num.data[: block.n_num_features] = block.emb_tbl_bias.detach()[n_cat:]
         if block.engineered_emb_tbl_bias is not None:
             self.bias_num.data[len(rows[0]) :] = block.engineered_emb_tbl_bias.detach()
         self.readout_1D = nn.Parameter(engineered[:1].clone())
