@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml constraints.txt
 	[ -x $(VENV)/bin/pip ] || "$$python" -m venv $(VENV)
 	echo "Installing the pinned packages into $(VENV) (several minutes on a first run) ..."
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(PY) -m compileall -q pipeline.py components data_contracts launcher tsa_model
+	$(PY) -m compileall -q pipeline.py commands components data_contracts launcher train_job tsa_model
 	touch $@
 
 run: $(STAMP)  ## Run the whole pipeline here: EVENTS=<files>, CONFIG=<name or file>, OPTIONS='--seed 3 ...'
