@@ -94,7 +94,7 @@ class TreeNodes:
             while waiting:
                 number, node, depth = waiting.pop()
                 left, right = int(own["left"][node]), int(own["right"][node])
-                if depth == trees.depth or left == right == node:
+                if depth == trees.depth or left == node:
                     found._add_leaf(tree, number, own["value"][node])
                     continue
                 children = (n_numbered, n_numbered + 1)

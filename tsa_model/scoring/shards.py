@@ -36,7 +36,7 @@ LAST_WORDS = 2000
 """Bytes of what a process said last."""
 
 
-class ShardFailed(RuntimeError):
+class ShardFailed(ChildProcessError):
     """A shard could not be scored; the message is the last words of its process."""
 
 
