@@ -19,6 +19,7 @@ from tsa_model.export.graph import all_nodes
 from tsa_model.export.parity import made_rows
 from tsa_model.export.parity_error import ContentsError
 from tsa_model.export.trees import TreeNodes
+from tsa_model.network.heads import boosted_trees
 
 
 def tree_operator(model):
@@ -119,3 +120,14 @@ def test_fresh_trees_are_leaves():
     nodes = TreeNodes.of(trees)
     assert nodes.nodes_modes == ["LEAF"] * 3
     assert nodes.target_weights == [0.0] * 3
+
+
+def test_a_node_that_leads_left_to_itself_is_a_leaf_as_in_the_reference():
+    trees = build_network(
+        tiny_config("single", boosted_trees=1, tree_leaves=2, tree_depth=2), "reference"
+    ).trees
+    assert trees is not None
+    trees.right[0, 0] = 1.0
+    trees.value[0, :2] = torch.tensor([0.5, 0.25])
+    x_BF = torch.ones(1, 12)
+    assert boosted_trees(trees, x_BF).tolist() == TreeNodes.of(trees).target_weights == [0.5]

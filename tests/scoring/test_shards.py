@@ -87,8 +87,10 @@ def test_a_shard_that_dies_is_repeated_alone(many, tmp_path, monkeypatch):
 def test_a_shard_that_always_dies_ends_all_and_says_why(many, tmp_path, monkeypatch):
     store, session, rows = many
     dying(monkeypatch, shards.TRIES)
-    with pytest.raises(shards.ShardFailed, match=r"shard 2 of 3.* 3 times with status -9: no memory left"):
+    words = r"shard 2 of 3.* 3 times with status -9: no memory left"
+    with pytest.raises(shards.ShardFailed, match=words) as caught:
         shards.score_in_shards(store, session, rows, 3, tmp_path / "scores")
+    assert isinstance(caught.value, OSError), "a command says other errors with a traceback"
     assert list(tmp_path.iterdir()) == []
 
 
