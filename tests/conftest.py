@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from functools import partial
@@ -47,6 +48,22 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests that share a folder first, so that they go to one process: others would wait for it."""
     items.sort(key=lambda item: "shared_folder" not in getattr(item, "fixturenames", ()))
+
+
+def pytest_configure() -> None:
+    """Search for garbage seldom: the libraries make a million objects that stay."""
+    gc.set_threshold(50_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every later search."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let the interpreter tidy up at its end, as libraries expect."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

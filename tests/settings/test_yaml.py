@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
@@ -48,3 +50,32 @@ def test_what_yaml_cannot_hold_is_refused_in_words(text, message):
 def test_an_anchor_in_good_measure_is_read():
     assert load_yaml("a: &a [1, 2]\nb: *a\n") == {"a": [1, 2], "b": [1, 2]}
     assert load_yaml("") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": [1, 2.5, "x\\u00e9", true, null], "b": {"c": "2025-01-31", "d": 1e-3}}', "{a: [1, 2], b: yes}"],
+)
+def test_json_means_what_it_means_to_json_and_braces_may_hold_yaml(text):
+    expected = {"a": [1, 2], "b": True} if text.startswith("{a") else json.loads(text)
+    assert load_yaml(text) == expected
+    assert load_yaml(f"\n {text}\n") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": ' + "[" * 3_000 + "]" * 3_000 + "}", "nested too deeply"),
+        ('{"a": ' + "9" * 5_000 + "}", "digit"),
+        ('{"a": 1,\n "b": }}', "line 2"),
+    ],
+)
+def test_wrong_json_is_refused_in_words(text, message):
+    with pytest.raises(yaml.YAMLError, match=message):
+        load_yaml(text)
+
+
+def test_what_one_reader_changes_the_next_does_not_see():
+    text = "a: {b: [1]}"
+    load_yaml(text)["a"]["b"].append(2)
+    assert load_yaml(text) == {"a": {"b": [1]}}

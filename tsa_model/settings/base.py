@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import functools
+import json
 import re
 import typing
 from typing import Annotated, Any, Self
@@ -63,6 +66,16 @@ def load_yaml(text: str) -> Any:
     """
     if len(text) > MOST_CHARACTERS:
         raise yaml.YAMLError(f"it has {len(text):,} characters; settings have at most {MOST_CHARACTERS:,}")
+    if text.lstrip().startswith("{"):  # what stages hand on; JSON's own reader is fifty times as fast
+        try:
+            return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            pass  # YAML's reader says what is wrong and where, or it is a mapping in YAML's braces
+    return copy.deepcopy(_from_yaml(text))  # for the caller to change
+
+
+@functools.lru_cache(maxsize=8)
+def _from_yaml(text: str) -> Any:
     loader = _OnceLoader(text)
     try:
         node = loader.get_single_node()
@@ -76,6 +89,17 @@ def load_yaml(text: str) -> Any:
         raise yaml.YAMLError(str(error)) from None
     finally:
         loader.dispose()
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"JSON has no {name}")
 
 
 def _count(node: yaml.Node, counted: dict[int, int]) -> int:
