@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +14,15 @@ import pyarrow.parquet as pq
 from data_contracts import suites
 from data_contracts.context import check_measures
 from data_contracts.findings import Finding
-from data_contracts.whole import MICROSECONDS, connect, quoted, time_column
+from data_contracts.whole import MICROSECONDS, of_periods, quoted, time_column
 from tsa_model.evaluation.stability import N_BINS, N_VALUES, TIMES_THE_NOISE, population_stability
 from tsa_model.events.arrays import is_text
 from tsa_model.events.casting import MISSING_TEXTS, cast_number
 from tsa_model.sequences.features.preprocessing import middle_half
 from tsa_model.settings.dataset import PERIODS, DatasetDescription
+
+if TYPE_CHECKING:
+    import duckdb
 
 BLOCK_ROWS = 2**20
 LATER = PERIODS[1:]
@@ -80,12 +83,12 @@ def count_words(events: Path, name: str, dataset: DatasetDescription) -> dict[st
 
 
 def measure_periods(
-    events: Path, dataset: DatasetDescription, summary: Sequence[dict[str, Any]]
+    connection: duckdb.DuckDBPyConnection, dataset: DatasetDescription, summary: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Compare history lengths and label rates of every later period with the training period.
 
     Args:
-        events: validated events.
+        connection: to validated events, see `whole.connect`.
         dataset: their description.
         summary: orders and labels of every period, see `whole.summarise_periods`.
 
@@ -96,7 +99,7 @@ def measure_periods(
     counts = {entry["period"]: entry for entry in summary}
     if not counts["train"]["orders"]:
         return []
-    lengths = [_mean_history_lengths(events, dataset, key) for key in _keys(dataset)]
+    lengths = [_mean_history_lengths(connection, dataset, key) for key in _keys(dataset)]
     measures = []
     for period in LATER:
         if not counts[period]["orders"]:
@@ -228,7 +231,9 @@ def _bins_of(train: np.ndarray, name: str, dataset: DatasetDescription) -> tuple
     return count_categories, None
 
 
-def _mean_history_lengths(events: Path, dataset: DatasetDescription, key: str) -> dict[str, float]:
+def _mean_history_lengths(
+    connection: duckdb.DuckDBPyConnection, dataset: DatasetDescription, key: str
+) -> dict[str, float]:
     """Period → mean number of earlier orders of an order's key, at most seq_len − 1 each; 0 without a key."""
     time_us = time_column(dataset)
     if dataset.layout == "wide":
@@ -239,17 +244,10 @@ def _mean_history_lengths(events: Path, dataset: DatasetDescription, key: str) -
     else:
         place = f"row_number() OVER (PARTITION BY {quoted(key)} ORDER BY {time_us}) - 1"
         length = f"CASE WHEN {quoted(key)} IS NULL THEN 0 ELSE {place} END"
-    means = {}
-    with connect(events) as connection:
-        lengths = f"SELECT {time_us} AS time_us, least(coalesce({length}, 0), ?) AS length FROM events"
-        connection.execute(f"CREATE TEMP TABLE lengths AS {lengths}", [dataset.seq_len - 1])
-        for period in PERIODS:
-            window = [int(moment.timestamp()) * MICROSECONDS for moment in dataset.split.window(period)]
-            (mean,) = connection.execute(
-                "SELECT coalesce(avg(length), 0) FROM lengths WHERE time_us >= ? AND time_us < ?", window
-            ).fetchall()[0]
-            means[period] = float(mean)
-    return means
+    most = dataset.seq_len - 1
+    lengths = f"SELECT {time_us} AS time_us, least(coalesce({length}, 0), {most}) AS length FROM events"
+    means = of_periods(connection, "coalesce(avg(length) {0}, 0)", lengths, dataset)
+    return {period: float(mean) for period, mean in means.items()}
 
 
 def _label_ratio(train: dict[str, Any], later: dict[str, Any]) -> float:

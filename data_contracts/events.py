@@ -18,7 +18,7 @@ from data_contracts.parts import check_part
 from data_contracts.result import publish_result
 from data_contracts.sources import open_sources
 from data_contracts.spellings import check_spellings
-from data_contracts.whole import check_periods, repeated_orders, summarise_periods
+from data_contracts.whole import check_periods, connect, repeated_orders, summarise_periods
 from data_contracts.writing import CanonicalFile, RowsAside, without_repeated
 from tsa_model.events.errors import BadEvents
 from tsa_model.events.files import EventFile
@@ -141,12 +141,14 @@ def _read(
             reading.bad_rows += repeated.findings[0].bad_rows
             reading.copies = repeated.copies
             without_repeated(target, dataset.order_id, repeated, aside)
-        reading.periods = summarise_periods(target, dataset)
-        reading.about_input += check_periods(reading.periods)
         reading.drift, words = measure_features(target, dataset)
-        moved = measure_periods(target, dataset, reading.periods)
+        with connect(target) as connection:
+            reading.periods = summarise_periods(connection, dataset)
+            moved = measure_periods(connection, dataset, reading.periods)
+            oddities = find_oddities(connection, dataset, reading.drift, words)
+        reading.about_input += check_periods(reading.periods)
         reading.about_input += check_drift(reading.drift, moved, dataset)
-        reading.about_input += find_oddities(target, dataset, reading.drift, words)
+        reading.about_input += oddities
         by_period = {entry["period"]: entry for entry in moved}
         reading.periods = [entry | by_period.get(entry["period"], {}) for entry in reading.periods]
 

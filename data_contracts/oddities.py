@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from data_contracts.findings import Example, Finding, shorten
-from data_contracts.whole import connect, quoted, time_column
+from data_contracts.whole import quoted, time_column
 from tsa_model.sequences.features.preprocessing import LEAST_MIDDLE_HALF, squeezed
 from tsa_model.settings.dataset import DatasetDescription
 
@@ -26,7 +25,7 @@ MOST_WORDS = 100_000
 
 
 def find_oddities(
-    events: Path,
+    connection: duckdb.DuckDBPyConnection,
     dataset: DatasetDescription,
     drift: Sequence[dict[str, Any]],
     words: Mapping[str, dict[str, int]],
@@ -34,7 +33,7 @@ def find_oddities(
     """Look for values that are read as they stand, and seldom mean that.
 
     Args:
-        events: validated events.
+        connection: to validated events, see `whole.connect`.
         dataset: their description.
         drift: measures of the features; see `drift.measure_features`.
         words: category → word → rows; see there.
@@ -45,19 +44,16 @@ def find_oddities(
     is_wide = dataset.layout == "wide"
     keys = [] if is_wide else [key for key in (dataset.customer_id, dataset.card_id) if key is not None]
     others = {dataset.order_id, dataset.order_time, dataset.label, *dataset.raw_numerical, *keys}
-    with connect(events) as connection:
-        rows = _one(connection, "SELECT count(*) FROM events")[0]
-        findings = [_outlying(connection, key, rows) for key in keys]
-        findings += [
-            _near_equal(key, _twins(connection, key), rows) for key in keys if _is_text(connection, key)
-        ]
-        for name in dataset.raw_categorical:
-            if name not in others and 0 < len(counts := words.get(name, {})) <= MOST_WORDS:
-                findings += [
-                    _near_equal(name, counts, rows),
-                    _words(name, counts, rows, dataset.missing_words),
-                ]
-        findings.append(_midnight(connection, dataset, rows))
+    rows = _one(connection, "SELECT count(*) FROM events")[0]
+    findings = [_outlying(connection, key, rows) for key in keys]
+    findings += [_near_equal(key, _twins(connection, key), rows) for key in keys if _is_text(connection, key)]
+    for name in dataset.raw_categorical:
+        if name not in others and 0 < len(counts := words.get(name, {})) <= MOST_WORDS:
+            findings += [
+                _near_equal(name, counts, rows),
+                _words(name, counts, rows, dataset.missing_words),
+            ]
+    findings.append(_midnight(connection, dataset, rows))
     return findings + _squeezed(drift)
 
 

@@ -15,7 +15,7 @@ from data_contracts.histories import Histories
 from data_contracts.oddities import MOST_WORDS, find_oddities
 from data_contracts.parts import cast_part
 from data_contracts.spellings import check_spellings
-from data_contracts.whole import repeated_orders
+from data_contracts.whole import connect, repeated_orders
 from data_contracts.writing import CanonicalFile, RowsAside, without_repeated
 from tsa_model.events.ids import read_id_forms
 from tsa_model.events.reading import Source
@@ -60,10 +60,12 @@ def _findings(sources: list[Source], dataset: DatasetDescription, folder: Path) 
         if name not in dataset.raw_numerical
     }
     few = {name: counts for name, counts in words.items() if len(counts) <= MOST_WORDS}
+    with connect(target) as connection:
+        oddities = find_oddities(connection, dataset, [], few)
     return [
         *check_spellings(forms),
         *about_rows,
         *repeated.findings[1:],
         *histories.findings(),
-        *find_oddities(target, dataset, [], few),
+        *oddities,
     ]

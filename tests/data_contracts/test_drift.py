@@ -9,6 +9,7 @@ import pytest
 from data_contracts.drift import _mean_history_lengths, check_drift, population_stability
 from data_contracts.events import validate_events
 from data_contracts.findings import ContractViolation
+from data_contracts.whole import connect
 from tsa_model.settings.run import RunConfig
 
 
@@ -103,7 +104,8 @@ def test_history_lengths_are_those_of_a_loop(events: pd.DataFrame, run: RunConfi
         earlier = events.groupby(key).cumcount().reindex(events.index).fillna(0).clip(upper=3)
         days = (events["time"] - events["time"].iloc[0] // 86_400 * 86_400) // 864_000
         expected = earlier.where(events[key].notna(), 0).groupby(days).mean().tolist()
-        means = _mean_history_lengths(outputs.events, dataset, key)
+        with connect(outputs.events) as connection:
+            means = _mean_history_lengths(connection, dataset, key)
         assert list(means.values()) == pytest.approx(expected)
 
 
