@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +24,8 @@ from tsa_model.settings.dataset import DatasetDescription
 EngineName = Literal["duckdb", "pyspark"]
 
 STREAM_ROWS = 2**17
+CLEAN = "clean"
+"""Name of the table of cleaned events in DuckDB."""
 
 
 class Engine(Protocol):
@@ -83,20 +87,26 @@ class DuckDBEngine:
                 writer.close()
         if writer is None:
             return ibis.memtable({"order_id": []}), 0
-        return self._connection.read_parquet(self._clean), n_rows
+        read = self._connection.read_parquet(self._clean, table_name=CLEAN)
+        return ibis.table(read.schema(), name=CLEAN), n_rows  # tied to no connection: see `_in_sql`
 
     def fetch(self, expression: ir.Table) -> pa.Table:
         """See `Engine`."""
-        return self._connection.con.sql(self._connection.compile(expression)).to_arrow_table()
+        return self._connection.con.sql(_in_sql(expression.op())).to_arrow_table()
 
     def stream(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
         """See `Engine`; DuckDB sorts within its limit and hands out the result bit by bit."""
-        query = self._connection.compile(expression)
-        yield from self._connection.con.sql(query).to_arrow_reader(STREAM_ROWS)
+        yield from self._connection.con.sql(_in_sql(expression.op())).to_arrow_reader(STREAM_ROWS)
 
     def close(self) -> None:
         """See `Engine`."""
         self._connection.disconnect()
+
+
+@lru_cache(maxsize=32)
+def _in_sql(query: ops.Relation) -> str:
+    """The query as DuckDB reads it; to write it takes as long as to sort ten thousand orders."""
+    return str(ibis.to_sql(query.to_expr(), dialect="duckdb"))
 
 
 def repeated_rows(events: ir.Table) -> ir.Table:
