@@ -7,7 +7,9 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 from support.plain_demo import plain_demo
 
+from tsa_model.batch import ENGINEERED, histories
 from tsa_model.evaluation import score_rival, score_trees
+from tsa_model.evaluation.rival import current_orders
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.run import RunConfig
 from tsa_model.simulation import simulate_orders
@@ -18,6 +20,22 @@ def store(tmp_path_factory) -> SequenceStore:
     run = RunConfig.load(plain_demo())
     orders = simulate_orders(run.simulation.changed(orders=12_000))
     return SequenceStore.build(orders, run.dataset, tmp_path_factory.mktemp("rival") / "store")
+
+
+@pytest.mark.parametrize("known_label", [False, True])
+def test_a_current_order_is_the_last_one_of_its_history(tmp_path, known_label) -> None:
+    description = plain_demo()
+    description["dataset"]["known_label"] = known_label
+    run = RunConfig.load(description)
+    orders = simulate_orders(run.simulation.changed(orders=2_000))
+    store = SequenceStore.build(orders, run.dataset, tmp_path / "store")
+    rows = np.arange(len(store))[::-3]
+    batch = store.arrays(rows, "single")
+    (history,) = histories(batch, "single")
+    categories, values = current_orders(store, rows)
+    assert (categories.dtype, values.dtype) == (np.int64, np.float64)
+    np.testing.assert_array_equal(categories, history.cat[:, -1])
+    np.testing.assert_array_equal(values, np.concatenate([history.num[:, -1], batch[ENGINEERED]], axis=1))
 
 
 @pytest.mark.parametrize("score", [score_rival, score_trees])

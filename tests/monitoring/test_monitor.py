@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.scored_run import Scored
 
-from tsa_model.evaluation.rival import current_orders
+from tsa_model.batch import ENGINEERED, histories
 from tsa_model.monitoring.documents import Monitoring
 from tsa_model.monitoring.monitor import monitor
 from tsa_model.sealed import write_sealed
@@ -129,9 +129,10 @@ def test_a_day_ends_what_is_known(scored: Scored, tmp_path: Path) -> None:
 def test_own_values_are_those_of_the_batches(scored: Scored) -> None:
     rows = np.arange(0, len(scored.store), 7)
     categories, values = scored.store.own_values(rows)
-    expected = current_orders(scored.store, rows)
-    np.testing.assert_array_equal(categories, expected[0][:, : categories.shape[1]])
-    np.testing.assert_array_equal(values.astype(np.float64), expected[1])
+    batch = scored.store.arrays(rows, "single")
+    (history,) = histories(batch, "single")
+    np.testing.assert_array_equal(categories, history.cat[:, -1, : categories.shape[1]])
+    np.testing.assert_array_equal(values, np.concatenate([history.num[:, -1], batch[ENGINEERED]], axis=1))
 
 
 def test_levels_are_settings_of_a_run_description() -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsa_model.batch import ENGINEERED, histories
 from tsa_model.evaluation.boosting import Table, fit
+from tsa_model.sequences.features.preprocessing import LABEL_VALUES
+from tsa_model.settings.dataset import KNOWN_LABEL
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -95,16 +96,12 @@ def _columns(store: SequenceStore, rows: NDArray[Any]) -> NDArray[np.float32]:
 
 def current_orders(store: SequenceStore, rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The current order's category indices [n, Fc] and numerical and engineered values [n, Fn + Fe]."""
-    categories, values = [], []
-    for start in range(0, rows.size, CHUNK):
-        batch = store.batch_rows(rows[start : start + CHUNK], "single")
-        (history,) = histories(batch, "single")
-        categories.append(history.cat[:, -1].numpy().copy())  # a view would keep the histories in memory
-        parts = [history.num[:, -1].numpy()]
-        if ENGINEERED in batch:
-            parts.append(batch[ENGINEERED].numpy())
-        values.append(np.concatenate(parts, axis=1).astype(np.float64))
-    return np.concatenate(categories), np.concatenate(values)
+    stored, values = store.own_values(rows)
+    categories = np.empty((len(stored), len(store.preprocessing.categorical)), np.int64)
+    categories[:, : stored.shape[1]] = stored
+    if store.description.known_label:  # never known of the order itself
+        categories[:, -1] = store.preprocessing.categorical[KNOWN_LABEL].values[LABEL_VALUES[0]]
+    return categories, values.astype(np.float64)
 
 
 def _design(n_embedding: int, categories: NDArray[np.int64], values: NDArray[np.float64]) -> csr_matrix:

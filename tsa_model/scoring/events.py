@@ -16,9 +16,8 @@ from tsa_model.scoring.files import provenance_of, write_manifest, write_scores
 from tsa_model.scoring.given import GivenOrders, Look, Notes
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.scoring.proof.own_lines import Selection, period_selection
-from tsa_model.scoring.proof.proof import Ingredients, prove_scores
 from tsa_model.scoring.proof.raw_orders import RawOrders
-from tsa_model.scoring.rows import Progress
+from tsa_model.scoring.rows import Progress, ScoredRows
 from tsa_model.scoring.shards import score_in_shards
 from tsa_model.scoring.table import ScoredOrders, score_table
 from tsa_model.scoring.usual import Tell, check_categories, check_columns, check_histories, check_labels
@@ -89,21 +88,45 @@ def score_events(
             notes(words)
         is_proven = recompute != 0 and _can_be_proven(model, notes)
         scored = score_in_shards(store, model.session, rows, shards, scratch / "scores", show)
-        table = score_table(
-            scored.score, ScoredOrders.of(store, rows), model.percentiles(), model.calibrator()
-        )
         with atomic_folder(output_dir) as folder:
-            provenance = provenance_of(model.description, model.directory)
-            counts = {"test": write_scores(table, provenance, folder)}
             given.keep_aside(store, folder)
-            store_sha256, pairs = model.description.store_sha256, {"test": scored.pairs}
-            write_manifest(folder, provenance, counts, store_sha256, pairs, notes.said)
+            _write(folder, model, store, rows, scored, notes)
+            del scored  # the proof reads the files
             if is_proven:
-                selection = {"test": _selection(store, orders, since)}
-                raw = RawOrders(given.events.sources, model.dataset, given.history and given.history.sources)
-                proof = prove_scores(folder, Ingredients(model, raw, selection, store, recompute))
-                proof.check("what would be written")
+                _prove(folder, model, given, store, _selection(store, orders, since), recompute)
     return rows.size
+
+
+def _write(
+    folder: Path,
+    model: ScoringModel,
+    store: SequenceStore,
+    rows: NDArray[np.int64],
+    scored: ScoredRows,
+    notes: Notes,
+) -> None:
+    """Write the score files of some rows, and their manifest."""
+    table = score_table(scored.score, ScoredOrders.of(store, rows), model.percentiles(), model.calibrator())
+    provenance = provenance_of(model.description, model.directory)
+    counts = {"test": write_scores(table, provenance, folder)}
+    pairs = {"test": scored.pairs}
+    write_manifest(folder, provenance, counts, model.description.store_sha256, pairs, notes.said)
+
+
+def _prove(
+    folder: Path,
+    model: ScoringModel,
+    given: GivenOrders,
+    store: SequenceStore,
+    selection: Selection,
+    recompute: int | None,
+) -> None:
+    """Hold the files against the events, before they take their place."""
+    from tsa_model.scoring.proof.proof import Ingredients, prove_scores  # torch: nothing before needs it
+
+    raw = RawOrders(given.events.sources, model.dataset, given.history and given.history.sources)
+    proof = prove_scores(folder, Ingredients(model, raw, {"test": selection}, store, recompute))
+    proof.check("what would be written")
 
 
 def _selection(store: SequenceStore, orders: str, since: datetime | None) -> Selection:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsa_model.evaluation.rival import CHUNK, current_orders
+from tsa_model.evaluation.rival import CHUNK
 from tsa_model.scoring.model import ScoringModel
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.dataset import KNOWN_LABEL, DatasetDescription
@@ -75,14 +75,17 @@ def check_categories(store: SequenceStore, rows: NDArray[Any], model: ScoringMod
     Raises:
         UnusualOrders: a column's share is above `drift.unknown_stop`.
     """
-    drift, vocabularies = model.dataset.drift, store.preprocessing.categorical
+    drift = model.dataset.drift
+    vocabularies = {
+        name: each for name, each in store.preprocessing.categorical.items() if name != KNOWN_LABEL
+    }
     unknown = np.array([vocabulary.unknown for vocabulary in vocabularies.values()])
     counts = np.zeros(len(vocabularies), np.int64)
     for start in range(0, rows.size, CHUNK):
-        categories = current_orders(store, rows[start : start + CHUNK])[0]
-        counts += (categories[:, : len(unknown)] == unknown).sum(axis=0)
+        categories = store.own_values(rows[start : start + CHUNK])[0]
+        counts += (categories == unknown).sum(axis=0)
     for name, share in zip(vocabularies, (counts / max(rows.size, 1)).tolist(), strict=True):
-        if name == KNOWN_LABEL or share <= drift.unknown_warn:
+        if share <= drift.unknown_warn:
             continue
         words = f"{share:.1%} of the orders have a value of {name!r} that training hardly knew"
         if drift.unknown_stop is not None and share > drift.unknown_stop:

@@ -119,8 +119,9 @@ class SequenceGather:
         n_stored, n_num = events.categorical.shape[1], events.numerical.shape[1]
         x_num = self._memory.empty((*index.shape, n_num), np.float32)
         if index.size < FEW or "torch" not in sys.modules:  # calling it takes longer; so does loading it
-            x_cat[..., :n_stored] = events.categorical[index]
-            x_num[...] = events.numerical[index]
+            np.take(events.numerical, index, axis=0, out=x_num, mode="clip")
+            stored = self._memory.empty((*index.shape, n_stored), events.categorical.dtype)
+            x_cat[..., :n_stored] = np.take(events.categorical, index, axis=0, out=stored, mode="clip")
             return x_cat, x_num
         import torch
 
