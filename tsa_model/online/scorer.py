@@ -21,6 +21,7 @@ from tsa_model.scoring.model import ScoringModel
 from tsa_model.sequences import Preprocessing
 
 _WHOSE = {"cid": "customer", "ccid": "card"}
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Scored:
     """The order was sent before; this is the answer that was given then."""
 
     def packed(self) -> bytes:
-        """As a history store keeps it, JSON."""
-        return json.dumps(vars(self), separators=(",", ":")).encode()
+        """As a history store keeps it, and as it is answered: JSON."""
+        return _ENCODER.encode(vars(self)).encode()
 
 
 class OnlineScorer:
@@ -153,7 +154,7 @@ class OnlineScorer:
             ValueError: a score is not a number in [0, 1].
         """
         score = self.model.session.run(batch)["score"]
-        if not ((score >= 0) & (score <= 1)).all():
+        if not (score.min() >= 0 and score.max() <= 1):
             raise ValueError("a score is not a number in [0, 1]: look for extreme numbers in the order")
         return {
             "score": score,
@@ -163,7 +164,7 @@ class OnlineScorer:
 
     def _answers(self, targets: list[Target]) -> list[Scored]:
         batch = self.histories.inputs.batch(targets)
-        outputs, digests = self.outputs_of(batch), digests_of(batch)
+        digests, outputs = digests_of(batch), self.outputs_of(batch)
         found = {name: None if values is None else values.tolist() for name, values in outputs.items()}
         none = [None] * len(targets)
         described = self.model.description
