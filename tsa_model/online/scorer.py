@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tsa_model.scoring.model import ScoringModel
 from tsa_model.sequences import Preprocessing
 
 _WHOSE = {"cid": "customer", "ccid": "card"}
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,17 @@ class Scored:
     repeated: bool = False
     """The order was sent before; this is the answer that was given then."""
 
+    def content(self) -> dict[str, Any]:
+        """By name, in the sequence above."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
     def packed(self) -> bytes:
         """As a history store keeps it, and as it is answered: JSON."""
-        return _ENCODER.encode(vars(self)).encode()
+        return self._packed
+
+    @cached_property
+    def _packed(self) -> bytes:
+        return _ENCODER.encode(self.content()).encode()
 
 
 class OnlineScorer:

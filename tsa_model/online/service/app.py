@@ -174,7 +174,7 @@ class _Post:
         began = time.perf_counter()
         try:
             content = await self._work(await body_of(receive), Request(scope))
-            response = content if isinstance(content, Response) else _json(content)
+            response = _json(content)
         except Exception as error:
             response = self._errors(error)
         seconds = time.perf_counter() - began
@@ -248,4 +248,5 @@ def _guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Req
 
 
 def _json(content: Any, status: int = 200) -> Response:
-    return Response(protocol.dumps(content), status, media_type=JSON)
+    text = content if isinstance(content, bytes) else protocol.dumps(content)
+    return Response(text, status, media_type=JSON)

@@ -1,4 +1,4 @@
-"""What the endpoints do, in plain functions from bytes to JSON content."""
+"""What the endpoints do, in plain functions from bytes to JSON, as content or written out already."""
 
 from __future__ import annotations
 
@@ -74,15 +74,15 @@ class Handlers:
         served = self._served
         if any(EXPLAIN in row for row in rows):
             found = self._score_and_explain(served, rows)
-        else:
-            found = [vars(answer) for answer in self._score(served, rows)]
-        return found if is_list else found[0]
+            return found if is_list else found[0]
+        packed = [answer.packed() for answer in self._score(served, rows)]
+        return b"[%b]" % b",".join(packed) if is_list else packed[0]
 
     def _score_and_explain(self, served: Served, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         wanted = [_is_explained(served, row) for row in rows]
         asking = [row for row, is_wanted in zip(rows, wanted, strict=True) if is_wanted]
         explained = _explained(served, asking)
-        found = [dict(vars(answer)) for answer in self._score(served, rows)]
+        found = [answer.content() for answer in self._score(served, rows)]
         for answer, is_wanted in zip(found, wanted, strict=True):
             if is_wanted:
                 answer["explanation"] = explained.pop(0)

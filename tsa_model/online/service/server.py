@@ -69,6 +69,7 @@ def serve(
             port=port,
             access_log=False,
             proxy_headers=False,
+            server_header=False,
             http=OneWrite,
             log_level="warning",
             limit_concurrency=MOST_AT_ONCE,
