@@ -250,3 +250,14 @@ def test_one_class_or_few_frauds_cannot_be_calibrated_and_it_is_said_why(method,
     words = "all 2000 labels are 1" if frauds == 2000 else f"2000 rows with {frauds} positives; at least"
     with pytest.raises(ValueError, match=words):
         fit_calibrator(method, score, np.arange(2000) < frauds)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_score_alone_gets_the_probability_that_it_gets_among_others(method):
+    score, label = separated(20_000, seed=5)
+    calibrator = fit_calibrator(method, score, label)
+    scores = np.concatenate([DENSE, score[:500]])
+    alone = np.concatenate(
+        [calibrator.probability(scores[place : place + 1]) for place in range(len(scores))]
+    )
+    assert alone.tobytes() == calibrator.probability(scores).tobytes()

@@ -157,3 +157,15 @@ def test_the_row_of_a_wrong_label_is_named() -> None:
     good = ("a", 1, 1_750_000_000)
     with pytest.raises(WrongOrder, match="order 2 of the request, column label"):
         reader.read_labels([good, good, ("a", 7, 1_750_000_000)])
+
+
+def test_what_a_reader_has_seen_does_not_change_what_it_reads() -> None:
+    """Values that Python takes for equal are different ones in JSON."""
+    reader = OrderReader(D, FORMS, 0)
+    for value in (1, True, 1.0, "1", None, "", 1, True, 1.0, "1", "", None, 2**63):
+        row = GOOD | {"shop": value}
+        (wanted,), (found,) = OrderReader(D, FORMS, 0).read([row]), reader.read([row])
+        assert found.record.categories.tolist() == wanted.record.categories.tolist(), value
+    for wrong in ([], {}, "x" * 300, "\ud800"):
+        with pytest.raises(WrongOrder):
+            reader.read([GOOD | {"shop": wrong}])

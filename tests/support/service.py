@@ -80,7 +80,10 @@ def in_process(app, port: int):
 
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", timeout_keep_alive=600))
+    from tsa_model.online.service.connections import OneWrite
+
+    config = uvicorn.Config(app, port=port, log_level="error", timeout_keep_alive=600, http=OneWrite)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+Number = TypeVar("Number", FloatArray, np.float64)
 
 STEPS = 2.0**50
 """Places within a piece. They lie far enough apart that no rounding error exceeds the rise between two."""
@@ -22,8 +25,18 @@ class BezierPieces:
     control: FloatArray
     """[n, 4] control points."""
 
+    @cached_property
+    def rises(self) -> FloatArray:
+        """[3, n] from each control point to the next."""
+        return np.ascontiguousarray(np.diff(self.control, axis=1).T)
 
-def monotone_values(x: FloatArray, pieces: BezierPieces) -> FloatArray:
+    @cached_property
+    def ends(self) -> tuple[FloatArray, FloatArray]:
+        """The first control points and the last, [n] each."""
+        return np.ascontiguousarray(self.control[:, 0]), np.ascontiguousarray(self.control[:, 3])
+
+
+def monotone_values(x: Number, pieces: BezierPieces) -> Number:
     """Values of a cubic spline with non-decreasing control points.
 
     With control points b0 ≤ b1 ≤ b2 ≤ b3 a piece is b0 plus non-negative multiples of three functions that
@@ -31,20 +44,20 @@ def monotone_values(x: FloatArray, pieces: BezierPieces) -> FloatArray:
     constants, sums and clipping: floating-point operations are monotone one by one.
 
     Args:
-        x: [n] within the edges.
+        x: [n] within the edges, or a single number, whose value is the same and is found sooner.
         pieces: see `bezier_pieces`, which takes far longer than all that follows.
     """
-    edges, control = pieces.edges, pieces.control
-    piece = np.searchsorted(edges[1:-1], x, side="right")
-    start, end = edges[piece], edges[piece + 1]
+    edges = pieces.edges
+    piece = edges[1:-1].searchsorted(x, side="right")
+    start, end = edges[piece], edges[1:][piece]
     t = np.floor((x - start) / (end - start) * STEPS) / STEPS
-    b0, b3 = control[piece, 0], control[piece, 3]
-    rise = np.diff(control[piece], axis=1)
+    b0, b3 = (each[piece] for each in pieces.ends)
+    rise = pieces.rises[:, piece]
     u = 1.0 - t
-    # 3t² − 2t³, from the nearer end, where it has no rounding error to speak of.
-    middle = np.where(t <= 0.5, t * t * (3.0 - 2.0 * t), 1.0 - u * u * (3.0 - 2.0 * u))
-    risen = rise[:, 0] * (1.0 - u * u * u) + rise[:, 1] * middle + rise[:, 2] * (t * t * t)
-    return (b0 + risen).clip(b0, b3)
+    # 3t² − 2t³, from the nearer end, where it has no rounding error to speak of; of a number, a number again.
+    middle = np.asarray(np.where(t <= 0.5, t * t * (3.0 - 2.0 * t), 1.0 - u * u * (3.0 - 2.0 * u)))[()]
+    risen = rise[0] * (1.0 - u * u * u) + rise[1] * middle + rise[2] * (t * t * t)
+    return np.minimum(np.maximum(b0 + risen, b0), b3)
 
 
 def bezier_pieces(knots: FloatArray, coefficients: FloatArray) -> BezierPieces:

@@ -44,7 +44,7 @@ class BoundedCalibrator:
 
     def probability(self, score: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probability of each score, in [bounds.low, bounds.high]."""
-        return _curve(self.calibrator, score).clip(self.bounds.low, self.bounds.high)
+        return np.minimum(np.maximum(_curve(self.calibrator, score), self.bounds.low), self.bounds.high)
 
     def document(self) -> dict[str, Any]:
         """The calibrator's own document with the bounds beside it."""

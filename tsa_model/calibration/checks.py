@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 def checked_score(score: ArrayLike) -> NDArray[np.float64]:
     """Scores as float64, finite or refused."""
     scores = np.asarray(score, dtype=np.float64)
-    bad = ~np.isfinite(scores)
-    if bad.any():
+    if not np.isfinite(scores).all():
+        bad = ~np.isfinite(scores)
         raise ValueError(f"{int(bad.sum())} of {scores.size} scores are not finite; score these rows again")
     return scores
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,12 @@ class MonotoneSpline:
         Raises:
             ValueError: the spline is not cubic.
         """
-        from scipy.special import expit
-
         if self.degree != DEGREE:
             raise ValueError(f"degree {self.degree}: a spline is held inside bounds only when it is cubic")
         scores = checked_score(score)
-        inside = scores.clip(0.0, 1.0).ravel()
-        return expit(monotone_values(inside, self._pieces)).reshape(scores.shape)
+        inside = np.minimum(np.maximum(scores, 0.0), 1.0).ravel()
+        values = monotone_values(inside[0] if inside.size == 1 else inside, self._pieces)
+        return np.reshape(_expit()(values), scores.shape)
 
     @cached_property
     def _pieces(self) -> BezierPieces:
@@ -140,6 +139,14 @@ class MonotoneSpline:
         if (drop > 1e-6 * np.maximum(1.0, np.abs(coefficients))).any():
             raise ValueError(f"coefficients decrease by up to {drop.max():.3g}; the curve is not monotone")
         return cls(knots=knots, coefficients=np.maximum.accumulate(coefficients), degree=degree)
+
+
+@cache
+def _expit() -> Callable[[FloatArray | np.float64], FloatArray]:
+    """SciPy's; imported when it is needed, and once."""
+    from scipy.special import expit
+
+    return expit
 
 
 def as_fitted(scores: FloatArray) -> FloatArray:

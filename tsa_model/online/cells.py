@@ -7,6 +7,7 @@ means is decided by `tsa_model.events` alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ Caster = Callable[[pa.Array], Cast]
 Plain = Callable[[Any], Any]
 """Casts one value of a usual form; None = the caster decides."""
 _TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+_NOT_THERE = object()
+_Seen = dict[tuple[type, Any], Any] | None
 FEW_VALUES = ("category", "label")
 """Roles whose values come again and again, so that what they were cast to is remembered."""
 MOST_SEEN = 2**16
@@ -44,84 +47,126 @@ class WrongOrder(ValueError):
         super().__init__(f"order {row} of the request, column {column}:{what} is {problem}; {remedy}")
 
 
+@dataclass(frozen=True)
+class Field:
+    """A column of a request, and how its values are cast."""
+
+    kind: str
+    """What it is, for messages; see `REMEDIES`."""
+    column: str
+    group: Any
+    """Equal where values are cast alike."""
+    caster: Caster
+    plain: Plain | None = None
+    """Casts values of usual forms."""
+    optional: bool = False
+    """A request may leave the column out."""
+
+
 class Cells:
-    """Values to cast, gathered by what they are to become and by their JSON type."""
+    """Casts the values of some columns; may be used by several threads at once.
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]], seen: dict[Any, Any]) -> None:
-        self._rows, self._seen = rows, seen
-        self._values: dict[str, list] = {}
-        self.kinds: dict[str, str] = {}
-        self._groups: dict[tuple[Any, type], tuple[Caster, list[Any], list[tuple[str, int]]]] = {}
+    Args:
+        fields: the columns.
+    """
 
-    def add(
-        self,
-        kind: str,
-        column: str,
-        group: Any,
-        caster: Caster,
-        plain: Plain | None = None,
-        optional: bool = False,
-    ) -> None:
-        """Gather a column; what `plain` casts is done."""
-        found: list = [None] * len(self._rows)
-        self._values[column] = found
-        self.kinds[column] = kind
-        for row, cells in enumerate(self._rows):
-            if column not in cells:
-                if optional:
-                    continue
-                remedy = "send the column, as null where the order has no value"
-                raise WrongOrder(row, column, None, "not there", remedy)
-            value = cells[column]
-            if value is None:
-                continue
-            value = self._single(kind, column, row, value)
-            if plain is not None and (cast := plain(value)) is not None:
-                found[row] = cast
-                continue
-            place = (group, type(value))
-            if kind in FEW_VALUES and (place, value) in self._seen:
-                found[row] = self._seen[place, value]
-                continue
-            if place not in self._groups:
-                self._groups[place] = (caster, [], [])
-            _, values, cells_of = self._groups[place]
-            values.append(value)
-            cells_of.append((column, row))
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.kinds = {field.column: field.kind for field in fields}
+        seen: dict[Any, _Seen] = {}  # what values of a group were cast to, by type and value
+        self._fields = [
+            (field, seen.setdefault(field.group, {}) if field.kind in FEW_VALUES else None)
+            for field in fields
+        ]
 
-    def _single(self, kind: str, column: str, row: int, value: Any) -> Any:
-        if type(value) is int:
-            if kind == "number" and abs(value) < EXACT_WHOLE:
-                return float(value)
-            return value if -(2**63) <= value < 2**63 else str(value)
-        if type(value) is str:
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise WrongOrder(row, column, None, "a text with half a character", REMEDIES[kind]) from None
-            return value
-        if type(value) not in _TYPES:
-            problem = f"a {type(value).__name__}, not a single value"
-            raise WrongOrder(row, column, None, problem, REMEDIES[kind])
-        return value
+    def cast(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list]:
+        """Column → the cast value of each row; None = missing.
 
-    def values(self) -> dict[str, list]:
-        """Column → the cast value of each order; None = missing.
+        Args:
+            rows: raw columns by name; other columns are left aside.
+
+        Raises:
+            WrongOrder: a column is missing, or a value is not what its role asks for.
+        """
+        values: dict[str, list] = {}
+        unusual = _Unusual(rows, values)
+        for field, seen in self._fields:
+            column, plain = field.column, field.plain
+            found: list[Any] = []
+            values[column] = found
+            for row, cells in enumerate(rows):
+                value = cells.get(column, _NOT_THERE)
+                if value is None:
+                    found.append(None)
+                elif plain is not None and (cast := plain(value)) is not None:
+                    found.append(cast)
+                elif seen is not None and type(value) in _TYPES and (type(value), value) in seen:
+                    found.append(seen[type(value), value])
+                else:
+                    found.append(unusual.left(field, seen, row, value))
+        unusual.cast()
+        return values
+
+
+class _Unusual:
+    """Values that are cast together with others of their kind, of the rows of one request.
+
+    Args:
+        rows: raw columns by name.
+        values: where what they are cast to is put in, by column and row.
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], values: dict[str, list]) -> None:
+        self._rows, self._values = rows, values
+        self._groups: dict[Any, list[tuple[Field, _Seen, int, Any]]] = {}
+
+    def left(self, field: Field, seen: _Seen, row: int, value: Any) -> Any:
+        """What a value is cast to; None where it waits for `cast`."""
+        if value is _NOT_THERE:
+            if field.optional:
+                return None
+            remedy = "send the column, as null where the order has no value"
+            raise WrongOrder(row, field.column, None, "not there", remedy)
+        value = _single(field, row, value)
+        if field.plain is not None and (cast := field.plain(value)) is not None:
+            return cast
+        self._groups.setdefault((field.group, type(value)), []).append((field, seen, row, value))
+        return None
+
+    def cast(self) -> None:
+        """Cast those that wait.
 
         Raises:
             WrongOrder: a value is not what its role asks for.
         """
-        for (group, type_), (caster, values, cells) in self._groups.items():
-            cast = caster(pa.array(values, _TYPES[type_]))
+        for (_, type_), waiting in self._groups.items():
+            cast = waiting[0][0].caster(pa.array([value for *_, value in waiting], _TYPES[type_]))
             if cast.bad.any():
-                column, row = cells[int(np.argmax(cast.bad))]
-                value = self._rows[row][column]
-                raise WrongOrder(row, column, value, cast.reason, REMEDIES[self.kinds[column]])
-            for place, ((column, row), value) in enumerate(zip(cells, cast.values.to_pylist(), strict=True)):
-                self._values[column][row] = value
-                if self.kinds[column] in FEW_VALUES and len(self._seen) < MOST_SEEN:
-                    self._seen[(group, type_), values[place]] = value
-        return self._values
+                field, _, row, _ = waiting[int(np.argmax(cast.bad))]
+                value = self._rows[row][field.column]
+                raise WrongOrder(row, field.column, value, cast.reason, REMEDIES[field.kind])
+            for (field, seen, row, value), found in zip(waiting, cast.values.to_pylist(), strict=True):
+                self._values[field.column][row] = found
+                if seen is not None and len(seen) < MOST_SEEN:
+                    seen[type_, value] = found
+
+
+def _single(field: Field, row: int, value: Any) -> Any:
+    """A single value of JSON, as it is held in an array."""
+    if type(value) is int:
+        if field.kind == "number" and abs(value) < EXACT_WHOLE:
+            return float(value)
+        return value if -(2**63) <= value < 2**63 else str(value)
+    if type(value) is str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            problem = "a text with half a character"
+            raise WrongOrder(row, field.column, None, problem, REMEDIES[field.kind]) from None
+        return value
+    if type(value) not in _TYPES:
+        problem = f"a {type(value).__name__}, not a single value"
+        raise WrongOrder(row, field.column, None, problem, REMEDIES[field.kind])
+    return value
 
 
 def _shown(value: Any) -> str:

@@ -5,21 +5,26 @@ They are computed from running totals and the latest orders; all windows over a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tsa_model.events.units import DAY_US
 from tsa_model.online.derived import ABOUT_LABELS, DerivedColumns, Past
 from tsa_model.online.history import KINDS, KeyKind
+from tsa_model.online.layouts import OF_LABELS, OF_ORDERS, PER_COLUMN
 from tsa_model.online.records import NO_CATEGORY, Records
-from tsa_model.online.totals import OF_LABELS, OF_ORDERS, PER_COLUMN, counted_and_summed
+from tsa_model.online.totals import counted_and_summed
 from tsa_model.sequences.features.derived import window_values
 from tsa_model.sequences.features.lags import gap_values, number_values, position_values, same_values
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.derived import Lag, Window
 
-_NONE = np.array([np.nan])
+Numbers = Any
+"""An array; or, of one column alone, a number, which numpy computes with sooner than with an array of one."""
+_NONE = np.float64(np.nan)
 """The own value of an order in a window that asks for none."""
 
 
@@ -47,18 +52,23 @@ class Derivation:
         """
         plan = self._plans[past.kind]
         values: dict[str, float] = {}
-        if plan.of_orders or plan.positions:
-            totals = past.totals(past.now_us - plan.ages_us, self._n_totals)
-            for window in plan.of_orders:
-                values |= window.over(totals[0] - totals[window.at], target.numbers[0])
+        if plan.counted or plan.positions or plan.summed:
+            moments = past.now_us - plan.ages_us
+            totals = past.totals(moments, self._n_totals) if plan.summed else None
+            counts = past.counts(moments) if totals is None else totals[:, 0]
+            for window in plan.counted:
+                window.note(values, counts[0] - counts.take(window.at))
             for name, lag in plan.positions:
-                values[name] = float(position_values(lag, totals[0, :1])[0])
+                values[name] = float(position_values(lag, counts[0]))
+            for window in plan.summed:
+                assert totals is not None
+                window.note_sums(values, totals[0] - totals.take(window.at, axis=0), target.numbers[0])
         if plan.of_labels:
             totals = past.labels(past.now_us - plan.label_ages_us, self._n_label_totals)
             for window in plan.of_labels:
-                values |= window.over_labels(totals[window.at])
+                window.note_labels(values, totals.take(window.at, axis=0))
         for several in plan.lags:
-            values |= several.of(latest, target)
+            several.of(latest, target, values)
         return values
 
 
@@ -68,29 +78,35 @@ class _Windows:
 
     window: Window
     names: tuple[str, ...]
-    at: np.ndarray
+    at: Numbers
     """Places of their lengths among those of the key."""
     number: int | None
     """Place of the window's column among the raw numbers; None = it has none."""
     summed: int | None
     """Its place among the columns that are summed, of all orders or of known frauds."""
 
-    def over(self, totals: np.ndarray, own: np.ndarray) -> dict[str, float]:
-        """The columns, from [n, T] totals of the orders inside and the order's raw numbers."""
-        if self.window.column is None or self.number is None or self.summed is None:
-            return self.of(totals[:, 0], np.zeros(len(totals)))
-        return self.of(*counted_and_summed(totals, self.summed), own[self.number, None])
+    def note(
+        self,
+        into: dict[str, float],
+        count: Numbers,
+        total: Numbers = _NONE,
+        own: Numbers = _NONE,
+    ) -> None:
+        """Note the columns, from counts and sums, [n] or one, and the order's own value."""
+        _note(into, self.names, window_values(self.window, own, count, total))
 
-    def over_labels(self, totals: np.ndarray) -> dict[str, float]:
-        """The columns, from [n, T] totals of the labels inside."""
-        if self.window.column is None or self.number is None or self.summed is None:
-            return self.of(totals[:, 0], totals[:, 1].astype(np.float64))
-        return self.of(*counted_and_summed(totals, self.summed, OF_LABELS))
+    def note_sums(self, into: dict[str, float], totals: np.ndarray, own: np.ndarray) -> None:
+        """Note the columns, from [n, T] or [T] totals of the orders inside and the order's raw numbers."""
+        assert self.number is not None
+        assert self.summed is not None
+        self.note(into, *counted_and_summed(totals, self.summed), own[self.number])
 
-    def of(self, count: np.ndarray, total: np.ndarray, own: np.ndarray = _NONE) -> dict[str, float]:
-        """The columns, from counts and sums, [n] each, and the order's own value, [1]."""
-        found = window_values(self.window, np.repeat(own, len(count)), count, total)
-        return dict(zip(self.names, found.tolist(), strict=True))
+    def note_labels(self, into: dict[str, float], totals: np.ndarray) -> None:
+        """Note the columns, from [n, T] or [T] totals of the labels inside."""
+        if self.summed is None:
+            self.note(into, totals[..., 0], totals[..., 1])
+        else:
+            self.note(into, *counted_and_summed(totals, self.summed, OF_LABELS))
 
 
 @dataclass(frozen=True)
@@ -100,25 +116,40 @@ class _Lags:
     lag: Lag
     """One of them."""
     names: tuple[str, ...]
-    back: np.ndarray
-    places: np.ndarray
+    back: Numbers
+    """How far each looks back."""
+    most_back: int
+    places: Numbers
     """Of their columns among the raw categories or the raw numbers."""
 
-    def of(self, latest: Records, target: Records) -> dict[str, float]:
-        """The columns of an order, whose latest earlier ones are given."""
+    def of(self, latest: Records, target: Records, into: dict[str, float]) -> None:
+        """Note the columns of an order, whose latest earlier ones are given."""
         n_earlier = len(latest)
-        exists = self.back <= n_earlier
-        at = np.where(exists, n_earlier - self.back, n_earlier)  # where there is none, the order itself
+        exists, at = self.back <= n_earlier, n_earlier - self.back
+        if self.most_back > n_earlier:  # where there is no such earlier order, the order itself stands for it
+            latest, at = Records.joined([latest, target]), np.where(exists, at, n_earlier)
         if self.lag.statistic == "gap":
-            both = np.concatenate([latest.time_us, target.time_us])
-            found = gap_values(self.lag, exists, both[-1], both[at])
+            found = gap_values(self.lag, exists, target.time_us[0], latest.time_us[at])
         elif self.lag.statistic == "same":
-            both = np.concatenate([latest.categories, target.categories])
-            found = same_values(exists, both[-1, self.places], both[at, self.places], missing=NO_CATEGORY)
+            own, before = target.categories[0, self.places], latest.categories[at, self.places]
+            found = same_values(exists, own, before, missing=NO_CATEGORY)
         else:
-            both = np.concatenate([latest.numbers, target.numbers])
-            found = number_values(self.lag, exists, both[-1, self.places], both[at, self.places])
-        return dict(zip(self.names, found.tolist(), strict=True))
+            own, before = target.numbers[0, self.places], latest.numbers[at, self.places]
+            found = number_values(self.lag, exists, own, before)
+        _note(into, self.names, found)
+
+
+def _note(into: dict[str, float], names: tuple[str, ...], values: Numbers) -> None:
+    """Note the columns' values."""
+    if len(names) == 1:
+        into[names[0]] = float(values)
+    else:
+        into.update(zip(names, values.tolist(), strict=True))
+
+
+def _index(numbers: Sequence[int]) -> Numbers:
+    """Several numbers as an array; one alone as it is."""
+    return numbers[0] if len(numbers) == 1 else np.array(numbers)
 
 
 @dataclass(frozen=True)
@@ -127,9 +158,12 @@ class _Plan:
 
     ages_us: np.ndarray
     """0, then how long before the order each window's orders begin, int64."""
-    of_orders: list[_Windows]
+    counted: list[_Windows]
+    """Windows that count orders."""
+    summed: list[_Windows]
+    """Windows that add a column of them up."""
     label_ages_us: np.ndarray
-    """The same of windows over labels, without the 0."""
+    """The same of windows over labels; in place of the 0, -1 at the end."""
     of_labels: list[_Windows]
     positions: list[tuple[str, Lag]]
     lags: list[_Lags]
@@ -160,10 +194,12 @@ class _Plan:
             names = columns.fraud_summed() if is_of_labels else columns.summed()
             summed = None if window.column is None else names.index(window.column)
             windows = of_labels if is_of_labels else of_orders
-            windows.append(_Windows(window, tuple(lengths), np.array(at), number, summed))
-        moments = (np.array(each, np.int64) for each in (ages, label_ages))
+            windows.append(_Windows(window, tuple(lengths), _index(at), number, summed))
+        ages_us, label_ages_us = (np.array(each, np.int64) for each in (ages, [*label_ages, -1]))
+        counted = [window for window in of_orders if window.summed is None]
+        summing = [window for window in of_orders if window.summed is not None]
         positions, lags = _positions_and_lags(d, columns, kind)
-        return cls(next(moments), of_orders, next(moments), of_labels, positions, lags)
+        return cls(ages_us, counted, summing, label_ages_us, of_labels, positions, lags)
 
 
 def _positions_and_lags(
@@ -182,5 +218,5 @@ def _positions_and_lags(
     lags = []
     for group in alike.values():
         _, names, backs, places = zip(*group, strict=True)
-        lags.append(_Lags(group[0][0], names, np.array(backs), np.array(places)))
+        lags.append(_Lags(group[0][0], names, _index(backs), max(backs), _index(places)))
     return positions, lags

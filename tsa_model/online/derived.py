@@ -145,25 +145,34 @@ class Past:
             return np.zeros((len(before_us), n_totals), np.int64)
         return self._transaction.totals(self.kind, self._key, before_us)
 
+    def counts(self, before_us: np.ndarray) -> np.ndarray:
+        """How many orders the key had before some moments, [n] int64; zeros without a key."""
+        if self._transaction is None or not self._key:
+            return np.zeros(len(before_us), np.int64)
+        return self._transaction.counts(self.kind, self._key, before_us)
+
     def labels(self, since_us: np.ndarray, n_totals: int) -> np.ndarray:
-        """The totals of the labels that are known now and began to count at a moment or later, [n, T] int64.
+        """The totals of the labels that are known now and began to count at a moment or later.
 
         Args:
-            since_us: [n] int64, the moments.
+            since_us: [n + 1] int64, the moments, the last of them just after now.
             n_totals: T, for zeros without a key.
+
+        Returns:
+            [n, T] int64.
         """
         if self._transaction is None or not self._key:
-            return np.zeros((len(since_us), n_totals), np.int64)
+            return np.zeros((len(since_us) - 1, n_totals), np.int64)
         stream, late = LABELS[self.kind], LATE_LABELS[self.kind]
         columns = self._transaction.columns
-        totals = self._transaction.totals(stream, self._key, np.append(since_us, self.now_us + 1))
+        totals = self._transaction.totals(stream, self._key, since_us)
         known = totals[-1] - totals[:-1]
         if columns.has_label_times:
             found = self._transaction.later(stream, self._key, self.now_us - 1, self.now_us)
             of_now = found.take(found.known_us >= self.now_us)  # of orders of this moment: not seen
-            return known - totals_of(of_now, columns, stream).sum(axis=0) if len(of_now) else known
-        found = self._transaction.later(late, self._key, int(since_us.min()) - 1, self.now_us)
+            return known - totals_of(of_now, columns.layouts[stream]).sum(axis=0) if len(of_now) else known
+        found = self._transaction.later(late, self._key, min(since_us.tolist()) - 1, self.now_us)
         if not len(found):
             return known
-        counts = (found.time_us >= since_us[:, None]) & (found.known_us <= self.now_us)
-        return known + counts.astype(np.int64) @ totals_of(found, columns, late)
+        counts = (found.time_us >= since_us[:-1, None]) & (found.known_us <= self.now_us)
+        return known + counts.astype(np.int64) @ totals_of(found, columns.layouts[late])

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from tsa_model.events.codes import Codes
-from tsa_model.events.units import UNKNOWN_LABEL
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text
 from tsa_model.sequences import Preprocessing
 from tsa_model.sequences.columns.event_columns import Orders
@@ -19,9 +18,15 @@ from tsa_model.sequences.features.derived import HOURS, calendar_column, signed_
 from tsa_model.sequences.features.encoding import Encoding, NumberRole
 from tsa_model.settings.dataset import DatasetDescription
 
+_SALT = 0x9E3779B97F4A7C15
+"""Odd, so that its multiples differ for all columns."""
+
 
 class EncodedCategories:
     """The categorical matrix of records.
+
+    All columns are looked up at once: each has a salt that makes its hashes differ from the others', and one
+    sorted array holds them all. Two columns' hashes meet there as seldom as two texts' of one column.
 
     Args:
         description: the columns' roles.
@@ -31,13 +36,13 @@ class EncodedCategories:
     def __init__(self, description: DatasetDescription, fitted: Preprocessing) -> None:
         self._dtype = Encoding(fitted).dtype("categorical")
         self._calendar: list[tuple[int, str, np.ndarray]] = []
-        self._places: list[int] = []
-        self._columns: list[int] = []
-        self._hashes: list[np.ndarray] = []
-        tables: list[np.ndarray] = []
         raw = description.raw_categorical
         names = [name for name in fitted.categorical if name in description.categorical]
         self._width = len(names)
+        places: list[int] = []
+        columns: list[int] = []
+        unknown: list[int] = []
+        index_of: dict[int, int] = {}
         for place, name in enumerate(names):
             vocabulary = fitted.categorical[name]
             if name not in raw:
@@ -45,41 +50,40 @@ class EncodedCategories:
                 self._calendar.append((place, name, vocabulary.encode(numbers)))
                 continue
             texts = {hash_text(text, description.fold_text): text for text in vocabulary.values}
-            hashes = np.array(sorted(texts), np.uint64)
             # A text that the vocabulary lacks is unknown to the model, whatever it says.
-            values = [*(texts[each] for each in hashes.tolist()), "\x00"]
+            values = [*texts.values(), "\x00"]
             code = np.array([*range(len(values)), -1], np.int32)
-            self._places.append(place)
-            self._columns.append(raw.index(name))
-            self._hashes.append(np.append(hashes, np.uint64(0)))
-            tables.append(vocabulary.encode(Codes(code, values)))
-        lengths = [len(table) for table in tables]
-        self._table = np.concatenate(tables) if tables else np.empty(0, np.int32)
-        self._default = np.cumsum(lengths) - 1
-        """Where each column's index of a missing value lies in the table."""
-        self._unknown = self._default - 1
-        self._first = self._default + 1 - np.array(lengths, np.int64)
+            *known, of_unknown, default = vocabulary.encode(Codes(code, values)).tolist()
+            salt = _salt(len(places))
+            index_of |= {each ^ salt: index for each, index in zip(texts, known, strict=True)}
+            index_of[NO_CATEGORY ^ salt] = default
+            places.append(place)
+            columns.append(raw.index(name))
+            unknown.append(of_unknown)
+        known_hashes = sorted(index_of)
+        self._hashes = np.array([*known_hashes, 0], np.uint64)
+        self._index = np.array([*(index_of[each] for each in known_hashes), 0], self._dtype)
+        self._unknown = np.array(unknown, self._dtype)
+        self._salts = np.array([_salt(place) for place in range(len(places))], np.uint64)
+        self._places, self._columns = np.array(places, np.intp), np.array(columns, np.intp)
 
     def __call__(self, records: Records) -> np.ndarray:
-        """Vocabulary indices, [N + 1, columns]; the last row is zeros."""
-        matrix = np.zeros((len(records) + 1, self._width), self._dtype)
-        if self._columns:
-            matrix[:-1, self._places] = self._indices(records.categories[:, self._columns])
+        """Vocabulary indices, [N, columns]."""
+        matrix = np.empty((len(records), self._width), self._dtype)
+        if len(self._places):
+            matrix[:, self._places] = self._indices(records.categories.take(self._columns, axis=1))
         for place, name, table in self._calendar:
-            matrix[:-1, place] = table[calendar_column(name, records.time_us)]
+            matrix[:, place] = table[calendar_column(name, records.time_us)]
         return matrix
 
     def _indices(self, hashes: np.ndarray) -> np.ndarray:
-        at = np.empty(hashes.shape, np.int64)
-        is_known = np.empty(hashes.shape, bool)
-        for column, known in enumerate(self._hashes):
-            found = known[:-1].searchsorted(hashes[:, column])
-            at[:, column] = found
-            is_known[:, column] = known[found] == hashes[:, column]
-        at += self._first
-        np.copyto(at, self._unknown, where=~is_known)
-        np.copyto(at, self._default, where=hashes == NO_CATEGORY)
-        return self._table[at]
+        salted = hashes ^ self._salts
+        found = self._hashes[:-1].searchsorted(salted)
+        return np.where(self._hashes[found] == salted, self._index[found], self._unknown)
+
+
+def _salt(column: int) -> int:
+    return column * _SALT % 2**64
 
 
 class EncodedNumbers:
@@ -102,12 +106,12 @@ class EncodedNumbers:
         logs = description.log_columns
         self._calendar = [(place, name) for place, name in enumerate(names) if name in description.calendar]
         self._logs = [place for place, name in enumerate(names) if name in logs]
-        self._source = [
-            0 if name in description.calendar else place_of[logs.get(name, name)] for name in names
-        ]
+        self._source = np.array(
+            [0 if name in description.calendar else place_of[logs.get(name, name)] for name in names], np.intp
+        )
 
     def __call__(self, given: np.ndarray, records: Records) -> np.ndarray:
-        """Scaled numbers, [N + 1, columns] float32; the last row is zeros.
+        """Scaled numbers, [N, columns] float32.
 
         Args:
             given: [N, numbers] float64; NaN = missing.
@@ -116,17 +120,13 @@ class EncodedNumbers:
         Raises:
             BadEvents: a number is infinite once it is scaled.
         """
-        values = given[:, self._source]
+        values = given.take(self._source, axis=1)
         if self._logs:
             values[:, self._logs] = signed_log(values[:, self._logs])
         for place, name in self._calendar:
             values[:, place] = calendar_column(name, records.time_us)
-        matrix = np.zeros((len(records) + 1, values.shape[1]), np.float32)
-        orders = Orders(order_id=records.order_id, time_us=records.time_us, label=records.label)
-        matrix[:-1] = self._encoding.matrix(self._role, values, orders)
-        return matrix
+        return self._encoding.matrix(self._role, values, lambda: _orders(records))
 
 
-def known_labels(records: Records, now_us: int) -> np.ndarray:
-    """Labels as far as they count at a moment, [N] int8."""
-    return np.where(records.known_us <= now_us, records.label, np.int8(UNKNOWN_LABEL))
+def _orders(records: Records) -> Orders:
+    return Orders(order_id=records.order_id, time_us=records.time_us, label=records.label)

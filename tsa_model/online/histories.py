@@ -68,6 +68,7 @@ class Histories:
         self.description, self.store = description, store
         check_fits(store.columns, columns_of(description))
         self.inputs = InputBuilder(description, fitted, sequences)
+        self._most_back = {kind: self.inputs.derived.most_back(kind) for kind in self.inputs.kinds}
         self._n_raw = len(description.raw_numerical)
         self._label_times = store.columns.has_label_times
         self._reader: OrderReader | None = None
@@ -229,9 +230,9 @@ class Histories:
         derived: dict[str, float] = {}
         for kind, key in zip(self.inputs.kinds, order.keys, strict=False):
             past = Past(transaction, kind, key, order.time_us)
-            found = past.latest(max(latest, self.inputs.derived.most_back(kind)), record.take(slice(0, 0)))
+            found = past.latest(max(latest, self._most_back[kind]), self.inputs.none)
             derived |= self.inputs.derive(past, record, found)
-            histories[kind] = found.take(slice(max(0, len(found) - latest), len(found)))
+            histories[kind] = found.last(latest)
         target = Target(self.inputs.with_kept(record, derived), histories, derived)
         self.inputs.check(target)
         return target

@@ -6,11 +6,13 @@ import struct
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 from pydantic import NonNegativeInt
 
+from tsa_model.online.layouts import Layout
 from tsa_model.online.records import Records
 from tsa_model.settings import Settings
 from tsa_model.settings.dataset import Lag, Window
@@ -90,6 +92,15 @@ class Columns(Settings):
     def n_numbers(self) -> int:
         """Numbers kept of an order."""
         return len(self.numerical) + len(self.derived)
+
+    @cached_property
+    def layouts(self) -> dict[Stream, Layout]:
+        """How each stream lies in its blocks."""
+        summed = tuple(map(self.numerical.index, self.summed))
+        orders = Layout(len(self.categorical), self.n_numbers, summed)
+        n_labelled = len(self.fraud_summed)
+        labels = Layout(0, n_labelled, tuple(range(n_labelled)), of_labels=True)
+        return {stream: orders if stream in KINDS else labels for stream in STREAMS}
 
 
 @dataclass(frozen=True)
@@ -181,6 +192,9 @@ class Transaction(Protocol):
         Raises:
             TooOld: what is needed to know them was dropped.
         """
+
+    def counts(self, stream: Stream, key: bytes, before_us: np.ndarray) -> np.ndarray:
+        """The first of `totals` alone: how many orders or labels a stream ever held, [n] int64."""
 
     def later(self, stream: Stream, key: bytes, after_us: int, until_us: int) -> Records:
         """What a stream holds after a moment, and not after another."""

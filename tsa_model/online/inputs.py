@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +13,9 @@ from tsa_model.batch import Sequences as SequencesKind
 from tsa_model.events.units import MICROSECONDS, UNKNOWN_LABEL
 from tsa_model.online.derivation import Derivation
 from tsa_model.online.derived import DerivedColumns, Past
-from tsa_model.online.encoded import EncodedCategories, EncodedNumbers, known_labels
+from tsa_model.online.encoded import EncodedCategories, EncodedNumbers
 from tsa_model.online.history import KINDS, KeyKind
-from tsa_model.online.records import Records
+from tsa_model.online.records import NO_CATEGORY, Records, no_records
 from tsa_model.sequences import Preprocessing
 from tsa_model.sequences.store.gather import SequenceGather, SortedEvents
 from tsa_model.settings.dataset import DatasetDescription
@@ -62,6 +62,12 @@ class InputBuilder:
         self._derivation = Derivation(description, self.derived)
         self._categorical = EncodedCategories(description, fitted)
         self._numerical = EncodedNumbers("numerical", description, fitted, self._numbers)
+        n_categories, n_numbers = len(description.raw_categorical), len(self._numbers)
+        self.none = no_records(n_categories, n_numbers)
+        """No orders."""
+        moment, label = np.zeros(1, np.int64), np.array([UNKNOWN_LABEL], np.int8)
+        hashes, numbers = np.full((1, n_categories), NO_CATEGORY, np.uint64), np.zeros((1, n_numbers))
+        self._padding = (moment, moment, label, hashes, numbers)
         self._engineered = None
         if fitted.engineered:
             given = (*self._numbers, *self._of_target)
@@ -87,7 +93,7 @@ class InputBuilder:
         Raises:
             BadEvents: there is one.
         """
-        if self.is_large(target.record) or any(abs(v) > self._largest for v in target.derived.values()):
+        if self.is_large(target.record) or self._is_any_large(target.derived.values()):
             self.batch([target])
 
     def needs_histories(self, record: Records) -> bool:
@@ -96,7 +102,10 @@ class InputBuilder:
 
     def is_large(self, record: Records) -> bool:
         """Whether an order holds a number that may be infinite once it is scaled."""
-        return any(abs(value) > self._largest for value in record.numbers[0].tolist())
+        return self._is_any_large(record.numbers[0].tolist())
+
+    def _is_any_large(self, values: Iterable[float]) -> bool:
+        return any(map(self._largest.__lt__, map(abs, values)))
 
     def batch(self, targets: Sequence[Target]) -> dict[str, np.ndarray]:
         """The batch of some orders, the tensors that `SequenceStore.batch` would make of them.
@@ -105,40 +114,57 @@ class InputBuilder:
             targets: [B] orders with their histories.
         """
         parts: list[Records] = []
-        labels: list[np.ndarray] = []
-        places = {kind: np.empty((3, len(targets)), np.int64) for kind in self.kinds}
-        n_rows = 0
+        lengths: list[int] = []
+        n_rows, n_targets = 0, len(targets)
+        places = np.empty((3, len(self.kinds) * n_targets), np.int64)
         for column, target in enumerate(targets):
-            for kind in self.kinds:
+            first = n_rows
+            for at, kind in enumerate(self.kinds):
                 history = target.histories[kind]
                 parts.append(history)
-                labels.append(known_labels(history, target.record.time_us[0]))
-                places[kind][1:, column] = n_rows, n_rows + len(history)
+                places[1:, at * n_targets + column] = n_rows, n_rows + len(history)
                 n_rows += len(history)
             parts.append(target.record)
-            labels.append(target.record.label)
-            for kind in self.kinds:
-                places[kind][0, column] = n_rows
+            places[0, column::n_targets] = n_rows
             n_rows += 1
-        # Even an empty history has a dtype for ids, which must not decide that of the others.
-        table = Records.joined(parts)
-        categorical, numerical = self._categorical(table), self._numerical(table.numbers, table)
-        time_us = np.append(table.time_us, 0)
-        label = np.append(np.concatenate(labels), np.int8(UNKNOWN_LABEL))
-        known_us = np.append(table.known_us, 0) if self._d.label_time is not None else None
-        now_us = np.concatenate([target.record.time_us for target in targets])
-        rows = np.arange(len(targets))
+            lengths.append(n_rows - first)
+        now_us = np.array([target.record.time_us[0] for target in targets])
+        events = self._events(parts, places, now_us.repeat(lengths))
+        # Both keys' sequences at once, one after the other: they are gathered from the same rows.
+        now_us = np.concatenate([now_us] * len(self.kinds))
+        gathered = self._gather(events, np.arange(len(now_us)), now_us)
         batch: dict[str, np.ndarray] = {}
-        for kind, names in zip(self.kinds, self._names, strict=False):
-            position, start, end = places[kind]
-            events = SortedEvents(categorical, numerical, time_us, label, position, start, end, known_us)
-            batch |= zip(names, self._gather(events, rows, now_us), strict=True)
+        for at, names in enumerate(self._names[: len(self.kinds)]):
+            of_key = slice(at * n_targets, (at + 1) * n_targets)
+            batch |= zip(names, (each[of_key] for each in gathered), strict=True)
         if self._engineered is not None:
-            table = Records.joined([target.record for target in targets])
-            derived = np.array([[target.derived[name] for name in self._of_target] for target in targets])
-            given = np.concatenate([table.numbers, derived], axis=1)
-            batch[ENGINEERED] = self._engineered(given, table)[:-1]
+            batch[ENGINEERED] = self._engineered_of(targets)
         return batch
+
+    def _events(self, parts: list[Records], places: np.ndarray, now_us: np.ndarray) -> SortedEvents:
+        """What sequences are gathered from; the row that stands for padding comes last.
+
+        Args:
+            parts: [N] orders together.
+            places: positions of the targets, then where their histories start and end, [3, sequences].
+            now_us: [N] int64, the moment of the target that each order stands for.
+        """
+        # Even an empty history has a dtype for ids, which must not decide that of the others.
+        padding = Records(*self._padding, parts[-1].order_id[:1])
+        table = Records.joined([*parts, padding])
+        categorical, numerical = self._categorical(table), self._numerical(table.numbers, table)
+        categorical[-1], numerical[-1] = 0, 0.0
+        label = table.label.copy()
+        label[:-1][table.known_us[:-1] > now_us] = UNKNOWN_LABEL
+        known_us = table.known_us if self._d.label_time is not None else None
+        position, start, end = places
+        return SortedEvents(categorical, numerical, table.time_us, label, position, start, end, known_us)
+
+    def _engineered_of(self, targets: Sequence[Target]) -> np.ndarray:
+        assert self._engineered is not None
+        table = Records.joined([target.record for target in targets])
+        derived = [[target.derived[name] for name in self._of_target] for target in targets]
+        return self._engineered(np.concatenate([table.numbers, np.array(derived)], axis=1), table)
 
 
 def _largest(fitted: Preprocessing) -> float:

@@ -94,25 +94,28 @@ class LmdbStore:
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """See `HistoryStore`."""
-        with self._writing() as transaction:
-            return work(transaction)
-
-    @contextmanager
-    def filling(self) -> Iterator[Filling]:
-        """See `HistoryStore`."""
-        with self._writing() as transaction:
-            yield transaction
-
-    @contextmanager
-    def _writing(self) -> Iterator[LmdbTransaction]:
         with self._lock:
             try:
                 with self._env.begin(write=True) as written:
                     transaction = LmdbTransaction(self, written)
-                    yield transaction
-                self._columns = transaction.columns
+                    result = work(transaction)
             except (lmdb.Error, OSError) as error:
-                raise StoreAway(f"the history store {self.folder} could not be written: {error}") from error
+                raise self._unwritten(error) from error
+            self._columns = transaction.columns
+        return result
+
+    @contextmanager
+    def filling(self) -> Iterator[Filling]:
+        """See `HistoryStore`."""
+        with self._lock:
+            try:
+                with self._env.begin(write=True) as written:
+                    yield LmdbTransaction(self, written)
+            except (lmdb.Error, OSError) as error:
+                raise self._unwritten(error) from error
+
+    def _unwritten(self, error: Exception) -> StoreAway:
+        return StoreAway(f"the history store {self.folder} could not be written: {error}")
 
     def flush(self) -> None:
         """See `HistoryStore`."""
@@ -138,6 +141,7 @@ class LmdbTransaction(BlockTransaction):
     def __init__(self, store: LmdbStore, transaction: Any) -> None:
         super().__init__(store.columns)
         self._store, self._txn = store, transaction
+        self._cursor = transaction.cursor(db=store.blocks)
 
     @property
     def columns(self) -> Columns:
@@ -168,24 +172,29 @@ class LmdbTransaction(BlockTransaction):
         self._txn.put(prefix_of(stream, key) + _MOMENT.pack(since_us), block, db=self._store.blocks)
 
     def _backwards(self, stream: Stream, key: bytes, moment_us: int) -> Iterator[tuple[int, bytes]]:
-        prefix, cursor = prefix_of(stream, key), self._cursor()
+        while moment_us >= 0 and (found := self._last(stream, key, moment_us)) is not None:
+            yield found
+            moment_us = found[0] - 1
+
+    def _last(self, stream: Stream, key: bytes, moment_us: int) -> tuple[int, bytes] | None:
+        prefix, cursor = prefix_of(stream, key), self._cursor
         after = prefix + _MOMENT.pack(moment_us + 1)
         is_there = cursor.prev() if cursor.set_range(after) else cursor.last()
-        while is_there and (place := cursor.key()).startswith(prefix):
-            yield _moment(place), cursor.value()
-            is_there = cursor.prev()
+        if is_there and (place := cursor.key()).startswith(prefix):
+            return _moment(place), cursor.value()
+        return None
 
     def _oldest(self, stream: Stream, key: bytes) -> int | None:
-        prefix, cursor = prefix_of(stream, key), self._cursor()
+        prefix, cursor = prefix_of(stream, key), self._cursor
         is_there = cursor.set_range(prefix) and cursor.key().startswith(prefix)
         return _moment(cursor.key()) if is_there else None
 
     def _is_newest(self, stream: Stream, key: bytes, since_us: int) -> bool:
-        prefix, cursor = prefix_of(stream, key), self._cursor()
+        prefix, cursor = prefix_of(stream, key), self._cursor
         return not (cursor.set_range(prefix + _MOMENT.pack(since_us + 1)) and cursor.key().startswith(prefix))
 
     def _delete_before(self, stream: Stream, key: bytes, since_us: int) -> list[bytes]:
-        prefix, cursor = prefix_of(stream, key), self._cursor()
+        prefix, cursor = prefix_of(stream, key), self._cursor
         deleted: list[bytes] = []
         is_there = cursor.set_range(prefix)
         while is_there and cursor.key().startswith(prefix) and _moment(cursor.key()) < since_us:
@@ -194,9 +203,6 @@ class LmdbTransaction(BlockTransaction):
             deleted.append(cursor.value())
             is_there = cursor.delete()
         return deleted
-
-    def _cursor(self) -> Any:
-        return self._txn.cursor(db=self._store.blocks)
 
 
 def _packed(columns: Columns) -> bytes:

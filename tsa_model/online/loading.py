@@ -30,6 +30,8 @@ from tsa_model.sequences.sorting.ingest import ingest
 from tsa_model.settings.dataset import DatasetDescription
 
 Progress = Callable[[int, int], None]
+Placed = tuple[Stream, bytes, int, Block]
+"""A block, and where it lies: its stream, its key and its moment."""
 PART = 50_000
 """Orders written in one transaction."""
 
@@ -113,8 +115,8 @@ class _Loader:
             for part in _batches(self._blocks(kind, 1 << place), PART):
                 with store.filling() as transaction:
                     n_blocks += len(part)
-                    for key, since_us, block in part:
-                        transaction.put_block(block.stream, key, since_us, block)
+                    for placed in part:
+                        transaction.put_block(*placed)
                 if show is not None:
                     show(done + int(np.count_nonzero(self._kept & (1 << place))), n_steps)
             done += len(self._records)
@@ -128,7 +130,7 @@ class _Loader:
             show(n_steps, n_steps)
         return len(rows), n_blocks
 
-    def _blocks(self, kind: KeyKind, bit: int) -> Iterator[tuple[bytes, int, Block]]:
+    def _blocks(self, kind: KeyKind, bit: int) -> Iterator[Placed]:
         """What is kept of each key, cut into blocks, in about the store's own sequence."""
         places = self._prepared.keyed[kind].places["rows"]
         number = self._keys[kind][places]
@@ -138,7 +140,7 @@ class _Loader:
         ends = np.append(begins[1:], len(number))
         names = self._key_bytes[kind]
         by_name = sorted(range(len(begins)), key=lambda each: names[number[begins[each]]])
-        totals = totals_of(self._records, self._columns, kind)
+        totals = totals_of(self._records, self._columns.layouts[kind])
         for each in by_name:
             key, rows = names[number[begins[each]]], places[begins[each] : ends[each]]
             since_us, first = self._needed(rows)
@@ -159,19 +161,19 @@ class _Loader:
         first = int(np.searchsorted(time_us, since_us))  # orders of one moment stay together
         return (since_us, first) if first else (0, 0)
 
-    def _labels(self, kind: KeyKind, key: bytes, held: Records) -> Iterator[tuple[bytes, int, Block]]:
+    def _labels(self, kind: KeyKind, key: bytes, held: Records) -> Iterator[Placed]:
         """The known labels of a key's orders, from as far back as windows look."""
         columns = self._columns
         oldest_us = int(held.time_us[-1]) - columns.late_us - columns.reach_us
         held = held.take(np.flatnonzero(held.label != UNKNOWN_LABEL))
         labels, stream = labels_of(held, columns), LABELS[kind]
         first = int(np.searchsorted(labels.time_us, oldest_us))
-        totals = totals_of(labels, columns, stream)
+        totals = totals_of(labels, columns.layouts[stream])
         yield from self._cut(stream, key, labels, totals, max(0, oldest_us) if first else 0, first)
 
     def _cut(
         self, stream: Stream, key: bytes, held: Records, totals: np.ndarray, since_us: int, first: int
-    ) -> Iterator[tuple[bytes, int, Block]]:
+    ) -> Iterator[Placed]:
         """Blocks of what a key holds from a place on.
 
         Args:
@@ -182,10 +184,10 @@ class _Loader:
             since_us: the moment of the first block.
             first: the place.
         """
-        before = totals[:first].sum(axis=0)
+        before, layout = totals[:first].sum(axis=0), self._columns.layouts[stream]
         while first < len(held):
             last = first + _length(held.time_us[first:])
-            yield key, since_us, Block(before, held.take(slice(first, last)), self._columns, stream)
+            yield stream, key, since_us, Block(before, (held.take(slice(first, last)),), layout)
             before = before + totals[first:last].sum(axis=0)
             first = last
             since_us = int(held.time_us[first]) if first < len(held) else 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,8 +17,8 @@ from tsa_model.events.cleaning import as_category
 from tsa_model.events.ids import IdForm, cast_id, id_columns
 from tsa_model.events.known_labels import TOO_EARLY
 from tsa_model.events.plain import plain_id, plain_moment, plain_number
-from tsa_model.events.units import UNKNOWN_LABEL
-from tsa_model.online.cells import REMEDIES, Cells, WrongOrder
+from tsa_model.events.units import DAY_US, UNKNOWN_LABEL
+from tsa_model.online.cells import REMEDIES, Cells, Field, WrongOrder
 from tsa_model.online.records import NO_CATEGORY, Records, hash_text, id_bytes
 from tsa_model.sequences.features.exact_sums import LARGEST
 from tsa_model.settings.dataset import DatasetDescription
@@ -30,20 +31,14 @@ class CleanOrder:
     """One order, cast."""
 
     order_id: int | str
+    name: bytes
+    """The order's id in a store."""
+    time_us: int
+    """When it was placed."""
     keys: tuple[bytes, bytes]
     """Of customer and card; see `id_bytes`. Empty = no card."""
     record: Records
     """One row; derived columns are not filled in yet."""
-
-    @property
-    def name(self) -> bytes:
-        """The order's id in a store."""
-        return id_bytes(self.order_id)
-
-    @property
-    def time_us(self) -> int:
-        """When it was placed."""
-        return int(self.record.time_us[0])
 
     def content(self, n_raw: int) -> bytes:
         """Digest of what was sent, but for the label, which may come later."""
@@ -81,18 +76,48 @@ class OrderReader:
         self._summed = frozenset(summed)
         d = description
         self._ids = tuple(id_columns(d))
-        words = frozenset(word.strip().lower() for word in d.missing_words)
-        self._plain_ids = {
-            name: partial(plain_id, form=forms[name], missing_words=words) for name in self._ids
-        }
         self._numbers = d.raw_numerical
         self._categories = d.raw_categorical
-        self._may_be_missing = {*d.may_be_missing, d.card_id}
         # A column of two roles has one meaning: the category is the id or the number in words.
         self._own_categories = [c for c in self._categories if c not in {*self._ids, *self._numbers}]
-        self._seen: dict[Any, Any] = {}
-        """Role, type and value → what it was cast to."""
-        self._label_delay_us = round(d.label_delay_days * 86_400_000_000)
+        self._other_categories = [c for c in self._categories if c not in self._own_categories]
+        self._words = [c if c in self._own_categories else f"category {c}" for c in self._categories]
+        may_be_missing = {*d.may_be_missing, d.card_id}
+        self._needed = [c for c in (*self._ids, d.order_time, *self._numbers) if c not in may_be_missing]
+        self._underived = [math.nan] * n_derived
+        self._label_delay_us = round(d.label_delay_days * DAY_US)
+        self._cells, self._label_cells = Cells(list(self._fields())), Cells(self._label_fields())
+
+    def _fields(self) -> Iterator[Field]:
+        """The columns of an order."""
+        d = self._d
+        words = frozenset(word.strip().lower() for word in d.missing_words)
+        for column in self._ids:
+            form = self._forms[column]
+            caster = partial(cast_id, form=form, missing_words=d.missing_words)
+            plain = partial(plain_id, form=form, missing_words=words)
+            yield Field("id", column, ("id", form), caster, plain)
+        yield Field("time", d.order_time, "time", cast_moment, plain_moment)
+        yield Field("label", d.label, "label", partial(cast_label, decimal=d.csv.decimal), optional=True)
+        if d.label_time is not None:
+            yield Field("time", d.label_time, "time", cast_moment, plain_moment, optional=True)
+        for column in self._numbers:
+            caster = partial(cast_number, decimal=d.csv.decimal)
+            yield Field("number", column, "number", caster, plain_number)
+        for column in self._own_categories:
+            spelling = (column in d.numeric_categorical, column in d.float_categorical)
+            caster = partial(as_category, column=column, description=d)
+            yield Field("category", column, ("category", spelling), caster)
+
+    def _label_fields(self) -> list[Field]:
+        """What a label is sent with."""
+        d = self._d
+        ids = partial(cast_id, form=self._forms[d.order_id], missing_words=d.missing_words)
+        return [
+            Field("id", "order_id", "id", ids),
+            Field("known label", "label", "label", partial(cast_label, decimal=d.csv.decimal)),
+            Field("time", "known_at", "time", cast_moment),
+        ]
 
     def read(self, rows: Sequence[Mapping[str, Any]]) -> list[CleanOrder]:
         """Cast orders.
@@ -103,34 +128,15 @@ class OrderReader:
         Raises:
             WrongOrder: a column is missing, or a value is not what its role asks for.
         """
-        cast = Cells(rows, self._seen)
-        d = self._d
-        for column in self._ids:
-            form = self._forms[column]
-            caster = partial(cast_id, form=form, missing_words=d.missing_words)
-            cast.add("id", column, ("id", form), caster, self._plain_ids[column])
-        cast.add("time", d.order_time, "time", cast_moment, plain_moment)
-        cast.add("label", d.label, "label", lambda raw: cast_label(raw, d.csv.decimal), optional=True)
-        if d.label_time is not None:
-            cast.add("time", d.label_time, "time", cast_moment, plain_moment, optional=True)
-        for column in self._numbers:
-            cast.add("number", column, "number", lambda raw: cast_number(raw, d.csv.decimal), plain_number)
-        for column in self._own_categories:
-            spelling = (column in d.numeric_categorical, column in d.float_categorical)
-            caster = partial(as_category, column=column, description=d)
-            cast.add("category", column, ("category", spelling), caster)
-        values = cast.values()
-        for column in (*self._ids, d.order_time, *self._numbers):
-            if column not in self._may_be_missing:
-                for row, value in enumerate(values[column]):
-                    if value is None:
-                        remedy = REMEDIES[cast.kinds[column]]
-                        raise WrongOrder(row, column, rows[row][column], "missing", remedy)
+        values = self._cells.cast(rows)
+        for column in self._needed:
+            if None in values[column]:
+                row, remedy = values[column].index(None), REMEDIES[self._cells.kinds[column]]
+                raise WrongOrder(row, column, rows[row][column], "missing", remedy)
         self._check_sizes(values, rows)
         self._check_label_times(values, rows)
-        for column in self._categories:
-            if column not in self._own_categories:
-                values[f"category {column}"] = self._in_words(values[column], column, rows)
+        for column in self._other_categories:
+            values[f"category {column}"] = self._in_words(values[column], column, rows)
         return [self._order(values, row) for row in range(len(rows))]
 
     def _check_sizes(self, values: Mapping[str, list], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -153,18 +159,13 @@ class OrderReader:
         Raises:
             WrongOrder: a value is not what it should be.
         """
-        d = self._d
         rows = [dict(zip(("order_id", "label", "known_at"), each, strict=True)) for each in labels]
-        cells = Cells(rows, self._seen)
-        form = self._forms[d.order_id]
-        cells.add("id", "order_id", "id", lambda raw: cast_id(raw, form, d.missing_words))
-        cells.add("known label", "label", "label", lambda raw: cast_label(raw, d.csv.decimal))
-        cells.add("time", "known_at", "time", cast_moment)
-        values = cells.values()
+        values = self._label_cells.cast(rows)
         for name, found in values.items():
             for row, value in enumerate(found):
                 if value is None or (name == "label" and value == UNKNOWN_LABEL):
-                    raise WrongOrder(row, name, rows[row][name], "missing", REMEDIES[cells.kinds[name]])
+                    remedy = REMEDIES[self._label_cells.kinds[name]]
+                    raise WrongOrder(row, name, rows[row][name], "missing", remedy)
         columns = (values[name] for name in ("order_id", "label", "known_at"))
         return [
             (order_id, id_bytes(order_id), label, at) for order_id, label, at in zip(*columns, strict=True)
@@ -181,27 +182,26 @@ class OrderReader:
         d = self._d
         order_id, customer = values[d.order_id][row], values[d.customer_id][row]
         card = values[d.card_id][row] if d.card_id is not None else None
-        texts = [values.get(f"category {name}", values[name])[row] for name in self._categories]
+        texts = [values[name][row] for name in self._words]
         hashes = [NO_CATEGORY if text is None else hash_text(text, d.fold_text) for text in texts]
-        numbers = np.full((1, len(self._numbers) + self._n_derived), np.nan)
-        for place, name in enumerate(self._numbers):
-            value = values[name][row]
-            if value is not None:
-                numbers[0, place] = value
+        raw = [values[name][row] for name in self._numbers]
+        numbers = [math.nan if number is None else number for number in raw]
         time_us, label = values[d.order_time][row], values[d.label][row]
         told_us = None if d.label_time is None else values[d.label_time][row]
         known_us = time_us + self._label_delay_us if told_us is None else told_us
-        ids = [order_id] if isinstance(order_id, int) else np.array([order_id.encode()])
+        is_whole = isinstance(order_id, int)
         return CleanOrder(
             order_id,
+            id_bytes(order_id),
+            time_us,
             (id_bytes(customer), b"" if card is None else id_bytes(card)),
             Records(
                 time_us=np.array([time_us], np.int64),
                 known_us=np.array([known_us], np.int64),
                 label=np.array([UNKNOWN_LABEL if label is None else label], np.int8),
-                categories=np.array([hashes], np.uint64).reshape(1, len(hashes)),
-                numbers=numbers,
-                order_id=np.asarray(ids, np.int64) if isinstance(order_id, int) else np.asarray(ids),
+                categories=np.array([hashes], np.uint64),
+                numbers=np.array([numbers + self._underived], np.float64),
+                order_id=np.array([order_id], np.int64) if is_whole else np.array([order_id.encode()]),
             ),
         )
 

@@ -211,6 +211,9 @@ class RedisTransaction(BlockTransaction):
             yield since_us, known.blocks[since_us]
             moment_us = since_us - 1
 
+    def _last(self, stream: Stream, key: bytes, moment_us: int) -> tuple[int, bytes] | None:
+        return next(self._backwards(stream, key, moment_us), None)
+
     def _oldest(self, stream: Stream, key: bytes) -> int | None:
         index = self._index(stream, key)
         known = self._of(index)

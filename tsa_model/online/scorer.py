@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tsa_model.scoring.model import ScoringModel
 from tsa_model.sequences import Preprocessing
 
 _WHOSE = {"cid": "customer", "ccid": "card"}
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,17 @@ class Scored:
     repeated: bool = False
     """The order was sent before; this is the answer that was given then."""
 
+    def content(self) -> dict[str, Any]:
+        """By name, in the sequence above."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
     def packed(self) -> bytes:
-        """As a history store keeps it, JSON."""
-        return json.dumps(vars(self), separators=(",", ":")).encode()
+        """As a history store keeps it, and as it is answered: JSON."""
+        return self._packed
+
+    @cached_property
+    def _packed(self) -> bytes:
+        return _ENCODER.encode(self.content()).encode()
 
 
 class OnlineScorer:
@@ -153,7 +163,7 @@ class OnlineScorer:
             ValueError: a score is not a number in [0, 1].
         """
         score = self.model.session.run(batch)["score"]
-        if not ((score >= 0) & (score <= 1)).all():
+        if not (score.min() >= 0 and score.max() <= 1):
             raise ValueError("a score is not a number in [0, 1]: look for extreme numbers in the order")
         return {
             "score": score,
@@ -163,7 +173,7 @@ class OnlineScorer:
 
     def _answers(self, targets: list[Target]) -> list[Scored]:
         batch = self.histories.inputs.batch(targets)
-        outputs, digests = self.outputs_of(batch), digests_of(batch)
+        digests, outputs = digests_of(batch), self.outputs_of(batch)
         found = {name: None if values is None else values.tolist() for name, values in outputs.items()}
         none = [None] * len(targets)
         described = self.model.description

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from tsa_model.online.history import (
     PackedBlock,
     Stream,
 )
-from tsa_model.online.records import Records
-from tsa_model.online.totals import sizes, totals_of, width
+from tsa_model.online.records import Records, no_records
+from tsa_model.online.totals import totals_of
 
 FOREVER = 2**62
 """A moment after all others, in microseconds."""
@@ -60,6 +60,10 @@ class BlockTransaction(ABC):
         """(its moment, its bytes) of the blocks that begin at or before a moment, the newest first."""
 
     @abstractmethod
+    def _last(self, stream: Stream, key: bytes, moment_us: int) -> tuple[int, bytes] | None:
+        """The first one of `_backwards`; None = there is none."""
+
+    @abstractmethod
     def _oldest(self, stream: Stream, key: bytes) -> int | None:
         """The moment of a key's first block; None = it has none."""
 
@@ -86,47 +90,67 @@ class BlockTransaction(ABC):
 
     def earlier(self, kind: KeyKind, key: bytes, before_us: int, latest: int) -> Records:
         """See `Transaction`."""
-        return earlier(self._held(kind, key, before_us), self._columns, before_us, latest)
+        return earlier(self._held(kind, key, before_us), self._columns.layouts[kind], before_us, latest)
 
     def totals(self, stream: Stream, key: bytes, before_us: np.ndarray) -> np.ndarray:
         """See `Transaction`."""
-        found = np.zeros((len(before_us), width(self._columns, stream)), np.int64)
+        width = self._columns.layouts[stream].width
+        return self._before(stream, key, before_us, Block.totals, (len(before_us), width))
+
+    def counts(self, stream: Stream, key: bytes, before_us: np.ndarray) -> np.ndarray:
+        """See `Transaction`."""
+        return self._before(stream, key, before_us, Block.counts, (len(before_us),))
+
+    def _before(
+        self,
+        stream: Stream,
+        key: bytes,
+        before_us: np.ndarray,
+        told: Callable[[Block, np.ndarray], np.ndarray],
+        shape: tuple[int, ...],
+    ) -> np.ndarray:
+        """What the blocks tell of some moments, each of those that lie in it; zeros before the first."""
+        listed = before_us.tolist()
+        held = self._at(stream, key, max(0, *listed))
+        if held is not None and held[0] <= min(listed):
+            return told(held[1], before_us)
+        found = np.zeros(shape, np.int64)
         moments = np.maximum(before_us, 0)
         left = np.arange(len(moments))
-        while len(left):
-            held = next(self._held(stream, key, int(moments[left].max())), None)
-            if held is None:
-                break
+        while held is not None:
             since_us, block = held
             is_here = moments[left] >= since_us
-            found[left[is_here]] = block.totals(moments[left[is_here]])
+            found[left[is_here]] = told(block, moments[left[is_here]])
             left = left[~is_here]
+            held = self._at(stream, key, int(moments[left].max())) if len(left) else None
         return found
 
     def later(self, stream: Stream, key: bytes, after_us: int, until_us: int) -> Records:
         """See `Transaction`."""
-        parts: list[Records] = []
+        layout = self._columns.layouts[stream]
+        parts = [no_records(layout.n_categories, layout.n_numbers)]
+        if self._last(stream, key, until_us) is None:
+            return parts[0]
         for since_us, block in self._held(stream, key, until_us, must_be_whole=False):
             held = block.records
-            first, last = np.searchsorted(held.time_us, [after_us, until_us], side="right")
-            parts.append(held.take(slice(int(first), int(last))))
+            first, last = held.time_us.searchsorted([after_us, until_us], side="right").tolist()
+            parts.append(held.take(slice(first, last)))
             if since_us <= after_us:
                 break
-        if not parts:
-            return Records.none(*sizes(self._columns, stream))
         return Records.joined(parts[::-1])
 
     def insert(self, stream: Stream, key: bytes, record: Records) -> None:
         """See `Transaction`."""
-        held = next(self._held(stream, key, int(record.time_us[0]), must_be_whole=stream in KINDS), None)
+        layout = self._columns.layouts[stream]
+        held = self._at(stream, key, int(record.time_us[0]), must_be_whole=not layout.of_labels)
         if held is None:
-            if stream in KINDS or self._oldest(stream, key) is None:
-                self.put_block(stream, key, 0, Block.first(record, self._columns, stream))
+            if not layout.of_labels or self._oldest(stream, key) is None:
+                self.put_block(stream, key, 0, Block.first(record, layout))
             return
         since_us, block = held[0], held[1].inserted(record)
         is_newest = self._is_newest(stream, key, since_us)
         if not is_newest:
-            self._add_to_later(stream, key, since_us, totals_of(record, self._columns, stream)[0])
+            self._add_to_later(stream, key, since_us, totals_of(record, layout)[0])
         if (parts := block.cut(is_newest)) is None:
             self.put_block(stream, key, since_us, block)
             return
@@ -158,19 +182,31 @@ class BlockTransaction(ABC):
         Raises:
             TooOld: those of that time were dropped, unless `must_be_whole` is False.
         """
-        is_held = False
-        for since_us, data in self._backwards(stream, key, moment_us):
-            is_held = True
-            place = (stream, key, since_us)
-            if place not in self._seen:
-                self._seen[place] = Block.unpacked(data, self._columns, stream)
-            yield since_us, self._seen[place]
-        if not is_held and must_be_whole and (oldest_us := self._oldest(stream, key)) is not None:
+        if (newest := self._at(stream, key, moment_us, must_be_whole)) is None:
+            return
+        yield newest
+        for since_us, data in self._backwards(stream, key, newest[0] - 1):
+            yield since_us, self._unpacked(stream, key, since_us, data)
+
+    def _at(
+        self, stream: Stream, key: bytes, moment_us: int, must_be_whole: bool = True
+    ) -> tuple[int, Block] | None:
+        """The first one of `_held`; None = there is none."""
+        if (found := self._last(stream, key, moment_us)) is not None:
+            return found[0], self._unpacked(stream, key, *found)
+        if must_be_whole and (oldest_us := self._oldest(stream, key)) is not None:
             raise too_old(moment_us, oldest_us)
+        return None
+
+    def _unpacked(self, stream: Stream, key: bytes, since_us: int, data: bytes) -> Block:
+        place = (stream, key, since_us)
+        if (block := self._seen.get(place)) is None:
+            self._seen[place] = block = Block.unpacked(data, self._columns.layouts[stream])
+        return block
 
     def _place(self, stream: Stream, key: bytes, record: Records) -> tuple[int, Block, int] | None:
         time_us = int(record.time_us[0])
-        held = next(self._held(stream, key, time_us, must_be_whole=False), None)
+        held = self._at(stream, key, time_us, must_be_whole=False)
         if held is None:
             return None
         place = held[1].records.place(time_us, record.order_id[0])
@@ -204,12 +240,12 @@ class BlockTransaction(ABC):
 
     def _drop_before(self, stream: Stream, key: bytes, moment_us: int) -> list[Block]:
         """Drop the blocks before that of a moment; returns them."""
-        needed = next(self._backwards(stream, key, moment_us), None)
+        needed = self._last(stream, key, moment_us)
         if needed is None or needed[0] == 0:
             return []
         dropped = self._delete_before(stream, key, needed[0])
         self._seen.clear()
-        return [Block.unpacked(data, self._columns, stream) for data in dropped]
+        return [Block.unpacked(data, self._columns.layouts[stream]) for data in dropped]
 
     def _forget(self, kind: KeyKind, records: Records) -> None:
         """Orders that no history holds any more are unknown from now on."""
@@ -226,6 +262,9 @@ class BlockTransaction(ABC):
                 self._delete_entry(name)
 
 
+_STREAM_BYTE = {stream: bytes([place]) for place, stream in enumerate(STREAMS)}
+
+
 def prefix_of(stream: Stream, key: bytes) -> bytes:
     """What the names of a key's blocks begin with; none begins with another's."""
-    return bytes([STREAMS.index(stream), len(key)]) + key
+    return b"%b%c%b" % (_STREAM_BYTE[stream], len(key), key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,7 +18,8 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tsa_model.events.errors import BadEvents
 from tsa_model.export.file_names import MODEL_NAME
@@ -63,12 +64,34 @@ def make_app(handlers: Handlers, threads: int = AT_ONCE) -> Starlette:
         yield
         await run_in_threadpool(handlers.close)
 
-    routes = [*_work(handlers, at_work), *_protocol(handlers, at_work), *_about(handlers)]
-    return Starlette(routes=routes, lifespan=lifespan)
+    work = _work(handlers, at_work)
+    routes = [Route(path, endpoint, methods=["POST"]) for path, endpoint in work.items()]
+    return _Application(work, [*routes, *_protocol(handlers, at_work), *_about(handlers)], lifespan)
 
 
-def _work(handlers: Handlers, at_work: anyio.CapacityLimiter) -> list[Route]:
-    """Orders, labels and rows in, answers out."""
+class _Application(Starlette):
+    """Hands work to its endpoint at once; the routes, which take longer, find all else.
+
+    Args:
+        work: path → what a POST there is answered by; each is among the routes too.
+        routes: all of them.
+        lifespan: starts and ends the service.
+    """
+
+    def __init__(self, work: Mapping[str, ASGIApp], routes: Sequence[BaseRoute], lifespan: Any) -> None:
+        super().__init__(routes=routes, lifespan=lifespan)
+        self._endpoints = work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._endpoints:
+            await self._endpoints[scope["path"]](scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def _work(handlers: Handlers, at_work: anyio.CapacityLimiter) -> dict[str, ASGIApp]:
+    """Orders, labels and rows in, answers out; by path."""
     endpoints: dict[str, tuple[str, Handler]] = {
         "/score": ("score", handlers.score),
         "/orders": ("orders", handlers.add),
@@ -76,7 +99,9 @@ def _work(handlers: Handlers, at_work: anyio.CapacityLimiter) -> list[Route]:
         "/predict": ("predict", handlers.predict),
         f"/v1/models/{MODEL_NAME}:predict": ("predict", handlers.predict),
     }
-    return [_post(path, name, handler, handlers, at_work) for path, (name, handler) in endpoints.items()]
+    return {
+        path: _Post(name, handler, handlers, at_work, failed) for path, (name, handler) in endpoints.items()
+    }
 
 
 def _protocol(handlers: Handlers, at_work: anyio.CapacityLimiter) -> list[Route]:
@@ -98,13 +123,14 @@ def _protocol(handlers: Handlers, at_work: anyio.CapacityLimiter) -> list[Route]
     async def model_metadata(request: Request) -> Response:
         return _json(protocol.metadata(handlers.scorer.model, protocol.known_model(request)))
 
+    infer = _Post("infer", handlers.infer, handlers, at_work, failed_v2)
     routes = [Route("/v2/health/live", live), Route("/v2/health/ready", ready)]
     routes += [Route(path, server_metadata) for path in ("/v2", "/v2/")]
     for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         routes += [
             Route(base, _guarded(model_metadata)),
             Route(f"{base}/ready", _guarded(model_ready)),
-            _post(f"{base}/infer", "infer", handlers.infer, handlers, at_work, failed_v2),
+            Route(f"{base}/infer", infer, methods=["POST"]),
         ]
     return routes
 
@@ -121,55 +147,57 @@ def _about(handlers: Handlers) -> list[Route]:
     return [Route("/metrics", metrics_page), Route("/openapi.json", openapi)]
 
 
-def _post(
-    path: str,
-    name: str,
-    handler: Handler,
-    handlers: Handlers,
-    at_work: anyio.CapacityLimiter,
-    errors: Errors | None = None,
-) -> Route:
-    """A route whose work is counted and timed.
+class _Post:
+    """An endpoint whose work is counted and timed; an ASGI application of its own.
 
     Args:
-        path: of the endpoint.
         name: in the metrics.
         handler: does the work.
         handlers: whose metrics count it.
         at_work: how many threads may work.
-        errors: makes the answer to a request that failed; None = `failed`.
+        errors: makes the answer to a request that failed.
     """
-    metrics, error_of = handlers.metrics, errors or failed
 
-    async def work(body: bytes, request: Request) -> Any:
+    def __init__(
+        self,
+        name: str,
+        handler: Handler,
+        handlers: Handlers,
+        at_work: anyio.CapacityLimiter,
+        errors: Errors,
+    ) -> None:
+        self._name, self._handler, self._handlers = name, handler, handlers
+        self._at_work, self._errors = at_work, errors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        began = time.perf_counter()
+        try:
+            content = await self._work(await body_of(receive), Request(scope))
+            response = _json(content)
+        except Exception as error:
+            response = self._errors(error)
+        seconds = time.perf_counter() - began
+        await response(scope, receive, send)
+        # Counted once it is sent, so that nobody waits for it.
+        self._handlers.metrics.answered(self._name, response.status_code, seconds)
+
+    async def _work(self, body: bytes, request: Request) -> Any:
+        handlers = self._handlers
         if not handlers.in_threads and handlers.is_quick(body):
-            return handler(body, request)
+            return self._handler(body, request)
         handlers.in_threads += 1
         try:
             with anyio.move_on_after(MOST_WAIT_S) as waiting:
-                await at_work.acquire()
+                await self._at_work.acquire()
             if waiting.cancelled_caught:
                 raise Refused(503, "too many requests are in hand; nothing was scored: try again later")
             try:
-                return await run_in_threadpool(handler, body, request)
+                return await run_in_threadpool(self._handler, body, request)
             finally:
-                at_work.release()
+                self._at_work.release()
         finally:
             handlers.in_threads -= 1
-
-    async def answer(request: Request) -> Response:
-        began = time.perf_counter()
-        try:
-            body = await body_of(request)
-            content = await work(body, request)
-            response = content if isinstance(content, Response) else _json(content)
-        except Exception as error:
-            response = error_of(error)
-        metrics.seconds.labels(name).observe(time.perf_counter() - began)
-        metrics.requests.labels(name, response.status_code).inc()
-        return response
-
-    return Route(path, answer, methods=["POST"])
 
 
 def failed(error: Exception) -> Response:
@@ -220,4 +248,5 @@ def _guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Req
 
 
 def _json(content: Any, status: int = 200) -> Response:
-    return Response(protocol.dumps(content), status, media_type=JSON)
+    text = content if isinstance(content, bytes) else protocol.dumps(content)
+    return Response(text, status, media_type=JSON)

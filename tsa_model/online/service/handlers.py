@@ -1,4 +1,4 @@
-"""What the endpoints do, in plain functions from bytes to JSON content."""
+"""What the endpoints do, in plain functions from bytes to JSON, as content or written out already."""
 
 from __future__ import annotations
 
@@ -72,14 +72,21 @@ class Handlers:
         """`POST /score`: look up, score, record."""
         rows, is_list = objects(parsed(body), "order")
         served = self._served
+        if any(EXPLAIN in row for row in rows):
+            found = self._score_and_explain(served, rows)
+            return found if is_list else found[0]
+        packed = [answer.packed() for answer in self._score(served, rows)]
+        return b"[%b]" % b",".join(packed) if is_list else packed[0]
+
+    def _score_and_explain(self, served: Served, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         wanted = [_is_explained(served, row) for row in rows]
         asking = [row for row, is_wanted in zip(rows, wanted, strict=True) if is_wanted]
         explained = _explained(served, asking)
-        found = [dict(vars(answer)) for answer in self._score(served, rows)]
+        found = [answer.content() for answer in self._score(served, rows)]
         for answer, is_wanted in zip(found, wanted, strict=True):
             if is_wanted:
                 answer["explanation"] = explained.pop(0)
-        return found if is_list else found[0]
+        return found
 
     def _score(self, served: Served, rows: list[dict[str, Any]]) -> list[Scored]:
         received = now_us()
@@ -94,7 +101,7 @@ class Handlers:
         served, received = self._served, now_us()
         n_new = served.scorer.add(rows)
         self._log.added(received, served, rows)
-        self.metrics.orders.labels("added").inc(n_new)
+        self.metrics.counted("added", n_new)
         return {"orders": len(rows), "new": n_new}
 
     def label(self, body: bytes, _: Request) -> Any:
@@ -109,7 +116,7 @@ class Handlers:
         received = now_us()
         self.scorer.histories.add_labels([tuple(row[name] for name in LABEL_FIELDS) for row in rows])
         self._log.labelled(received, rows)
-        self.metrics.orders.labels("labelled").inc(len(rows))
+        self.metrics.counted("labelled", len(rows))
         return {"labels": len(rows)}
 
     def predict(self, body: bytes, _: Request) -> Any:
@@ -126,7 +133,7 @@ class Handlers:
         rows, _is_list = objects(content, "order")
         outputs = served.scorer.outputs_of(served.wide.batch(rows))
         scored = {name: None if values is None else values.tolist() for name, values in outputs.items()}
-        self.metrics.orders.labels("predicted").inc(len(rows))
+        self.metrics.counted("predicted", len(rows))
         names = {"score-percentile": "percentile", "legacy-score": "score", "ProbabilityScore": "probability"}
         return {
             "predictions": [

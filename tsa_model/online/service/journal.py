@@ -37,7 +37,7 @@ class Journal:
         head, answered = self._head("score", received_us), now_us()
         rows = []
         for order, answer in zip(orders, answers, strict=True):
-            row = {**vars(answer), **head, "answered_us": answered, "content": _content(served, order)}
+            row = {**answer.content(), **head, "answered_us": answered, "content": _content(served, order)}
             row["order_id"] = str(answer.order_id)
             for whose, history in row.pop("history").items():
                 row[f"{whose}_orders"] = history["orders"]

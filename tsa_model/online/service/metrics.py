@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from tsa_model.online.scorer import Scored
@@ -15,6 +18,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._uncounted: deque[list[Scored]] = deque()
+        self._children: dict[Any, Any] = {}
         self.seconds = Histogram(
             "tsa_request_seconds",
             "Time from a whole request to its answer.",
@@ -70,17 +75,46 @@ class Metrics:
         self._model.labels(digest, gate_id).set(1)
 
     def scored(self, answers: list[Scored]) -> None:
-        """Note answers; one that was given before counts once."""
-        for answer in answers:
-            if answer.repeated:
-                continue
-            self._scores.observe(answer.score)
-            for whose, history in answer.history.items():
-                self._earlier.labels(whose).observe(history["orders"])
-                if history["newest_s"] is not None:
-                    self._age.labels(whose).observe(history["newest_s"])
-        self.orders.labels("scored").inc(sum(not answer.repeated for answer in answers))
+        """Note answers, which are counted when they are sent."""
+        self._uncounted.append(answers)
+
+    def answered(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count a request whose answer was sent, and all answers that were noted."""
+        self._child(self.seconds, endpoint).observe(seconds)
+        self._child(self.requests, endpoint, status).inc()
+        self._count()
+
+    def counted(self, what: str, n: int) -> None:
+        """Count orders, labels or rows of a request that succeeded."""
+        self._child(self.orders, what).inc(n)
+
+    def _count(self) -> None:
+        """Count answers; one that was given before counts once."""
+        while self._uncounted:
+            try:
+                answers = self._uncounted.popleft()
+            except IndexError:  # another thread has just taken it
+                return
+            n_new = 0
+            for answer in answers:
+                if answer.repeated:
+                    continue
+                n_new += 1
+                self._scores.observe(answer.score)
+                for whose, history in answer.history.items():
+                    self._child(self._earlier, whose).observe(history["orders"])
+                    if history["newest_s"] is not None:
+                        self._child(self._age, whose).observe(history["newest_s"])
+            self.counted("scored", n_new)
+
+    def _child(self, metric: Any, *labels: object) -> Any:
+        """The metric of some labels; looked up once."""
+        child = self._children.get((metric, labels))
+        if child is None:
+            self._children[metric, labels] = child = metric.labels(*labels)
+        return child
 
     def text(self) -> bytes:
         """The page that Prometheus reads."""
+        self._count()
         return generate_latest(self.registry)

@@ -277,4 +277,7 @@ def as_orders(
 
 def dumps(content: Any) -> bytes:
     """JSON, as a response's body."""
-    return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(content).encode()
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)

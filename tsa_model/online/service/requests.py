@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 MAX_BYTES = 16 * 2**20
 """Of a request's body."""
@@ -22,18 +23,24 @@ class Refused(Exception):
         self.status, self.message, self.details = status, message, dict(details or {})
 
 
-async def body_of(request: Request) -> bytes:
-    """The body.
+async def body_of(receive: Receive) -> bytes:
+    """The body that a request's messages bring.
 
     Raises:
         Refused: it is too large.
+        ClientDisconnect: the rest of it never came.
     """
-    parts, size = [], 0
-    async for part in request.stream():
+    parts, size, is_more = [], 0, True
+    while is_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
         size += len(part)
         if size > MAX_BYTES:
             raise Refused(413, f"the request is larger than {MAX_BYTES:,} bytes: send fewer orders at once")
         parts.append(part)
+        is_more = message.get("more_body", False)
     return b"".join(parts)
 
 
@@ -44,7 +51,8 @@ def parsed(body: bytes) -> Any:
         Refused: it is none, or a key stands twice.
     """
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
+        text = body.decode("utf-8")
+        return json.loads(text) if text.startswith("\ufeff") else _DECODER.decode(text)
     except RecursionError:
         raise Refused(400, "the request is nested too deeply") from None
     except UnicodeDecodeError:
@@ -88,3 +96,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number in JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)
+"""Made once: to make one takes as long as to read an order."""

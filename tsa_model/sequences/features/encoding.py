@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import numpy as np
@@ -64,13 +64,13 @@ class Encoding:
             raise _overflow(columns, name, (part.start or 0) + row, float(raw[row]))
         return values
 
-    def matrix(self, role: NumberRole, raw: np.ndarray, columns: Columns) -> np.ndarray:
+    def matrix(self, role: NumberRole, raw: np.ndarray, columns: Callable[[], Columns]) -> np.ndarray:
         """Scale all columns of a role at once, to the values of `column`.
 
         Args:
             role: of the columns.
             raw: [n, columns of the role] float64; NaN = missing.
-            columns: the events, for messages.
+            columns: gives the events, for messages.
 
         Returns:
             [n, columns] float32.
@@ -83,7 +83,7 @@ class Encoding:
         if not (is_finite := np.isfinite(values)).all():
             row, place = np.argwhere(~is_finite)[0].tolist()
             name = list(getattr(self._fitted, role))[place]
-            raise _overflow(columns, name, row, float(raw[row, place]))
+            raise _overflow(columns(), name, row, float(raw[row, place]))
         return values
 
 

@@ -15,6 +15,8 @@ from tsa_model.events.errors import BadEvents
 
 UNITS = (2.0**20, 2.0**-20, 2.0**-60, 2.0**-100)
 LARGEST = 2.0**60
+_EACH = np.array(UNITS)
+_PER_ONE = 1 / _EACH
 
 
 def check(name: str, value: np.ndarray) -> None:
@@ -30,11 +32,23 @@ def cut(value: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
     Args:
         value: float64 that `check` has passed; NaN = missing, which holds no unit.
     """
-    rest = np.where(np.isnan(value), 0.0, value) / UNITS[0]
-    for unit in UNITS:
-        whole = np.trunc(rest)  # not floor, which would round the rest of a tiny negative value
-        yield unit, whole
-        rest = (rest - whole) * 2**40
+    often = often_of(value)
+    for place, unit in enumerate(UNITS):
+        yield unit, often[..., place]
+
+
+def often_of(value: np.ndarray) -> np.ndarray:
+    """How often each value holds each unit; see `cut`.
+
+    Returns:
+        [..., units] whole float64.
+    """
+    held = np.where(np.isnan(value), 0.0, value)[..., None] * _PER_ONE
+    np.trunc(held, out=held)  # not floor, which would round the rest of a tiny negative value
+    # A value holds its larger units 2**40 times as often in the next smaller one. What is left is some of the
+    # value's own bits, so nothing is rounded.
+    held[..., 1:] -= held[..., :-1] * 2.0**40
+    return held
 
 
 def joined(totals: Iterable[tuple[float, np.ndarray]], n: int) -> np.ndarray:
@@ -42,4 +56,13 @@ def joined(totals: Iterable[tuple[float, np.ndarray]], n: int) -> np.ndarray:
     sums = np.zeros(n)
     for unit, often in totals:
         sums += often * unit
+    return sums
+
+
+def summed(often: np.ndarray) -> np.ndarray:
+    """As `joined`, of [..., units] int64 how often."""
+    first, *others = (often * _EACH).T
+    sums = first
+    for other in others:
+        sums = sums + other
     return sums

@@ -99,7 +99,7 @@ class SequenceGather:
         index[:, -1] = events.position[rows]
         is_padding = index == padding
         delta_us = self._memory.empty(index.shape, np.int64)
-        np.take(events.time_us, index, out=delta_us, mode="clip")  # without a mode, `out` is buffered
+        events.time_us.take(index, out=delta_us, mode="clip")  # without a mode, `out` is buffered
         np.subtract(now_us[:, None], delta_us, out=delta_us)
         np.copyto(delta_us, 0, where=is_padding)
         x_cat, x_num = self._features(events, index)
@@ -107,7 +107,7 @@ class SequenceGather:
             if events.known_us is None:
                 is_known = delta_us >= self._label_delay_us
             else:
-                is_known = np.take(events.known_us, index, mode="clip") <= now_us[:, None]
+                is_known = events.known_us.take(index, mode="clip") <= now_us[:, None]
             x_cat[..., -1] = self._known_labels(events, index, is_known, is_padding)
         mask = np.zeros((len(rows), self._seq_len + 1), dtype=bool)
         mask[:, :-1] = is_padding
@@ -142,7 +142,7 @@ class SequenceGather:
         """Each order's label as it was known at the target's moment, as vocabulary indices."""
         assert self._label_index is not None
         is_known[:, -1] = False  # the target's own label is never known, with any delay
-        place = np.where(is_known, np.take(events.label, index, mode="clip") - UNKNOWN_LABEL, 0)
+        place = np.where(is_known, events.label.take(index, mode="clip") - UNKNOWN_LABEL, 0)
         np.copyto(place, len(LABEL_VALUES), where=is_padding)
         return self._label_index[place]
 

@@ -1,0 +1,92 @@
+"""What goes over a connection: an answer in one piece, and HTTP/1.1 as before."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, StreamingResponse
+from starlette.routing import Route
+from support.service import free_port, in_process
+
+
+async def echo(request) -> JSONResponse:
+    return JSONResponse({"bytes": len(await request.body())})
+
+
+async def pieces(_) -> StreamingResponse:
+    return StreamingResponse(iter([b"one ", b"two ", b"three"]))
+
+
+@pytest.fixture(scope="module")
+def port():
+    app = Starlette(routes=[Route("/echo", echo, methods=["GET", "POST"]), Route("/pieces", pieces)])
+    port = free_port()
+    with in_process(app, port):
+        yield port
+
+
+@pytest.fixture
+def link(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+        yield link
+
+
+def request(method: str = "POST", path: str = "/echo", body: bytes = b"", more: str = "") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{more}\r\n".encode() + body
+
+
+def until_closed(link: socket.socket) -> bytes:
+    found = b""
+    while part := link.recv(2**16):
+        found += part
+    return found
+
+
+def test_head_and_body_arrive_together_again_and_again(link) -> None:
+    for size in (0, 1, 1000):
+        link.sendall(request(body=b"a" * size))
+        head, _, body = link.recv(2**16).partition(b"\r\n\r\n")  # one piece is one call
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert json.loads(body) == {"bytes": size}
+
+
+def test_an_answer_without_a_body_is_its_head(link) -> None:
+    link.sendall(request("HEAD"))
+    head = link.recv(2**16)
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert head.endswith(b"\r\n\r\n")
+    link.sendall(request())
+    assert link.recv(2**16).endswith(b'{"bytes":0}')
+
+
+def test_requests_one_behind_the_other_are_answered_in_their_sequence(link) -> None:
+    link.sendall(
+        b"".join(request(body=b"a" * size) for size in (3, 2)) + request(more="Connection: close\r\n")
+    )
+    answers = until_closed(link)
+    assert answers.count(b"HTTP/1.1 200 OK\r\n") == 3
+    places = [answers.index(b'{"bytes":%d}' % size) for size in (3, 2, 0)]
+    assert places == sorted(places)
+
+
+def test_who_waits_to_be_told_to_go_on_is_told(link) -> None:
+    link.sendall(request(body=b"abc", more="Expect: 100-continue\r\n")[:-3])
+    assert link.recv(2**16).startswith(b"HTTP/1.1 100 ")
+    link.sendall(b"abc")
+    assert link.recv(2**16).endswith(b'{"bytes":3}')
+
+
+def test_an_answer_in_several_pieces_is_whole(link) -> None:
+    link.sendall(request("GET", "/pieces", more="Connection: close\r\n"))
+    answer = until_closed(link)
+    assert [part in answer for part in (b"one ", b"two ", b"three", b"\r\n0\r\n\r\n")] == [True] * 4
+
+
+def test_what_is_no_http_is_answered_with_400(link) -> None:
+    link.sendall(b"what is this\r\n\r\n")
+    answer = until_closed(link)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"Invalid HTTP request received.")
