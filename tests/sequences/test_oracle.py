@@ -167,7 +167,9 @@ def assert_engineered(store, events, names, columns, rtol=0.0, atol=0.0):
     for place, values in enumerate(columns):
         scaling = fit_scaling([v for v, inside in zip(values, training, strict=True) if inside])
         expected = [scaled(v, scaling) for v in values]
-        np.testing.assert_allclose(got[:, place], np.array(expected), rtol=rtol, atol=atol, err_msg=names[place])
+        np.testing.assert_allclose(
+            got[:, place], np.array(expected), rtol=rtol, atol=atol, err_msg=names[place]
+        )
 
 
 @SLOW
