@@ -51,6 +51,11 @@ LAGS = [
 ]
 
 
+# To make a strategy takes longer than to draw from it: none is made for every event.
+SECONDS, FRAUDS = st.sampled_from([0, 0, 1]), st.sampled_from([None, 0, 0, 1])
+SHOPS, COUNTRIES = st.sampled_from(["a", "b", "c", "rare", None]), st.sampled_from(["DE", "FR"])
+
+
 @st.composite
 def event_logs(draw):
     """Few keys, few distinct times: ties, single events, long histories, missing cards, unknown values."""
@@ -59,21 +64,22 @@ def event_logs(draw):
     moments = st.integers(0, draw(st.sampled_from([8, 40, 16 * 24])))
     text_ids = draw(st.booleans())
     ids = draw(st.permutations(range(n)))
-    value = st.integers(-40, 400).map(lambda eighths: eighths / 8)
+    keys, value = st.integers(0, n_keys), st.integers(-40, 400).map(lambda eighths: eighths / 8)
+    cards, items = st.one_of(st.none(), keys), st.one_of(st.none(), value)
     events = []
     for place in range(n):
         hour = draw(moments) * (16 * 24 // 8 if n < 10 else 1)
         events.append(
             {
                 "id": f"o{ids[place]}" if text_ids else ids[place],
-                "who": draw(st.integers(0, n_keys)),
-                "card": draw(st.one_of(st.none(), st.integers(0, n_keys))),
-                "when": START_S + hour % (16 * 24) * 3600 + draw(st.sampled_from([0, 0, 1])),
-                "fraud": draw(st.sampled_from([None, 0, 0, 1])),
-                "shop": draw(st.sampled_from(["a", "b", "c", "rare", None])),
-                "country": draw(st.sampled_from(["DE", "FR"])),
+                "who": draw(keys),
+                "card": draw(cards),
+                "when": START_S + hour % (16 * 24) * 3600 + draw(SECONDS),
+                "fraud": draw(FRAUDS),
+                "shop": draw(SHOPS),
+                "country": draw(COUNTRIES),
                 "amount": draw(value),
-                "items": draw(st.one_of(st.none(), value)),
+                "items": draw(items),
             }
         )
     events[0]["when"] = START_S  # something to fit on
@@ -157,11 +163,13 @@ def assert_engineered(store, events, names, columns, rtol=0.0, atol=0.0):
     """The store's engineered features are these columns, scaled as the training period says."""
     ids = [event["id"] for event in events]
     training = [event["when"] < START_S + 4 * DAY_S for event in events]
+    got = store.batch(ids)["x_engineered"].numpy()
     for place, values in enumerate(columns):
         scaling = fit_scaling([v for v, inside in zip(values, training, strict=True) if inside])
         expected = [scaled(v, scaling) for v in values]
-        got = store.batch(ids)["x_engineered"][:, place].numpy()
-        np.testing.assert_allclose(got, np.array(expected), rtol=rtol, atol=atol, err_msg=names[place])
+        np.testing.assert_allclose(
+            got[:, place], np.array(expected), rtol=rtol, atol=atol, err_msg=names[place]
+        )
 
 
 @SLOW

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,20 @@ def load(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, np
     Returns:
         meta, inputs, and outputs; outputs' names start with `f32/` or `f64/`.
     """
+    arrays = _read(name)
+    meta = json.loads(arrays["meta"].item())
+    # A copy for every test: torch writes into the arrays it is given.
+    inputs = {key.removeprefix("in/"): x.copy() for key, x in arrays.items() if key.startswith("in/")}
+    outputs = {key.removeprefix("out/"): x.copy() for key, x in arrays.items() if key.startswith("out/")}
+    return meta, inputs, outputs
+
+
+@cache
+def _read(name: str) -> dict[str, np.ndarray]:
+    """All arrays of a file, by their names in it."""
     folder = RECORDED_DIR if (RECORDED_DIR / f"{name}.npz").exists() else GOLDEN_DIR
     with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
-        meta = json.loads(arrays["meta"].item())
-        inputs = {key.removeprefix("in/"): arrays[key] for key in arrays.files if key.startswith("in/")}
-        outputs = {key.removeprefix("out/"): arrays[key] for key in arrays.files if key.startswith("out/")}
-    return meta, inputs, outputs
+        return {key: arrays[key] for key in arrays.files}
 
 
 def parameter(name: str, shape: Sequence[int], salt: int) -> np.ndarray:

@@ -48,6 +48,19 @@ def averaged(store: SequenceStore, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder / "model", train_model(store.directory, run, folder / "model", folder / "log")
 
 
+@pytest.fixture(scope="module")
+def alone(store: SequenceStore, tmp_path_factory: pytest.TempPathFactory) -> dict[int, np.ndarray]:
+    """Seed of a member → the logits of a network that is trained without trees."""
+    found, folder = {}, tmp_path_factory.mktemp("alone")
+    for seed in (4, 5):
+        run = small_run(max_epochs=1, seed=seed)
+        run = run.changed(model=run.model.changed(wide_hidden_dim=8))
+        train_model(store.directory, run, folder / f"{seed}" / "model", folder / f"{seed}" / "log")
+        (logits,) = logits_of(folder / f"{seed}" / "model", store)
+        found[seed] = logits.numpy()
+    return found
+
+
 @pytest.mark.parametrize("sequences", ["single", "dual"])
 @pytest.mark.parametrize("wide", [0, 6])
 def test_weighed_logits_are_the_mean_of_network_and_trees(sequences: str, wide: int) -> None:
@@ -73,7 +86,7 @@ def test_a_network_without_trees_is_not_weighed() -> None:
 def test_what_is_shipped_is_the_mean_of_the_network_alone_and_the_trees(
     store: SequenceStore,
     averaged: tuple[Path, dict[str, Any]],
-    tmp_path: Path,
+    alone: dict[int, np.ndarray],
     implementation: ImplementationName,
 ) -> None:
     run = run_with_trees()
@@ -81,14 +94,11 @@ def test_what_is_shipped_is_the_mean_of_the_network_alone_and_the_trees(
     shipped = logits_of(averaged[0], store, implementation)
     told = read_description(averaged[0]).metadata["members"]
     for seed, member, summary in zip((4, 5), shipped, told, strict=True):
-        plain = small_run(max_epochs=1, seed=seed)
-        plain = plain.changed(model=plain.model.changed(wide_hidden_dim=8))
-        train_model(store.directory, plain, tmp_path / f"{seed}" / "model", tmp_path / f"{seed}" / "log")
-        (alone,) = logits_of(tmp_path / f"{seed}" / "model", store)
         margin = grow_trees(store, model_config(run, store), seed).margin(orders)
         share = summary["network_share"]
-        assert share == choose_share(alone.numpy(), margin, orders.label)
-        np.testing.assert_allclose(member, share * alone.numpy() + (1 - share) * margin, rtol=0, atol=1e-5)
+        assert share == choose_share(alone[seed], margin, orders.label)
+        expected = share * alone[seed] + (1 - share) * margin
+        np.testing.assert_allclose(member, expected, rtol=0, atol=1e-5)
 
 
 def test_the_metrics_are_those_of_the_mean(

@@ -19,7 +19,7 @@ from tsa_model.simulation import simulate_orders
 from tsa_model.training import TSADualSeq, train_model
 from tsa_model.training.runner import fingerprint, model_config
 
-LONGER = small_run(max_epochs=3, checkpoint_every_steps=2)
+LONGER = small_run(max_epochs=2, checkpoint_every_steps=2)
 
 
 def weights(folder: Path) -> bytes:
@@ -57,7 +57,7 @@ def test_the_model_folder_holds_what_the_metrics_say(
 
 
 def test_training_learns(store: SequenceStore, tmp_path: Path) -> None:
-    run = small_run(max_epochs=8, batch_size=32, max_learning_rate=3e-3)
+    run = small_run(max_epochs=8, batch_size=64, max_learning_rate=4e-3)
     result = train_model(store.directory, run, tmp_path / "model", tmp_path / "log")
     assert result["val/auroc"] > 0.6
     text = (tmp_path / "log" / "csv" / "version_0" / "metrics.csv").read_text()
