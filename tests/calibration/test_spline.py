@@ -63,7 +63,7 @@ def test_it_never_decreases_not_even_by_rounding(fitted):
 
 
 def test_it_finds_the_curve_behind_the_labels():
-    score, label = made_data(30_000, seed=1)
+    score, label = made_data(100_000, seed=1)
     spline = MonotoneSpline.fit(score, label)
     places = np.quantile(score, [0.2, 0.5, 0.8, 0.95, 0.99])
     np.testing.assert_allclose(spline.probability(places), places**1.5, atol=0.03)

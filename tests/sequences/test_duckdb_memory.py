@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.small_training import small_run
 
-from data_contracts.whole import summarise_periods
+from data_contracts.whole import connect
 from tsa_model.sequences import SequenceStore
 from tsa_model.sequences.sorting.duckdb_memory import VARIABLE
 from tsa_model.simulation import simulate_orders
@@ -33,5 +33,5 @@ def test_a_limit_that_is_too_small_or_none_is_named(tmp_path: Path, monkeypatch,
     assert list(tmp_path.iterdir()) == []
     orders.to_parquet(tmp_path / "orders.parquet")
     if limit == "a lot":
-        with pytest.raises(ValueError, match=words):
-            summarise_periods(tmp_path / "orders.parquet", run.dataset)
+        with pytest.raises(ValueError, match=words), connect(tmp_path / "orders.parquet"):
+            pass
