@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from tsa_model.pages.panels import lay_out
+
 if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
@@ -70,8 +72,11 @@ def inline(figure: Figure, alt: str, tips: Mapping[str, Sequence[str]]) -> Marku
 
 def _drawn(figure: Figure, salt: str) -> bytes:
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     stream = io.BytesIO()
+    FigureCanvasSVG(figure)
+    lay_out(figure)
     with matplotlib.rc_context({"svg.hashsalt": salt}):  # ids differ between the charts of a page
         figure.savefig(stream, format="svg", metadata=METADATA, transparent=True)
     return stream.getvalue()
