@@ -27,8 +27,8 @@ MOST_PROCESSES = 4
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than cores, because tests wait for processes of theirs a third of the time."""
-    return min(MOST_PROCESSES, (os.cpu_count() or 1) + 1)
+    """A process for each core: they seldom wait, and each imports every library once."""
+    return min(MOST_PROCESSES, os.cpu_count() or 1)
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.written_forms import CASES, orders
 
-ROWS = 300_000
+ROWS = 100_000
 SCRIPT = """
 import sys
 from pathlib import Path
