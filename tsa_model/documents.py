@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from tsa_model.settings import Settings
 from tsa_model.settings.base import in_words
+from tsa_model.strict_json import no_number, once
 
 Document = TypeVar("Document", bound=Settings)
 MAX_BYTES = 2**28
@@ -47,10 +48,10 @@ def read_json(path: Path, what: str, missing: str = "") -> dict[str, Any]:
     try:
         content = json.loads(
             path.read_bytes().decode("utf-8"),
-            object_pairs_hook=_once,
+            object_pairs_hook=once,
             parse_float=_finite,
             parse_int=_whole,
-            parse_constant=_refuse,
+            parse_constant=no_number,
         )
     except RecursionError:
         raise ValueError(f"{path} is not {what}: it is nested too deeply") from None
@@ -80,15 +81,6 @@ def typed(content: dict[str, Any], model: type[Document], path: Path, what: str)
     raise ValueError(f"{path} is not {what}: {shown}{more}")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"{twice!r} stands twice")
-    return content
-
-
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
@@ -100,10 +92,6 @@ def _whole(text: str) -> int:
     if len(text.removeprefix("-")) > MAX_DIGITS:
         raise ValueError(f"the number {text[:MAX_DIGITS]}... has {len(text)} digits")
     return int(text)
-
-
-def _refuse(text: str) -> float:
-    raise ValueError(f"{text} is no number in JSON")
 
 
 def shorten(what: object) -> str:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import html
+import io
 import re
 
 import matplotlib
 import pytest
 
-from tsa_model.pages import charts
+from tsa_model.pages import charts, panels
 
 BOUND = 1e-11
 
@@ -134,3 +135,18 @@ def test_a_series_of_another_length_is_refused() -> None:
 def test_strange_values_are_drawn(values: list[float | None]) -> None:
     assert points(values).startswith("<svg")
     assert points(values, bound=None).startswith("<svg")
+
+
+def test_a_picture_is_what_matplotlib_saves_by_itself() -> None:
+    def drawn():
+        figure, (left, right) = panels.panels(2)
+        panels.dress(left, "a title that is long", "x", "y")
+        left.plot([0.0, 1.0], [1e-9, 2e-9], label="a line")
+        left.legend()
+        panels.dress(right, "another", "x", "a name that needs room")
+        right.bar(["one", "two"], [1_000_000, 2.0])
+        return figure
+
+    itself = io.BytesIO()
+    drawn().savefig(itself, format="png", metadata={"Software": None})
+    assert panels.png(drawn()) == itself.getvalue()

@@ -15,7 +15,12 @@ import pytest
 import yaml
 from support.command_line import tsa
 
+from tsa_model.events.quarantine import QUARANTINE
+from tsa_model.export.description import OnnxDescription, write_description
+from tsa_model.export.file_names import DATASET_FILE
 from tsa_model.export.session import ScoringSession, SessionSettings
+from tsa_model.files import sha256
+from tsa_model.sealed import read_document
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +97,21 @@ def test_killed_and_started_again_it_writes_the_same_bytes(scored, events, tmp_p
         subprocess.run([*command, output], check=True, env=environment)
         for name in ("score_file.csv", "scores.parquet", "manifest.json"):
             assert (output / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes(), name
+
+
+def test_rows_that_cannot_be_used_are_kept_aside_and_listed(scored, tmp_path) -> None:
+    model = shutil.copytree(scored.scores / "model", tmp_path / "model")
+    dataset = json.loads((model / DATASET_FILE).read_text())
+    (model / DATASET_FILE).write_text(json.dumps(dataset | {"on_bad_rows": "quarantine"}))
+    write_description(read_document(model / "onnx.json", OnnxDescription, "a description"), model)
+    events = scored.events.copy()
+    events.loc[0, "amount"] = np.inf
+    events.to_parquet(tmp_path / "orders.parquet")
+    out = tmp_path / "out"
+    assert score("--model", model, "--events", tmp_path / "orders.parquet", "--output", out) == 0
+    listed = json.loads((out / "manifest.json").read_text())["files"]
+    assert listed[QUARANTINE]["sha256"] == sha256(out / QUARANTINE)
+    assert str(events.loc[0, "order_id"]) in (out / QUARANTINE).read_text()
 
 
 def test_nothing_to_score_is_said(scored, events, tmp_path, capsys) -> None:

@@ -88,12 +88,8 @@ def event_logs(draw):
 
 def as_table(events):
     table = pa.Table.from_pylist(events)
-    for name, type_ in {
-        "card": pa.int64(),
-        "fraud": pa.int64(),
-        "items": pa.float64(),
-        "shop": pa.string(),
-    }.items():
+    types = {"card": pa.int64(), "fraud": pa.int64(), "items": pa.float64(), "shop": pa.string()}
+    for name, type_ in types.items():
         table = table.set_column(table.column_names.index(name), name, table[name].cast(type_))
     return table
 
@@ -105,11 +101,7 @@ def assert_same(batch, expected):
 
 
 @SLOW
-@given(
-    events=event_logs(),
-    seq_len=st.sampled_from([1, 3, 51]),
-    delay=st.sampled_from([0, 1, 2.5]),
-)
+@given(events=event_logs(), seq_len=st.sampled_from([1, 3, 51]), delay=st.sampled_from([0, 1, 2.5]))
 def test_batches_equal_a_loop_over_all_events(tmp_path, events, seq_len, delay):
     settings = description(seq_len=seq_len, label_delay_days=delay, known_label=True)
     store = SequenceStore.build(as_table(events), settings, tmp_path / "store")

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from tsa_model.strict_json import no_number, once
+
 LONGEST_NAME = 100
 """Bytes of a name that becomes part of a path; a file name has room for 255."""
 
@@ -68,7 +70,7 @@ def load_yaml(text: str) -> Any:
         raise yaml.YAMLError(f"it has {len(text):,} characters; settings have at most {MOST_CHARACTERS:,}")
     if text.lstrip().startswith("{"):  # what stages hand on; JSON's own reader is fifty times as fast
         try:
-            return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+            return json.loads(text, object_pairs_hook=once, parse_constant=no_number)
         except (ValueError, RecursionError):
             pass  # YAML's reader says what is wrong and where, or it is a mapping in YAML's braces
     return copy.deepcopy(_from_yaml(text))  # for the caller to change
@@ -89,17 +91,6 @@ def _from_yaml(text: str) -> Any:
         raise yaml.YAMLError(str(error)) from None
     finally:
         loader.dispose()
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"JSON has no {name}")
 
 
 def _count(node: yaml.Node, counted: dict[int, int]) -> int:

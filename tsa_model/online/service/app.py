@@ -178,9 +178,10 @@ class _Post:
         except Exception as error:
             response = self._errors(error)
         seconds = time.perf_counter() - began
-        await response(scope, receive, send)
-        # Counted once it is sent, so that nobody waits for it.
-        self._handlers.metrics.answered(self._name, response.status_code, seconds)
+        try:
+            await response(scope, receive, send)
+        finally:  # counted once it is sent, so that nobody waits for it
+            self._handlers.metrics.answered(self._name, response.status_code, seconds)
 
     async def _work(self, body: bytes, request: Request) -> Any:
         handlers = self._handlers

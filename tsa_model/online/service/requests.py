@@ -9,6 +9,8 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from tsa_model.strict_json import no_number, once
+
 MAX_BYTES = 16 * 2**20
 """Of a request's body."""
 MAX_ORDERS = 1000
@@ -87,16 +89,5 @@ def _type_of(value: Any) -> str:
     return names.get(type(value), "number")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return content
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number in JSON")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)
+_DECODER = json.JSONDecoder(object_pairs_hook=once, parse_constant=no_number)
 """Made once: to make one takes as long as to read an order."""
