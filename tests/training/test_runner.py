@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 from support.small_training import small_run
@@ -74,6 +75,20 @@ def test_two_runs_give_the_same_bytes(store_dir: Path, tmp_path: Path) -> None:
         train_model(store_dir, small_run(), tmp_path / name / "model", tmp_path / name / "log")
     for file in ("model.safetensors", "model.json"):
         assert (tmp_path / "a/model" / file).read_bytes() == (tmp_path / "b/model" / file).read_bytes()
+
+
+def test_new_memory_is_filled_outside_of_a_training_only(store_dir: Path, tmp_path: Path) -> None:
+    seen = []
+
+    class Look(pl.Callback):
+        def on_train_batch_end(self, *_: Any) -> None:
+            seen.append(torch.utils.deterministic.fill_uninitialized_memory)
+
+    run = small_run(max_epochs=1)
+    train_model(store_dir, run, tmp_path / "model", tmp_path / "log", callbacks=[Look()])
+    assert seen
+    assert not any(seen)
+    assert torch.utils.deterministic.fill_uninitialized_memory
 
 
 def test_another_seed_gives_another_model(store_dir: Path, tmp_path: Path) -> None:

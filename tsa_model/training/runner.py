@@ -34,6 +34,7 @@ from tsa_model.training.checkpoints import BEST, LAST, BestAndLast, WholeFileIO,
 from tsa_model.training.feeding import EvaluationBatches, ShuffledBatches, TrainBatches
 from tsa_model.training.fusion import fuse
 from tsa_model.training.members import Trained, join, key_figure, spread, validation_metrics
+from tsa_model.training.memory import new_memory_left_alone
 from tsa_model.training.modules import NonFiniteLossError, TSADualSeq, TSAModule, TSASingleSeq
 from tsa_model.training.processes import (
     check_world_size,
@@ -260,7 +261,8 @@ def _fit(
         for noise in LIGHTNING_NOISE:
             warnings.filterwarnings("ignore", message=noise)
         try:
-            with held():  # Lightning ends the training after the step at which SIGTERM comes
+            # Lightning ends the training after the step at which SIGTERM comes.
+            with held(), new_memory_left_alone():
                 trainer.fit(
                     module,
                     train_dataloaders=batches,
