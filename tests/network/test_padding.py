@@ -49,6 +49,26 @@ def test_short_histories_in_long_sequences(sequences, policy):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("sequences", ["single", "dual"])
+def test_training_without_dropout(sequences, policy):
+    config = queueing_config(sequences, moe_second_policy_train=policy)
+    row_bytes = 8 * (config.seq_len + 1) * 2 * config.dim_embedding_table
+    reference = reference_of(config).train()
+    fast = reference.twin(fast_in_pieces(PieceSizes(activation_bytes=7 * row_bytes))).train()
+    batch = ragged_batch(config, 40, seed=3)
+    batch = {name: x.double() if x.is_floating_point() else x for name, x in batch.items()}
+    results = []
+    for network in (reference, fast):
+        network.zero_grad()
+        torch.manual_seed(11)
+        logits, ensemble = network(batch)
+        (torch.nn.functional.cross_entropy(logits, batch["label"]) + ensemble.square().mean()).backward()
+        gradients = {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
+        results.append([logits, ensemble, gradients])
+    torch.testing.assert_close(results[1], results[0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
 def test_rows_too_few_to_queue(policy):
     """One or two orders never ask for more slots than there are: their padding is left out."""
     config = queueing_config("dual", moe_second_policy_eval=policy)

@@ -74,6 +74,13 @@ def rows_never_queue(layers: nn.ModuleList, n_rows: int) -> bool:
     return not any(block.may_queue(n_rows) for block in feedforwards if isinstance(block, MixtureParameters))
 
 
+def drop_anything(layers: nn.ModuleList) -> bool:
+    """Whether a dropout of these layers is in force."""
+    blocks = [cast(LayerParameters, layer).multi_attn for layer in layers]
+    dropouts = [module for module in layers.modules() if isinstance(module, nn.Dropout)]
+    return any(b.training and b.dropout > 0 for b in blocks) or any(d.training and d.p > 0 for d in dropouts)
+
+
 def add_up(residual: Tensor, dropout: nn.Module, parts: Iterator[Tensor]) -> Tensor:
     """Return residual + dropout(parts, one after another); without gradients in the memory of `residual`."""
     if torch.is_grad_enabled():

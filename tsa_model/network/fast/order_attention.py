@@ -43,7 +43,8 @@ def order_attention(
     time_BT1 = functional.pad(time_seq_BL1, (0, 0, 0, 1)) if block.use_time_seq else None
     independent = layers.rows_are_independent(block.layer_stack)
     whole = attn_mask_TT is not None or block.return_seq or trace is not SILENT
-    if whole or (block.training and not independent):
+    dropped = layers.drop_anything(block.layer_stack)
+    if whole or (dropped and not independent):
         rows = split_rows(B, size, x_mE.device)
     elif independent:
         rows = split_by_length(key_padding_mask_BT, size)
@@ -53,7 +54,7 @@ def order_attention(
         # What padding holds takes part in the routing: only padding that holds nothing is alike.
         blank_BL = blank_BL & key_padding_mask_BT[:, :-1] & (time_seq_BL1[..., 0] == 0)
         rows = split_by_length(functional.pad(blank_BL, (0, 1)), size)
-    if whole or block.training or independent:
+    if whole or dropped or independent:
         # A row's leading padding can be left out where it can neither be read out nor crowd out another row.
         tokens = Tokens.of(tokens_of(each) for each in rows)
         tokens.record(trace, "tokens")

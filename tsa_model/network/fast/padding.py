@@ -1,8 +1,8 @@
 """Leading padding as a few vectors, where the rows of a batch queue for expert slots.
 
 A padded order changes no result by itself, but its token takes part in the routing of its position, so it
-cannot be left out there. In evaluation all padded tokens of a row begin as one vector, and a layer tells them
-apart only by which of their two experts took them: k layers make at most 4^k of them. A row therefore
+cannot be left out there. Without dropout all padded tokens of a row begin as one vector, and a layer tells
+them apart only by which of their two experts took them: k layers make at most 4^k of them. A row therefore
 carries its distinct padded tokens, its states, and for each leading position the number of its state.
 """
 
@@ -83,7 +83,7 @@ def queueing_layers(
     scalings: list[Scaling],
     sizes: PieceSizes,
 ) -> Tokens:
-    """Layers of order attention in evaluation, whose mixtures let rows of the batch compete.
+    """Layers of order attention without dropout, whose mixtures let rows of the batch compete.
 
     Args:
         layers: each with a mixture of experts.
