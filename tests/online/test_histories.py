@@ -168,15 +168,15 @@ def test_a_label_counts_neither_before_its_delay_nor_before_it_is_known(rows, bu
     first = dict(without_label(rows[0]), id="early", when=iso(rows[0]["when"]))
     online.add(first)
     online.add_labels([("early", 1, first["when"])])  # known at once, but the batch waits for the delay
-    fraud = built.preprocessing.categorical["known_label"].values["fraud"]
+    names = {index: name for name, index in built.preprocessing.categorical["known_label"].values.items()}
 
-    def known(after_days: float) -> bool:
+    def known(after_days: float) -> str:
         later = dict(first, id="later", when=iso(rows[0]["when"] + after_days * DAY_S))
-        return bool((online.tensors([later])["x_seq_cat_cid"][0, -2, -1]) == fraud)
+        return names[int(online.tensors([later])["x_seq_cat_cid"][0, -2, -1])]
 
-    assert [known(1.49), known(1.5)] == [False, True]
+    assert [known(1.49), known(1.5)] == ["not yet known", "fraud"]
     online.add_labels([("early", 1, iso(rows[0]["when"] + 3 * DAY_S))])
-    assert [known(1.5), known(2.99), known(3.0)] == [False, False, True]
+    assert [known(1.5), known(2.99), known(3.0)] == ["not yet known", "not yet known", "fraud"]
 
 
 def test_what_no_order_to_come_needs_is_dropped(built, tmp_path) -> None:
