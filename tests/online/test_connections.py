@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 
 import pytest
@@ -10,6 +11,8 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 from support.service import free_port, in_process
+
+from tsa_model.online.service.connections import MAX_HEAD_BYTES
 
 
 async def echo(request) -> JSONResponse:
@@ -90,3 +93,43 @@ def test_what_is_no_http_is_answered_with_400(link) -> None:
     answer = until_closed(link)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.endswith(b"Invalid HTTP request received.")
+
+
+def test_fields_behind_a_body_of_unknown_length_are_read(link) -> None:
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    link.sendall(head + b"3\r\nabc\r\n0\r\nmore: 1\r\n\r\n")
+    assert link.recv(2**16).endswith(b'{"bytes":3}')
+
+
+CHUNKED = b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nmore: "
+
+
+@pytest.mark.parametrize(
+    ("begin", "filling"),
+    [
+        (b"POST /", b"a"),
+        (b"POST /echo HTTP/1.1\r\nmore: ", b"a"),
+        (b"POST /echo HTTP/1.1\r\nmore: ", b"a\r\nmore: "),
+        (CHUNKED, b"a"),
+        (CHUNKED, b"a\r\nmore: "),
+    ],
+    ids=["first line", "field", "fields", "field behind a body", "fields behind a body"],
+)
+def test_a_head_without_an_end_is_refused(link, begin, filling) -> None:
+    link.sendall(begin)
+    n_sent = 0
+    while not select.select([link], [], [], 0.01)[0]:  # what arrives with a piece of the body does not count
+        assert n_sent < 20 * MAX_HEAD_BYTES
+        link.sendall(filling * (2**13 // len(filling)))
+        n_sent += 2**13
+    answer = until_closed(link)
+    assert b"HTTP/1.1 400 " in answer
+    assert answer.endswith(b"The head of a request is longer than 65536 bytes.")
+
+
+def test_a_long_body_is_no_long_head(link) -> None:
+    size = 3 * MAX_HEAD_BYTES
+    link.sendall(request(body=b"a" * size))
+    assert link.recv(2**16).endswith(b'{"bytes":%d}' % size)
+    link.sendall(request(body=b"a"))
+    assert link.recv(2**16).endswith(b'{"bytes":1}')
