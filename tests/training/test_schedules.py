@@ -52,6 +52,23 @@ def test_optimizer_is_the_configured_one_over_what_is_trained() -> None:
 
 
 @pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_all_parameters_together_step_as_one_after_another(kind: str) -> None:
+    config = TrainConfig(optimizer=kind, weight_decay=0.01, learning_rate=1e-2)
+    together, alone = (nn.Sequential(nn.Linear(30, 20), nn.LayerNorm(20)) for _ in range(2))
+    alone.load_state_dict(together.state_dict())
+    optimizers = [create_optimizer(module, config) for module in (together, alone)]
+    optimizers[1].param_groups[0]["foreach"] = False
+    for _ in range(5):
+        for p, q in zip(together.parameters(), alone.parameters(), strict=True):
+            p.grad = q.grad = torch.randn_like(p)
+        for optimizer in optimizers:
+            optimizer.step()
+    assert optimizers[0].param_groups[0]["foreach"]
+    for p, q in zip(together.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
 def test_a_step_reads_gradients_of_any_memory_layout(kind: str) -> None:
     plain, other = (nn.Linear(30, 20, dtype=torch.float64) for _ in range(2))
     other.load_state_dict(plain.state_dict())

@@ -18,8 +18,10 @@ GATE = re.compile(r"(^|\.)(gate_emb|gate_score|embedding_gate)\.")
 def create_optimizer(module: nn.Module, config: TrainConfig) -> Optimizer:
     """Adam or AdamW over the parameters that are trained, betas 0.9 and 0.999.
 
-    With `gate_rate_factor` other than 1 the gate's parameters form a second group. Never `fused`: on the
-    processor that step takes a gradient whose memory is laid out otherwise than its parameter's for another.
+    With `gate_rate_factor` other than 1 the gate's parameters form a second group. All parameters step
+    together, which gives the same bits as one after another; torch decides where they are sharded. Never
+    `fused`: on the processor that step takes a gradient whose memory is laid out otherwise than its
+    parameter's for another.
     """
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
     own_rate = config.gate_rate_factor != 1.0
@@ -31,7 +33,8 @@ def create_optimizer(module: nn.Module, config: TrainConfig) -> Optimizer:
     for group in groups:
         group["lr"] = config.learning_rate * group["rate_factor"]
     kind = {"adam": Adam, "adamw": AdamW}[config.optimizer]
-    return kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+    together = None if config.strategy == "fsdp" else True
+    return kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay, foreach=together)
 
 
 def create_schedule(optimizer: Optimizer, config: TrainConfig, total_steps: int) -> LRScheduler:
