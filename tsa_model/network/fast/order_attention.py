@@ -11,6 +11,7 @@ from torch.nn import functional
 from tsa_model.network.fast import layers
 from tsa_model.network.fast.aggregation import aggregate_categorical, aggregate_numerical
 from tsa_model.network.fast.attention import Scaling
+from tsa_model.network.fast.distinct import distinct_orders
 from tsa_model.network.fast.layers import Tokens
 from tsa_model.network.fast.padding import queueing_layers
 from tsa_model.network.fast.pieces import PieceSizes, Rows, one_piece, split_by_length, split_rows
@@ -100,7 +101,7 @@ def _order_tokens(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens without repetition, [m, E], which of them stands where, int64 [B, T], and blank orders [B, L].
 
-    All orders that hold nothing are one token, and the dummy tokens of all rows another one.
+    Equal orders are one token, and so are all that hold nothing, and the dummy tokens of all rows.
     """
     B, L, _ = x_cat_BLF.shape
     dtype = token_dtype(block, x_cat_BLF.device)
@@ -109,15 +110,19 @@ def _order_tokens(
     x_cat_nF, x_num_nF = x_cat_BLF.flatten(0, 1), x_num_BLF.flatten(0, 1)
     filled_n = (x_cat_nF != 0).any(dim=1) | (x_num_nF != 0).any(dim=1)
     (filled,) = torch.where(filled_n)
-    # One all-padding order rides at the end.
-    x_cat = torch.cat([x_cat_nF.index_select(0, filled), x_cat_nF.new_zeros(1, x_cat_nF.shape[1])])
-    x_num = torch.cat([x_num_nF.index_select(0, filled), x_num_nF.new_zeros(1, x_num_nF.shape[1])])
+    x_cat, x_num = x_cat_nF.index_select(0, filled), x_num_nF.index_select(0, filled)
+    which = torch.arange(len(filled), device=filled.device)
+    distinct = distinct_orders(x_cat, x_num)
+    if distinct is not None:
+        places, which = distinct
+        x_cat, x_num = x_cat.index_select(0, places), x_num.index_select(0, places)
+    blank = len(x_cat)  # one all-padding order rides at the end
+    x_cat = torch.cat([x_cat, x_cat.new_zeros(1, x_cat.shape[1])])
+    x_num = torch.cat([x_num, x_num.new_zeros(1, x_num.shape[1])])
     cat_mD = aggregate_categorical(block.feature_aggregation_cat, block.embedding, x_cat, sizes, dtype)
     num_mD = aggregate_numerical(block.feature_aggregation_num, rows_FD, x_num, sizes, dtype)
     x_mE = computed_in(dtype, block.layer_norm_feature, torch.cat([cat_mD, num_mD], dim=1))
-    token_n = torch.full_like(filled_n, len(filled), dtype=torch.long).index_copy(
-        0, filled, torch.arange(len(filled), device=filled.device)
-    )
+    token_n = torch.full_like(filled_n, blank, dtype=torch.long).index_copy(0, filled, which)
     if block.time_encoder is not None:  # tells apart what is equal but for its time
         time_nE = block.time_encoder(time_seq_BL1).transpose(0, 1).flatten(0, 1)
         x_mE = functional.embedding(token_n, x_mE) + time_nE
