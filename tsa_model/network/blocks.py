@@ -5,10 +5,13 @@ An implementation is the name of one (`choice.py`) or an `Implementation` itself
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import torch
 from torch import Tensor, nn
 
 from tsa_model.network.choice import implementation_of
+from tsa_model.network.copying import copied
 from tsa_model.network.implementation import Implementation, ImplementationName
 from tsa_model.network.parameters import AggregationParameters, MixtureParameters, OrderAttention
 from tsa_model.network.trace import SILENT, Trace
@@ -37,6 +40,9 @@ class Block(nn.Module):
     def implementation(self) -> ImplementationName:
         """Name of the implementation."""
         return self.compute.name
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return copied(self, memo)
 
 
 class FeatureAggregation(AggregationParameters, Block):
