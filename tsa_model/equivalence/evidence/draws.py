@@ -134,6 +134,11 @@ class SameDraws(TorchDispatchMode):
             for handle in handles:
                 handle.remove()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here: torch need not guard every single operation against it."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Answer a draw; everything else is computed as always."""
         aten = torch.ops.aten
