@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
-from support.golden import GOLDEN_DIR
+from support import golden
 
 from tsa_model.calibration import (
     BoundedCalibrator,
     Bounds,
-    MonotoneSpline,
     Platt,
     PriorCorrection,
     fit_calibrator,
@@ -43,6 +43,13 @@ def separated(n_rows: int, seed: int, stray: float = 0.02) -> tuple[np.ndarray, 
     hard = (label == 0) & (generator.random(n_rows) < 0.03)
     logit[hard] = generator.normal(-1, 2.5, hard.sum())
     return expit(logit).astype(np.float32), label
+
+
+@cache
+def strongly_separated(method: str) -> tuple[BoundedCalibrator, np.ndarray, np.ndarray]:
+    """A calibrator of a period whose frauds all stand out, with its scores and labels."""
+    score, label = separated(17_000, seed=1, stray=0.0)
+    return fit_calibrator(method, score, label), score, label
 
 
 def assert_usable(calibrator, score) -> None:
@@ -99,8 +106,8 @@ def test_on_any_period_probabilities_rise_strictly_inside_zero_and_one(period, m
 
 @pytest.mark.parametrize("n_rows", [2000, 20_000])
 def test_where_orders_of_both_classes_lie_it_is_the_legacys_curve(n_rows):
-    with np.load(GOLDEN_DIR / f"calibration_{n_rows}.npz", allow_pickle=False) as arrays:
-        score, label, grid = arrays["score"], arrays["label"], arrays["grid"]
+    recorded, expected = golden.calibration(n_rows)
+    score, label, grid = recorded["score"], recorded["label"], recorded["grid"]
     bounded, legacy = (fit_calibrator(method, score, label) for method in ("spline", "legacy"))
     bounds = bounded.bounds
     both = (grid >= bounds.lowest_fraud) & (grid <= bounds.highest_genuine)
@@ -108,14 +115,12 @@ def test_where_orders_of_both_classes_lie_it_is_the_legacys_curve(n_rows):
     np.testing.assert_allclose(
         bounded.probability(grid[both]), legacy.probability(grid[both]), rtol=0, atol=1e-9
     )
-    expected = MonotoneSpline.fit(score, label)
     np.testing.assert_array_equal(legacy.probability(grid), expected.probability(grid))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_below_every_fraud_the_probability_is_the_bound_of_the_count(method):
-    score, label = separated(17_000, seed=1, stray=0.0)
-    calibrator = fit_calibrator(method, score, label)
+    calibrator, score, label = strongly_separated(method)
     n_below = int((score < score[label == 1].min()).sum())
     assert n_below > 15_000
     assert calibrator.bounds.low == pytest.approx(1 - 0.05 ** (1 / n_below), rel=1e-3)
@@ -124,10 +129,8 @@ def test_below_every_fraud_the_probability_is_the_bound_of_the_count(method):
 
 
 def test_a_strongly_separated_period_has_no_zeros_and_a_smaller_error():
-    calibration, (score, label) = separated(17_000, seed=1, stray=0.0), separated(17_356, seed=2)
-    before, after = (
-        fit_calibrator(method, *calibration).probability(score) for method in ("legacy", "spline")
-    )
+    score, label = separated(17_356, seed=2)
+    before, after = (strongly_separated(method)[0].probability(score) for method in ("legacy", "spline"))
     assert (before == 0).sum() > 15_000
     assert label[before == 0].sum() >= 2  # frauds that were called impossible
     assert after.min() > 1e-4
@@ -166,7 +169,7 @@ def test_scores_of_exactly_zero_and_one_mean_what_was_counted_there():
 
 
 def test_a_hundred_thousand_orders_are_bounded_by_their_own_number():
-    score, label = separated(100_000, seed=3, stray=0.0)
+    score, label = separated(100_000, seed=6, stray=0.0)
     calibrator = fit_calibrator("spline", score, label)
     assert_usable(calibrator, score)
     assert calibrator.bounds.low < 1e-4

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tsa_model.calibration import MonotoneSpline
 from tsa_model.legacy.baseline import default_baseline
 
 GOLDEN_DIR = Path(__file__).parents[1] / "golden"
@@ -39,6 +40,13 @@ def load(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, np
     inputs = {key.removeprefix("in/"): x.copy() for key, x in arrays.items() if key.startswith("in/")}
     outputs = {key.removeprefix("out/"): x.copy() for key, x in arrays.items() if key.startswith("out/")}
     return meta, inputs, outputs
+
+
+@cache
+def calibration(n_rows: int) -> tuple[dict[str, np.ndarray], MonotoneSpline]:
+    """The legacy's fit of so many orders, with their scores and labels, and ours of the same orders."""
+    legacy = _read(f"calibration_{n_rows}")
+    return legacy, MonotoneSpline.fit(legacy["score"], legacy["label"])
 
 
 @cache
