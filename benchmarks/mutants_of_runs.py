@@ -7,7 +7,9 @@ from mutant import (
     AUTOCAST,
     BLOCKS,
     CLASSIFIERS,
+    DROPOUT,
     EXPERTS,
+    FOLDED,
     LAYERS,
     NETWORKS,
     PARAMETERS,
@@ -51,6 +53,19 @@ RUN_MUTANTS: list[Mutant] = [
         "        weights_BHT = weights_BHT * (1 - block.dropout)",
     ),
     mutant(
+        "queueing rows: draws of other rows",
+        DROPOUT,
+        "self.kept.index_select(0, places)",
+        "self.kept.index_select(0, places.flip(0))",
+    ),
+    mutant("queueing rows: unscaled dropout", DROPOUT, ".div_(1 - self.rate)", ".div_(1)"),
+    mutant(
+        "queueing rows: padding asks for other experts",
+        DROPOUT,
+        "gates_Xm = experts.gates(mixture, padded_mE)",
+        "gates_Xm = experts.gates(mixture, -padded_mE)",
+    ),
+    mutant(
         "first residual dropout left out with gradients",
         LAYERS,
         "return add_up(tokens.x_nE, layer.dropout1, parts)",
@@ -64,7 +79,7 @@ RUN_MUTANTS: list[Mutant] = [
     ),
     mutant(
         "folded dropout left out with gradients",
-        ATTENTION,
+        FOLDED,
         "dropped_BTT, kept_BTT = weights_BTT, None\n        if dropout > 0:",
         "dropped_BTT, kept_BTT = weights_BTT, None\n"
         "        dropout = 0.0 if any(ctx.needs_input_grad) else dropout\n        if dropout > 0:",
@@ -72,14 +87,14 @@ RUN_MUTANTS: list[Mutant] = [
     ),
     mutant(
         "folded dropout's gradient unscaled",
-        ATTENTION,
+        FOLDED,
         "1.0 / (1.0 - ctx.dropout)",
         "1.0",
         "one_head",
     ),
     mutant(
         "folded dropout's gradient with another row's draws",
-        ATTENTION,
+        FOLDED,
         "grad_weights, kept_BTT, 1.0",
         "grad_weights, kept_BTT.flip(0), 1.0",
         "one_head",

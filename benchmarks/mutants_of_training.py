@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from mutant import AGGREGATION, ATTENTION, CLASSIFIERS, EXPERTS, FUNCTIONAL, LAYERS, LOSSES, Mutant, mutant
+from mutant import (
+    AGGREGATION,
+    ATTENTION,
+    CLASSIFIERS,
+    EXPERTS,
+    FOLDED,
+    FUNCTIONAL,
+    LAYERS,
+    LOSSES,
+    Mutant,
+    mutant,
+)
 
 GATES = "functional.linear(block.gate.w_gating.t(), x_nE)"
 GATES_BF16 = """(
@@ -91,7 +102,7 @@ TRAINING_MUTANTS: list[Mutant] = [
     mutant("padding row trained", AGGREGATION, "grad_table[0] = 0.0", "pass"),
     mutant(
         "time left out of the gradient",
-        ATTENTION,
+        FOLDED,
         "grad_logits = (grad_logits * ctx.scaling.factor)",
         "grad_logits = (grad_logits * 1)",
         "one_head",

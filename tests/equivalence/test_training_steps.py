@@ -17,7 +17,7 @@ from tsa_model.equivalence.evidence.draws import Place, SameDraws
 from tsa_model.equivalence.evidence.networks import Networks
 from tsa_model.equivalence.evidence.stand_in import stand_in_config, training_rows
 from tsa_model.equivalence.evidence.training_step import Conditions, for_training, take_step
-from tsa_model.network.fast import attention, classifiers
+from tsa_model.network.fast import attention, classifiers, dropout, folded
 from tsa_model.network.networks import build_network
 from tsa_model.network.static.form import STATIC
 from tsa_model.settings.presets import PRESETS
@@ -95,9 +95,24 @@ def test_dropout_that_is_wrong_with_gradients_is_noticed(monkeypatch, fault):
     assert failures(config, batch)
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda draws, x, kept: x,
+        lambda draws, x, kept: x if kept is None else x * kept,
+        lambda draws, x, kept: x if kept is None else x * kept.flip(0) / (1 - draws.rate),
+    ],
+    ids=["left out", "unscaled", "another row's"],
+)
+def test_dropout_that_is_wrong_where_rows_queue_is_noticed(monkeypatch, fault):
+    config = tiny_config("single")
+    monkeypatch.setattr(dropout._Draws, "drop", fault)
+    assert failures(config, ragged_batch(config, 12))
+
+
 def test_a_row_that_gets_another_rows_draws_in_the_backward_pass_is_noticed(monkeypatch):
     config = tiny_config("dual", num_heads=1)
-    backward = attention._FoldedAttention.backward
+    backward = folded._FoldedAttention.backward
 
     class Saved:
         def __init__(self, ctx):
@@ -107,7 +122,7 @@ def test_a_row_that_gets_another_rows_draws_in_the_backward_pass_is_noticed(monk
             self.saved_tensors = tensors
 
     monkeypatch.setattr(
-        attention._FoldedAttention, "backward", staticmethod(lambda ctx, grad: backward(Saved(ctx), grad))
+        folded._FoldedAttention, "backward", staticmethod(lambda ctx, grad: backward(Saved(ctx), grad))
     )
     assert any("gradients" in name for name in failures(config, ragged_batch(config, 12)))
 

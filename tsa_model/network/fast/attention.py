@@ -8,14 +8,14 @@ folding would cost more than it saves, except where a single token is read out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from tsa_model.network.fast.autocast import lowered
+from tsa_model.network.fast.folded import folded_attention, folded_logits
 from tsa_model.network.fast.prepared import is_plain, prepared
 from tsa_model.network.parameters import AttentionParameters
 
@@ -61,14 +61,21 @@ class Scaling:
         return cls(factor, bias)
 
     def of_last(self, n_positions: int) -> Scaling:
-        """The part that concerns the last positions only, [B, n, n]; without an attention mask."""
-        factor = None if self.factor is None else self.factor[:, -n_positions:, -n_positions:]
-        return Scaling(factor, None if self.bias is None else self.bias[..., -n_positions:])
+        """The part that concerns the last positions only, [B, n, n]."""
+        return self.between(slice(-n_positions, None), slice(-n_positions, None))
 
     def last_query(self) -> Scaling:
         """The part that concerns the last token's query: [B, 1, T]."""
-        factor = None if self.factor is None else self.factor[:, -1:]
-        return Scaling(factor, None if self.bias is None else self.bias[:, -1:])
+        return self.between(slice(-1, None), slice(None))
+
+    def between(self, queries: slice, keys: slice) -> Scaling:
+        """The part that concerns some queries and some keys."""
+        factor, bias = self.factor, self.bias
+        if factor is not None:
+            factor = factor[:, queries, keys]
+        if bias is not None:  # the same for all queries, unless there is an attention mask
+            bias = bias[..., keys] if bias.shape[1] == 1 else bias[:, queries, keys]
+        return Scaling(factor, bias)
 
     def weights(self, logits: Tensor) -> Tensor:
         """Attention weights of raw logits [B, T, T] or, with heads, [B, H, T, T]."""
@@ -132,19 +139,32 @@ def attend_last(block: AttentionParameters, x_BTE: Tensor, scaling: Scaling) -> 
         x_BTE: tokens.
         scaling: of the last query (`Scaling.last_query`).
     """
+    if block.num_heads == 1 and is_plain(block.training, x_BTE.device):
+        return _attend_last_folded(_Folded.kept(block), x_BTE, scaling)
+    weights_BHT = scaling.weights(last_logits(block, x_BTE, scaling))
+    weights_BHT = functional.dropout(weights_BHT, block.dropout, block.training)
+    return last_output(block, weights_BHT, x_BTE)
+
+
+def last_logits(block: AttentionParameters, x_BTE: Tensor, scaling: Scaling) -> Tensor:
+    """Raw logits of the last token, [B, H, T]."""
     B, _, E = x_BTE.shape
     H, d = block.num_heads, E // block.num_heads
-    if H == 1 and is_plain(block.training, x_BTE.device):
-        return _attend_last_folded(_Folded.kept(block), x_BTE, scaling)
-    w_q, w_k, w_v = block.in_proj_weight.chunk(3)
-    b_q, b_k, b_v = block.in_proj_bias.chunk(3)
+    w_q, w_k, _ = block.in_proj_weight.chunk(3)
+    b_q, b_k, _ = block.in_proj_bias.chunk(3)
     q_BHd = functional.linear(x_BTE[:, -1], w_q, b_q).view(B, H, d) * d**-0.5
     query_BHE = torch.einsum("bhd,hde->bhe", q_BHd, w_k.view(H, d, E))
     logits_BHT = query_BHE @ x_BTE.transpose(1, 2)
     if scaling.factor is not None:
         logits_BHT = logits_BHT + (q_BHd * b_k.view(H, d)).sum(-1, keepdim=True)
-    weights_BHT = scaling.weights(logits_BHT)
-    weights_BHT = functional.dropout(weights_BHT, block.dropout, block.training)
+    return logits_BHT
+
+
+def last_output(block: AttentionParameters, weights_BHT: Tensor, x_BTE: Tensor) -> Tensor:
+    """What the last token reads with its weights [B, H, T] of all tokens, [B, E]."""
+    B, _, E = x_BTE.shape
+    H, d = block.num_heads, E // block.num_heads
+    w_v, b_v = block.in_proj_weight.chunk(3)[2], block.in_proj_bias.chunk(3)[2]
     mean_BHE = weights_BHT @ x_BTE
     y_BHd = torch.einsum("bhe,hde->bhd", mean_BHE, w_v.view(H, d, E))
     y_BHd = y_BHd + weights_BHT.sum(dim=-1, keepdim=True) * b_v.view(H, d)
@@ -211,90 +231,13 @@ class _FoldedAttend(Attend):
     def __call__(self, x_BTE: Tensor, scaling: Scaling) -> Tensor:
         dropout = self.block.dropout if self.block.training else 0.0
         x_BTE, *parameters = lowered(x_BTE, *self.folded)
-        return _FoldedAttention.apply(x_BTE, scaling, dropout, *parameters)
+        return folded_attention(x_BTE, scaling, dropout, *parameters)
 
     def add_to(self, residual_BTE: Tensor, x_BTE: Tensor, scaling: Scaling) -> None:
         folded, E = self.folded, x_BTE.shape[2]
         query_BTE = functional.linear(x_BTE, folded.w_query, folded.b_query)
-        logits_BTT = _folded_logits(query_BTE, x_BTE, scaling, folded.w_key_bias, folded.b_key_bias)
+        logits_BTT = folded_logits(query_BTE, x_BTE, scaling, folded.w_key_bias, folded.b_key_bias)
         del query_BTE  # its memory, still in the cache, serves what comes next
         mean_BTE = torch.bmm(scaling.weights(logits_BTT), x_BTE)
         residual_nE = residual_BTE.view(-1, E).add_(folded.b_output + folded.b_value)
         residual_nE.addmm_(mean_BTE.view(-1, E), folded.w_output.t())
-
-
-def _folded_logits(
-    query_BTE: Tensor, x_BTE: Tensor, scaling: Scaling, w_key_bias: Tensor, b_key_bias: Tensor
-) -> Tensor:
-    if scaling.factor is None:  # the key bias adds the same to all logits of a query: softmax drops it
-        return torch.bmm(query_BTE, x_BTE.transpose(1, 2))
-    B, T, _ = x_BTE.shape
-    key_bias_BT1 = functional.linear(x_BTE, w_key_bias[None], b_key_bias[None])
-    return torch.baddbmm(key_bias_BT1.expand(B, T, T), query_BTE, x_BTE.transpose(1, 2))
-
-
-class _FoldedAttention(torch.autograd.Function):
-    """Written out so that the five gradients of x add up inside the matrix products that make them."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x_BTE: Tensor, scaling: Scaling, dropout: float, w_query: Tensor, b_query: Tensor,
-        w_key_bias: Tensor, b_key_bias: Tensor, w_output: Tensor, b_output: Tensor, b_value: Tensor,
-    ) -> Tensor:  # fmt: skip
-        query_BTE = functional.linear(x_BTE, w_query, b_query)
-        weights_BTT = scaling.weights(_folded_logits(query_BTE, x_BTE, scaling, w_key_bias, b_key_bias))
-        weights_BTT = weights_BTT.to(x_BTE.dtype)
-        dropped_BTT, kept_BTT = weights_BTT, None
-        if dropout > 0:
-            dropped_BTT, kept_BTT = torch.native_dropout(weights_BTT, dropout, True)
-        mean_BTE = torch.bmm(dropped_BTT, x_BTE)
-        if dropout > 0:
-            y_BTE = functional.linear(mean_BTE, w_output, b_output)
-            y_BTE += dropped_BTT.sum(dim=-1, keepdim=True) * b_value
-        else:
-            y_BTE = functional.linear(mean_BTE, w_output, b_output + b_value)
-        ctx.scaling, ctx.dropout = scaling, dropout
-        ctx.save_for_backward(
-            x_BTE, query_BTE, weights_BTT, dropped_BTT, kept_BTT, mean_BTE,
-            w_query, w_key_bias, w_output, b_value,
-        )  # fmt: skip
-        return y_BTE
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_BTE: Tensor) -> tuple[Tensor | None, ...]:
-        (x_BTE, query_BTE, weights_BTT, dropped_BTT, kept_BTT, mean_BTE,
-         w_query, w_key_bias, w_output, b_value) = ctx.saved_tensors  # fmt: skip
-        E = x_BTE.shape[2]
-        x_nE, grad_nE = x_BTE.reshape(-1, E), grad_BTE.reshape(-1, E)
-        grad_w_output = grad_nE.t() @ mean_BTE.view(-1, E)
-        grad_b_output = grad_nE.sum(dim=0)
-        grad_mean_BTE = (grad_nE @ w_output).view_as(x_BTE)
-        grad_weights = torch.bmm(grad_mean_BTE, x_BTE.transpose(1, 2))
-        grad_b_value = grad_b_output
-        if kept_BTT is not None:
-            grad_b_value = dropped_BTT.sum(dim=-1).reshape(-1) @ grad_nE
-            grad_weights += (grad_BTE @ b_value)[..., None]
-            grad_weights = torch.ops.aten.native_dropout_backward(
-                grad_weights, kept_BTT, 1.0 / (1.0 - ctx.dropout)
-            )
-        grad_logits = torch.ops.aten._softmax_backward_data(grad_weights, weights_BTT, -1, weights_BTT.dtype)
-        if ctx.scaling.factor is not None:
-            grad_logits = (grad_logits * ctx.scaling.factor).to(x_BTE.dtype)
-        grad_query_BTE = torch.bmm(grad_logits, x_BTE)
-        grad_query_nE = grad_query_BTE.view(-1, E)
-        grad_x_BTE = torch.bmm(dropped_BTT.transpose(1, 2), grad_mean_BTE)
-        grad_x_BTE.baddbmm_(grad_logits.transpose(1, 2), query_BTE)
-        grad_x_nE = grad_x_BTE.view(-1, E).addmm_(grad_query_nE, w_query)
-        grad_w_key_bias = grad_b_key_bias = None
-        if ctx.scaling.factor is not None:
-            grad_key_bias_n = grad_logits.sum(dim=-1).view(-1)
-            grad_x_nE.addr_(grad_key_bias_n, w_key_bias)
-            grad_w_key_bias = grad_key_bias_n @ x_nE
-            grad_b_key_bias = grad_key_bias_n.sum()
-        return (
-            grad_x_nE.view_as(x_BTE), None, None,
-            grad_query_nE.t() @ x_nE, grad_query_nE.sum(dim=0),
-            grad_w_key_bias, grad_b_key_bias,
-            grad_w_output, grad_b_output, grad_b_value,
-        )  # fmt: skip

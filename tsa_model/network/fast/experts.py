@@ -63,6 +63,11 @@ class Choice:
         """The choices of some rows of the batch."""
         return Choice(*(each.index_select(1, index) for each in (self.expert, self.gate, self.kept)))
 
+    def of_tokens(self, place_n: Tensor) -> Choice:
+        """The choices of the tokens with some numbers row · T + position, in one row, [2, 1, n]."""
+        tensors = (self.expert, self.gate, self.kept)
+        return Choice(*(each.flatten(1).index_select(1, place_n)[:, None] for each in tensors))
+
     def at(self, positions: slice | Tensor) -> Choice:
         """The choices at some positions: the same in every row, or int64 [B, n] for each row its own."""
         tensors = (self.expert, self.gate, self.kept)

@@ -12,6 +12,7 @@ from tsa_model.network.fast import layers
 from tsa_model.network.fast.aggregation import aggregate_categorical, aggregate_numerical
 from tsa_model.network.fast.attention import Scaling
 from tsa_model.network.fast.distinct import distinct_orders
+from tsa_model.network.fast.dropout import Pieces, layers_with_dropout
 from tsa_model.network.fast.layers import Tokens
 from tsa_model.network.fast.padding import queueing_layers
 from tsa_model.network.fast.pieces import PieceSizes, Rows, one_piece, split_by_length, split_rows
@@ -45,7 +46,19 @@ def order_attention(
     independent = layers.rows_are_independent(block.layer_stack)
     whole = attn_mask_TT is not None or block.return_seq or trace is not SILENT
     dropped = layers.drop_anything(block.layer_stack)
-    if whole or (dropped and not independent):
+    if dropped and not (whole or independent):
+        drawn_together = [len(each.index) for each in split_rows(B, size, x_mE.device)]
+        rows = split_by_length(key_padding_mask_BT, size)
+        scalings = [_scaling(dtype, time_BT1, key_padding_mask_BT, None, Rows(each.index)) for each in rows]
+        cut = Pieces(rows, scalings, T, drawn_together)
+        token_N = token_BT.flatten()
+        return layers_with_dropout(
+            [*body, last],
+            lambda place_n: functional.embedding(token_N.index_select(0, place_n), x_mE).to(dtype),
+            cut,
+            sizes,
+        )
+    if whole:
         rows = split_rows(B, size, x_mE.device)
     elif independent:
         rows = split_by_length(key_padding_mask_BT, size)
