@@ -6,6 +6,7 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
+import hiredis
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -70,7 +71,8 @@ class Link:
         for first in range(0, len(commands), AT_ONCE):
             part = commands[first : first + AT_ONCE]
             self._watches |= any(command[0] == b"WATCH" for command in part)
-            self._connection.send_packed_command(self._connection.pack_commands(part), check_health=False)
+            packed = b"".join([hiredis.pack_command(tuple(command)) for command in part])
+            self._connection.send_packed_command([packed], check_health=False)  # in one piece: one wake-up
             answers += [self._connection.read_response() for _ in part]
         return answers
 

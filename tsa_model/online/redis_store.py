@@ -7,8 +7,7 @@ of it in between, Redis writes nothing and the work is done anew.
     tsa:<id>:t              whose turn it is, where writers came in each other's way
     tsa:<id>:n              writes so far: Redis went back to an older copy where it is smaller than it was
     tsa:<id>:o<order>       what is known of an order
-    tsa:<id>:<key>          moments of a key's blocks, a sorted set
-    tsa:<id>:<key><moment>  a block
+    tsa:<id>:<key>          a key's blocks, a sorted set by the moments that stand before them
 """
 
 from __future__ import annotations
@@ -34,8 +33,9 @@ from tsa_model.online.history import (
     Stream,
     Transaction,
 )
-from tsa_model.online.redis_link import META, Link, address_of, pool_of
-from tsa_model.online.redis_transaction import MOMENT, TURN, Changed, RedisTransaction, State, Torn
+from tsa_model.online.redis_blocks import MOMENT
+from tsa_model.online.redis_link import AT_ONCE, META, Link, address_of, pool_of
+from tsa_model.online.redis_transaction import TURN, Changed, RedisTransaction, State, Torn
 from tsa_model.online.requirements import check_fits
 from tsa_model.online.transactions import prefix_of
 
@@ -181,10 +181,11 @@ class RedisStore:
     def counts(self) -> dict[str, int]:
         """Orders and blocks; looks at every key."""
         n_orders = n_blocks = 0
-        for name in self._names(self._state.root + b"*"):
-            what = name[len(self._state.root) :]
-            n_orders += what[:1] == b"o"
-            n_blocks += what[0] < len(STREAMS) and len(what) > 2 + what[1]
+        names = [*self._names(self._state.root + b"*")]
+        for first in range(0, len(names), AT_ONCE):
+            kinds = {name: name[len(self._state.root)] for name in names[first : first + AT_ONCE]}
+            n_orders += list(kinds.values()).count(ord("o"))
+            n_blocks += sum(self._ask(*([b"ZCARD", name] for name in kinds if kinds[name] < len(STREAMS))))
         return {"orders": n_orders, "blocks": n_blocks}
 
     def close(self) -> None:
@@ -296,5 +297,5 @@ class _Filling:
 
     def put_block(self, stream: Stream, key: bytes, since_us: int, block: PackedBlock) -> None:
         """See `Filling`."""
-        index, moment = self._root + prefix_of(stream, key), MOMENT.pack(since_us)
-        self.commands += [[b"ZADD", index, 0, moment], [b"SET", index + moment, block.packed()]]
+        member = MOMENT.pack(since_us) + block.packed()
+        self.commands.append([b"ZADD", self._root + prefix_of(stream, key), 0, member])

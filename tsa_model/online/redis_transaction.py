@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import bisect
 import json
-import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import redis
 
-from tsa_model.online.history import KINDS, LABELS, LATE_LABELS, Columns, Entry, Stream, Transaction
+from tsa_model.online.history import (
+    KINDS,
+    LABELS,
+    LATE_LABELS,
+    Columns,
+    Entry,
+    HistoryError,
+    Stream,
+    Transaction,
+)
+from tsa_model.online.redis_blocks import MOMENT, Known, newest, oldest, span
 from tsa_model.online.redis_link import META, Link
 from tsa_model.online.transactions import FOREVER, MOST_DROPPED, BlockTransaction, Expected, prefix_of
 
-MOMENT = struct.Struct(">Q")
 T = TypeVar("T")
 TURN = b"t"
 FIRST_BLOCKS = 2
 """Blocks that are fetched of a stream at first; then four times as many."""
-_SOME = b"""
-local moments = redis.call(ARGV[1], KEYS[1], ARGV[2], ARGV[3], 'LIMIT', 0, ARGV[4])
-local found = {}
-for place, moment in ipairs(moments) do
-  found[2 * place - 1] = moment
-  found[2 * place] = redis.call('GET', KEYS[1] .. moment)
-end
-return found
-"""
+LAYOUT = 2
+"""Of what Redis holds; see `redis_store`."""
 
 
 class Changed(Exception):
@@ -48,10 +48,17 @@ class State:
 
     Args:
         meta: id and columns, as Redis holds them.
+
+    Raises:
+        HistoryError: it is of another version.
     """
 
     def __init__(self, meta: bytes) -> None:
         content = json.loads(meta)
+        if content.get("layout") != LAYOUT:
+            raise HistoryError(
+                "the history store in Redis is of another version: empty its database, and load it again"
+            )
         self.meta, self.id = meta, str(content["id"])
         self.columns = Columns.model_validate(content["columns"])
         self.root = b"tsa:" + self.id.encode() + b":"
@@ -61,40 +68,7 @@ class State:
     @staticmethod
     def packed(name: str, columns: Columns) -> bytes:
         """As bytes."""
-        return json.dumps({"id": name, "columns": columns.model_dump(mode="json")}).encode()
-
-
-@dataclass
-class _Known:
-    """What is known of one stream of a key."""
-
-    moments: list[int] = field(default_factory=list)
-    """Of the blocks that were fetched or written, the oldest first."""
-    blocks: dict[int, bytes] = field(default_factory=dict)
-    whole: list[tuple[int, int]] = field(default_factory=list)
-    """From and until when all blocks are known, both included."""
-    floor: int = 0
-    """Blocks before it were deleted."""
-
-    def at(self, moment_us: int) -> int | None:
-        """The block that begins last, at a moment or before it, where that is known."""
-        place = bisect.bisect_right(self.moments, moment_us)
-        return self.moments[place - 1] if place else None
-
-    def is_known(self, moment_us: int) -> bool:
-        """Whether `at` can tell."""
-        return any(since <= moment_us <= until for since, until in self.whole)
-
-    def add(self, found: list[bytes | None], until_us: int, n_asked: int) -> None:
-        """The newest blocks up to a moment, the newest first."""
-        moments = [MOMENT.unpack(each)[0] for each in found[::2] if each is not None]
-        for moment, block in zip(moments, found[1::2], strict=True):
-            if block is None:
-                raise Torn
-            if moment >= self.floor and moment not in self.blocks:
-                bisect.insort(self.moments, moment)
-                self.blocks[moment] = block
-        self.whole.append((moments[-1] if len(moments) == n_asked else 0, until_us))
+        return json.dumps({"layout": LAYOUT, "id": name, "columns": columns.model_dump(mode="json")}).encode()
 
 
 class RedisTransaction(BlockTransaction):
@@ -111,11 +85,11 @@ class RedisTransaction(BlockTransaction):
         self._link, self._state, self._turn = link, state, turn
         self._is_open = False
         self._entries: dict[bytes, Entry | None] = {}
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, Known] = {}
         self._values: dict[bytes, bytes | None] = {}
-        """What is to be written, None = deleted."""
-        self._indexed: dict[bytes, dict[bytes, bool]] = {}
-        """Key → moment → whether its block is there."""
+        """Entries that are to be written, None = deleted."""
+        self._blocks: dict[bytes, dict[int, bytes | None]] = {}
+        """Stream of a key → moment → its block, None = deleted."""
         self.new_meta: bytes | None = None
         """What is noted of the store itself, if anything is."""
 
@@ -138,15 +112,14 @@ class RedisTransaction(BlockTransaction):
         places = [self._order(name) for name in names]
         if not (places or wanted):
             return
-        answers = self._ask(
-            [b"WATCH", *places, *wanted],
-            *([b"GET", place] for place in places),
-            *(_newest(index, FOREVER, FIRST_BLOCKS) for index in wanted),
-        )[1:]
-        for name, found in zip(names, answers, strict=False):
-            self._entries[name] = None if found is None else Entry.unpacked(found)
-        for index, found in zip(wanted, answers[len(names) :], strict=True):
-            self._known[index] = known = _Known()
+        commands = [[b"MGET", *places]] if places else []
+        commands += [newest(index, FOREVER, FIRST_BLOCKS) for index in wanted]
+        answers = self._ask(*commands, watched=(*places, *wanted))
+        if places:
+            for name, found in zip(names, answers.pop(0), strict=True):
+                self._entries[name] = None if found is None else Entry.unpacked(found)
+        for index, found in zip(wanted, answers, strict=True):
+            self._known[index] = known = Known()
             known.add(found, FOREVER, FIRST_BLOCKS)
 
     def done(self, work: Callable[[Transaction], T]) -> T:
@@ -158,7 +131,7 @@ class RedisTransaction(BlockTransaction):
         try:
             return work(self)
         except ValueError:
-            self._values, self._indexed = {}, {}
+            self._values, self._blocks = {}, {}
             if self.commit() is None:
                 raise Torn from None
             raise
@@ -169,10 +142,11 @@ class RedisTransaction(BlockTransaction):
         writes: list[list[Any]] = []
         for place, value in self._values.items():
             writes.append([b"DEL", place] if value is None else [b"SET", place, value])
-        for index, moments in self._indexed.items():
-            # Written anew even where it is there: others watch the index, and must see that a block changed.
-            writes.append([b"ZREM", index, *moments])
-            writes += [[b"ZADD", index, 0, moment] for moment, is_there in moments.items() if is_there]
+        for index, blocks in self._blocks.items():
+            for moment_us, block in blocks.items():
+                writes.append([b"ZREMRANGEBYLEX", index, *span(moment_us)])
+                if block is not None:
+                    writes.append([b"ZADD", index, 0, MOMENT.pack(moment_us) + block])
         last = [b"INCR", counter] if writes else [b"GET", counter]
         if self._turn:
             writes.append([b"DEL", self._state.root + TURN])
@@ -217,49 +191,42 @@ class RedisTransaction(BlockTransaction):
     def _oldest(self, stream: Stream, key: bytes) -> int | None:
         index = self._index(stream, key)
         known = self._of(index)
-        since = b"[" + MOMENT.pack(known.floor)
-        (found,) = self._ask([b"ZRANGEBYLEX", index, since, b"+", b"LIMIT", 0, 1])
-        moments = [*known.moments[:1], *(MOMENT.unpack(each)[0] for each in found)]
-        return min(moments, default=None)
+        (found,) = self._ask(oldest(index, known.floor, FOREVER, 1))
+        return min([*known.moments[:1], *(MOMENT.unpack_from(each)[0] for each in found)], default=None)
 
     def _is_newest(self, stream: Stream, key: bytes, since_us: int) -> bool:
         newest = next(self._backwards(stream, key, FOREVER), None)
         return newest is None or newest[0] == since_us
 
     def _put(self, stream: Stream, key: bytes, since_us: int, block: bytes) -> None:
-        index, moment = self._index(stream, key), MOMENT.pack(since_us)
+        index = self._index(stream, key)
         known = self._of(index)
         if since_us not in known.blocks:
             bisect.insort(known.moments, since_us)
-        self._indexed.setdefault(index, {})[moment] = True
-        known.blocks[since_us] = self._values[index + moment] = block
+        known.blocks[since_us] = self._blocks.setdefault(index, {})[since_us] = block
 
     def _delete_before(self, stream: Stream, key: bytes, since_us: int) -> list[bytes]:
         index = self._index(stream, key)
         known = self._of(index)
-        (found,) = self._ask(_oldest(index, known.floor, since_us, MOST_DROPPED))
-        blocks = {MOMENT.unpack(each)[0]: block for each, block in zip(found[::2], found[1::2], strict=True)}
+        (found,) = self._ask(oldest(index, known.floor, since_us, MOST_DROPPED))
+        blocks = {MOMENT.unpack_from(each)[0]: each[MOMENT.size :] for each in found}
         blocks |= {each: known.blocks[each] for each in known.moments if each < since_us}
         dropped = sorted(blocks)[:MOST_DROPPED]
         for each in dropped:
-            moment = MOMENT.pack(each)
-            self._indexed.setdefault(index, {})[moment] = False
-            self._values[index + moment] = None
+            self._blocks.setdefault(index, {})[each] = None
             known.floor = each + 1
             if known.blocks.pop(each, None) is not None:
                 known.moments.remove(each)
-        if any(blocks[each] is None for each in dropped):
-            raise Torn
         return [blocks[each] for each in dropped]
 
-    def _of(self, index: bytes) -> _Known:
+    def _of(self, index: bytes) -> Known:
         if index not in self._known:
-            self._known[index] = known = _Known()
+            self._known[index] = known = Known()
             self._fetch(index, known, FOREVER, FIRST_BLOCKS)
         return self._known[index]
 
-    def _fetch(self, index: bytes, known: _Known, until_us: int, n: int) -> None:
-        _, found = self._ask([b"WATCH", index], _newest(index, until_us, n))
+    def _fetch(self, index: bytes, known: Known, until_us: int, n: int) -> None:
+        (found,) = self._ask(newest(index, until_us, n), watched=(index,))
         known.add(found, until_us, n)
 
     def _indexes(self, keys: tuple[bytes, bytes]) -> Iterator[bytes]:
@@ -275,26 +242,21 @@ class RedisTransaction(BlockTransaction):
     def _order(self, name: bytes) -> bytes:
         return self._state.root + b"o" + name
 
-    def _ask(self, *commands: list[Any]) -> list[Any]:
-        """Answers of Redis; the first time, it is asked whether it still holds the store that is known."""
+    def _ask(self, *commands: list[Any], watched: Iterable[bytes] = ()) -> list[Any]:
+        """Answers of Redis; the first time, it is asked whether it still holds the store that is known.
+
+        Args:
+            commands: they read.
+            watched: where another writer may not come in between; they are watched before they are read.
+        """
         if self._is_open:
-            return self._link.ask(*commands)
-        opening = ([b"WATCH", META], [b"GET", META], [b"GET", self._state.root + TURN])
-        _, meta, turn, *answers = self._link.ask(*opening, *commands)
+            watching = [[b"WATCH", *watched]] if watched else []
+            return self._link.ask(*watching, *commands)[len(watching) :]
+        opening = [b"WATCH", META, *watched], [b"MGET", META, self._state.root + TURN]
+        _, (meta, turn), *answers = self._link.ask(*opening, *commands)
         if meta != self._state.meta:
             raise Changed(meta)
         if turn not in (None, self._turn):
             raise Torn
         self._is_open = True
         return answers
-
-
-def _newest(index: bytes, until_us: int, n: int) -> list[Any]:
-    """The command for the newest blocks of a stream up to a moment."""
-    return [b"EVAL", _SOME, 1, index, b"ZREVRANGEBYLEX", b"[" + MOMENT.pack(until_us), b"-", n]
-
-
-def _oldest(index: bytes, since_us: int, before_us: int, n: int) -> list[Any]:
-    """The command for the oldest blocks of a stream from a moment on and before another."""
-    first, last = b"[" + MOMENT.pack(since_us), b"(" + MOMENT.pack(before_us)
-    return [b"EVAL", _SOME, 1, index, b"ZRANGEBYLEX", first, last, n]

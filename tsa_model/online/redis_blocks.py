@@ -1,0 +1,58 @@
+"""A key's blocks in Redis: a sorted set whose members are a moment and the block that begins there."""
+
+from __future__ import annotations
+
+import bisect
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+MOMENT = struct.Struct(">Q")
+"""Sorts as its bytes do."""
+
+
+@dataclass
+class Known:
+    """What is known of one stream of a key."""
+
+    moments: list[int] = field(default_factory=list)
+    """Of the blocks that were fetched or written, the oldest first."""
+    blocks: dict[int, bytes] = field(default_factory=dict)
+    whole: list[tuple[int, int]] = field(default_factory=list)
+    """From and until when all blocks are known, both included."""
+    floor: int = 0
+    """Blocks before it were deleted."""
+
+    def at(self, moment_us: int) -> int | None:
+        """The block that begins last, at a moment or before it, where that is known."""
+        place = bisect.bisect_right(self.moments, moment_us)
+        return self.moments[place - 1] if place else None
+
+    def is_known(self, moment_us: int) -> bool:
+        """Whether `at` can tell."""
+        return any(since <= moment_us <= until for since, until in self.whole)
+
+    def add(self, found: list[bytes], until_us: int, n_asked: int) -> None:
+        """The newest blocks up to a moment with their moments, the newest first."""
+        moment_us = 0
+        for each in found:
+            (moment_us,) = MOMENT.unpack_from(each)
+            if moment_us >= self.floor and moment_us not in self.blocks:
+                bisect.insort(self.moments, moment_us)
+                self.blocks[moment_us] = each[MOMENT.size :]
+        self.whole.append((moment_us if len(found) == n_asked else 0, until_us))
+
+
+def newest(index: bytes, until_us: int, n: int) -> list[Any]:
+    """The command for the newest blocks of a stream up to a moment."""
+    return [b"ZREVRANGEBYLEX", index, span(until_us)[1], b"-", b"LIMIT", 0, n]
+
+
+def oldest(index: bytes, since_us: int, before_us: int, n: int) -> list[Any]:
+    """The command for the oldest blocks of a stream from a moment on and before another."""
+    return [b"ZRANGEBYLEX", index, span(since_us)[0], b"(" + MOMENT.pack(before_us), b"LIMIT", 0, n]
+
+
+def span(moment_us: int) -> tuple[bytes, bytes]:
+    """From and until where the block of a moment lies."""
+    return b"[" + MOMENT.pack(moment_us), b"(" + MOMENT.pack(moment_us + 1)
