@@ -41,6 +41,10 @@ class StoreAway(OSError):
     """The store does not answer: nothing can be scored, for no score is given from half a history."""
 
 
+class WouldWait(Exception):
+    """Work that was to be done at once would have to wait; it changed nothing, and may be done anew."""
+
+
 class Contradiction(ValueError):
     """An order id was sent before with another content."""
 
@@ -237,7 +241,10 @@ class HistoryStore(Protocol):
     """Keeps the earlier orders of customers and cards; may be used by several threads at once."""
 
     is_near: bool
-    """Reads and writes wait neither for a network nor for a disk."""
+    """Reads and writes wait neither for a disk nor for more than a moment for another program."""
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """This thread's reads and writes inside raise `WouldWait` instead of waiting longer."""
 
     @property
     def columns(self) -> Columns:

@@ -6,7 +6,7 @@ import json
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ MAP_BYTES = 2**38
 """Address space; the file grows as it is filled."""
 META = b"columns"
 _MOMENT = struct.Struct(">Q")
+_NOTHING = nullcontext()
 T = TypeVar("T")
 
 
@@ -116,6 +117,10 @@ class LmdbStore:
 
     def _unwritten(self, error: Exception) -> StoreAway:
         return StoreAway(f"the history store {self.folder} could not be written: {error}")
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """See `HistoryStore`; a near store never waits."""
+        return _NOTHING
 
     def flush(self) -> None:
         """See `HistoryStore`."""

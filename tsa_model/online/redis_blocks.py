@@ -7,6 +7,9 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
+from tsa_model.online.history import Entry, PackedBlock, Stream
+from tsa_model.online.transactions import prefix_of
+
 MOMENT = struct.Struct(">Q")
 """Sorts as its bytes do."""
 
@@ -56,3 +59,20 @@ def oldest(index: bytes, since_us: int, before_us: int, n: int) -> list[Any]:
 def span(moment_us: int) -> tuple[bytes, bytes]:
     """From and until where the block of a moment lies."""
     return b"[" + MOMENT.pack(moment_us), b"(" + MOMENT.pack(moment_us + 1)
+
+
+class FillingCommands:
+    """Commands that write blocks and entries."""
+
+    def __init__(self, root: bytes) -> None:
+        self._root = root
+        self.commands: list[list[Any]] = []
+
+    def put_entry(self, order: bytes, entry: Entry) -> None:
+        """See `Filling`."""
+        self.commands.append([b"SET", self._root + b"o" + order, entry.packed()])
+
+    def put_block(self, stream: Stream, key: bytes, since_us: int, block: PackedBlock) -> None:
+        """See `Filling`."""
+        member = MOMENT.pack(since_us) + block.packed()
+        self.commands.append([b"ZADD", self._root + prefix_of(stream, key), 0, member])

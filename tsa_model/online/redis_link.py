@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,11 +56,18 @@ def pool_of(url: str) -> redis.ConnectionPool:
 
 
 class Link:
-    """A connection that nobody else uses meanwhile."""
+    """A connection that nobody else uses meanwhile.
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    Args:
+        connection: of the pool.
+        patience_s: how long an answer may take; None = as long as Redis may take for one.
+    """
+
+    def __init__(self, connection: Any, patience_s: float | None = None) -> None:
+        self._connection, self.patience_s = connection, patience_s
         self._watches = False
+        self.waited_s = 0.0
+        """How long all answers took."""
 
     def ask(self, *commands: list[Any]) -> list[Any]:
         """Send commands at once, and return their answers.
@@ -68,12 +76,16 @@ class Link:
             redis.RedisError: Redis does not answer, or one of them failed; the connection is of no more use.
         """
         answers: list[Any] = []
+        began, patience = time.perf_counter(), {}
+        if self.patience_s is not None:
+            patience["timeout"] = self.patience_s
         for first in range(0, len(commands), AT_ONCE):
             part = commands[first : first + AT_ONCE]
             self._watches |= any(command[0] == b"WATCH" for command in part)
             packed = b"".join([hiredis.pack_command(tuple(command)) for command in part])
             self._connection.send_packed_command([packed], check_health=False)  # in one piece: one wake-up
-            answers += [self._connection.read_response() for _ in part]
+            answers += [self._connection.read_response(**patience) for _ in part]
+        self.waited_s += time.perf_counter() - began
         return answers
 
     def done(self) -> None:

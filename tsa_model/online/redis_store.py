@@ -25,19 +25,16 @@ import redis
 from tsa_model.online.history import (
     STREAMS,
     Columns,
-    Entry,
     Filling,
     HistoryError,
-    PackedBlock,
     StoreAway,
-    Stream,
     Transaction,
+    WouldWait,
 )
-from tsa_model.online.redis_blocks import MOMENT
+from tsa_model.online.redis_blocks import FillingCommands
 from tsa_model.online.redis_link import AT_ONCE, META, Link, address_of, pool_of
 from tsa_model.online.redis_transaction import TURN, Changed, RedisTransaction, State, Torn
 from tsa_model.online.requirements import check_fits
-from tsa_model.online.transactions import prefix_of
 
 T = TypeVar("T")
 LOADING = b"tsa:loading"
@@ -45,6 +42,10 @@ LOADING_S = 600
 """A load that was killed bars others for so long."""
 PATIENCE_S = 10.0
 """How long work is done anew because others write the same histories."""
+NEAR_S = 0.003
+"""Redis is near as long as all answers that an order needs take less."""
+AT_ONCE_S = 0.02
+"""Work that is to be done at once waits so long for what it reads."""
 TRIES = 2
 """After so many, a writer asks the others to wait."""
 TURN_MS = 5000
@@ -57,8 +58,6 @@ class RedisStore:
     An order is safe as far as Redis is: with `appendonly yes` it survives the end of the Redis process, with
     `appendfsync always` a failure of its machine too.
     """
-
-    is_near = False
 
     def __init__(self, url: str) -> None:
         """Open a store.
@@ -115,7 +114,8 @@ class RedisStore:
 
     def _start(self, url: str) -> None:
         self._pool, self.place = pool_of(url), address_of(url)
-        self._lock = threading.Lock()
+        self._lock, self._hurried = threading.Lock(), threading.local()
+        self.is_near = False
         self._unfit = ""
 
     @property
@@ -138,9 +138,11 @@ class RedisStore:
                 with self._linked() as link:
                     seen, transaction = state.seen, RedisTransaction(link, state, turn)
                     result = transaction.done(work)
+                    link.patience_s = None  # whether it is written must be known
                     n_writes = transaction.commit()
                 if n_writes is not None:
                     self._note(state, n_writes, seen)
+                    self.is_near = link.waited_s < NEAR_S
                     if transaction.new_meta is not None:
                         self._adopt(state, State(transaction.new_meta))
                     return result
@@ -148,12 +150,26 @@ class RedisStore:
                 self._adopt(state, self._other(changed.meta))
             except Torn:
                 pass
+            if self._is_hurried():
+                raise WouldWait
             if time.monotonic() > end:
                 raise StoreAway(f"{self.place} changes all the time under what was read: try again")
             n_tries += 1
             time.sleep(random.uniform(0, 0.002) * min(n_tries, 10))
             if n_tries >= TRIES and not turn:
                 turn = self._turn(state)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """See `HistoryStore`."""
+        self._hurried.is_on = True
+        try:
+            yield
+        finally:
+            self._hurried.is_on = False
+
+    def _is_hurried(self) -> bool:
+        return getattr(self._hurried, "is_on", False)
 
     def _turn(self, state: State) -> bytes:
         """Ask the other writers to wait, so that this one gets done; empty where it is another's turn."""
@@ -164,7 +180,7 @@ class RedisStore:
     @contextmanager
     def filling(self) -> Iterator[Filling]:
         """See `HistoryStore`."""
-        filling = _Filling(self._state.root)
+        filling = FillingCommands(self._state.root)
         yield filling
         with self._linked() as link:
             link.ask([b"EXPIRE", LOADING, LOADING_S], *filling.commands)
@@ -266,12 +282,15 @@ class RedisStore:
             connection = self._pool.get_connection()
         except redis.RedisError as error:
             raise StoreAway(self._away(error)) from error
-        link = Link(connection)
+        link = Link(connection, AT_ONCE_S if self._is_hurried() else None)
         try:
             yield link
             link.unwatch()
         except redis.RedisError as error:
             connection.disconnect()
+            self.is_near = False
+            if link.patience_s is not None and isinstance(error, redis.TimeoutError):
+                raise WouldWait from error
             raise StoreAway(self._away(error)) from error
         except BaseException:
             link.drop()
@@ -282,20 +301,3 @@ class RedisStore:
     def _away(self, error: Exception) -> str:
         what = f"{type(error).__name__}: {str(error)[:200]}"
         return f"the history store {self.place} does not do its work ({what}); nothing was scored"
-
-
-class _Filling:
-    """Commands that write blocks and entries."""
-
-    def __init__(self, root: bytes) -> None:
-        self._root = root
-        self.commands: list[list[Any]] = []
-
-    def put_entry(self, order: bytes, entry: Entry) -> None:
-        """See `Filling`."""
-        self.commands.append([b"SET", self._root + b"o" + order, entry.packed()])
-
-    def put_block(self, stream: Stream, key: bytes, since_us: int, block: PackedBlock) -> None:
-        """See `Filling`."""
-        member = MOMENT.pack(since_us) + block.packed()
-        self.commands.append([b"ZADD", self._root + prefix_of(stream, key), 0, member])

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tsa_model.events.errors import BadEvents
 from tsa_model.export.file_names import MODEL_NAME
 from tsa_model.online.cells import WrongOrder
-from tsa_model.online.history import Contradiction, HistoryError, StoreAway, UnknownOrder
+from tsa_model.online.history import Contradiction, HistoryError, StoreAway, UnknownOrder, WouldWait
 from tsa_model.online.service import protocol
 from tsa_model.online.service.describe import description_of
 from tsa_model.online.service.handlers import Handlers
@@ -186,7 +186,10 @@ class _Post:
     async def _work(self, body: bytes, request: Request) -> Any:
         handlers = self._handlers
         if not handlers.in_threads and handlers.is_quick(body):
-            return self._handler(body, request)
+            try:
+                return handlers.at_once(self._handler, body, request)
+            except WouldWait:
+                pass  # a thread may wait
         handlers.in_threads += 1
         try:
             with anyio.move_on_after(MOST_WAIT_S) as waiting:

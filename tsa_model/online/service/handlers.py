@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,18 @@ class Handlers:
         store = self.scorer.store
         is_near = store is None or store.is_near
         return is_near and len(body) <= QUICK_BYTES and EXPLAIN.encode() not in body
+
+    def at_once(self, handler: Callable[[bytes, Request], Any], body: bytes, request: Request) -> Any:
+        """What a handler answers.
+
+        Raises:
+            WouldWait: it would wait for the store; nothing was done.
+        """
+        store = self.scorer.store
+        if store is None:
+            return handler(body, request)
+        with store.at_once():
+            return handler(body, request)
 
     def start(self) -> None:
         """Warm up; from then on the service is ready."""
