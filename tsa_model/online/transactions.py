@@ -42,6 +42,8 @@ class BlockTransaction(ABC):
         self._columns = columns
         self._seen: dict[tuple[Stream, bytes, int], Block] = {}
         """Blocks that were read: windows of several lengths often end in the same one."""
+        self._latest: dict[tuple[Stream, bytes], tuple[int, int, Block]] = {}
+        """Of each stream that was read, the latest block: its moment, until when none follows it, and itself."""
 
     @abstractmethod
     def entry(self, order: bytes) -> Entry | None:
@@ -86,6 +88,7 @@ class BlockTransaction(ABC):
     def put_block(self, stream: Stream, key: bytes, since_us: int, block: PackedBlock) -> None:
         """See `Filling`."""
         self._seen.pop((stream, key, since_us), None)
+        self._latest.pop((stream, key), None)
         self._put(stream, key, since_us, block.packed())
 
     def earlier(self, kind: KeyKind, key: bytes, before_us: int, latest: int) -> Records:
@@ -192,8 +195,14 @@ class BlockTransaction(ABC):
         self, stream: Stream, key: bytes, moment_us: int, must_be_whole: bool = True
     ) -> tuple[int, Block] | None:
         """The first one of `_held`; None = there is none."""
+        latest = self._latest.get((stream, key))
+        if latest is not None and latest[0] <= moment_us <= latest[1]:
+            return latest[0], latest[2]
         if (found := self._last(stream, key, moment_us)) is not None:
-            return found[0], self._unpacked(stream, key, *found)
+            block = self._unpacked(stream, key, *found)
+            if latest is None or latest[1] < moment_us:
+                self._latest[stream, key] = found[0], moment_us, block
+            return found[0], block
         if must_be_whole and (oldest_us := self._oldest(stream, key)) is not None:
             raise too_old(moment_us, oldest_us)
         return None
@@ -245,6 +254,7 @@ class BlockTransaction(ABC):
             return []
         dropped = self._delete_before(stream, key, needed[0])
         self._seen.clear()
+        self._latest.clear()
         return [Block.unpacked(data, self._columns.layouts[stream]) for data in dropped]
 
     def _forget(self, kind: KeyKind, records: Records) -> None:
