@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,14 +62,21 @@ def pool_of(url: str) -> redis.ConnectionPool:
 class Link:
     """A connection that nobody else uses meanwhile.
 
+    The client library connects, signs in and speaks TLS; what is asked later goes straight to its socket, for
+    an order asks a dozen things, and the library's own way takes as long as Redis does.
+
     Args:
-        connection: of the pool.
-        patience_s: how long an answer may take; None = as long as Redis may take for one.
+        connection: of the library, connected.
     """
 
-    def __init__(self, connection: Any, patience_s: float | None = None) -> None:
-        self._connection, self.patience_s = connection, patience_s
+    def __init__(self, connection: Any) -> None:
+        self._connection, self._socket = connection, connection._sock
+        self._reader = hiredis.Reader(protocolError=redis.ConnectionError, replyError=redis.ResponseError)
+        self._unread = select.poll()
+        self._unread.register(self._socket, select.POLLIN)
         self._watches = False
+        self.patience_s: float = TIMEOUT_S
+        """How long an answer may take."""
         self.waited_s = 0.0
         """How long all answers took."""
 
@@ -76,17 +87,32 @@ class Link:
             redis.RedisError: Redis does not answer, or one of them failed; the connection is of no more use.
         """
         answers: list[Any] = []
-        began, patience = time.perf_counter(), {}
-        if self.patience_s is not None:
-            patience["timeout"] = self.patience_s
-        for first in range(0, len(commands), AT_ONCE):
-            part = commands[first : first + AT_ONCE]
-            self._watches |= any(command[0] == b"WATCH" for command in part)
-            packed = b"".join([hiredis.pack_command(tuple(command)) for command in part])
-            self._connection.send_packed_command([packed], check_health=False)  # in one piece: one wake-up
-            answers += [self._connection.read_response(**patience) for _ in part]
+        began = time.perf_counter()
+        try:
+            if self._socket.gettimeout() != self.patience_s:
+                self._socket.settimeout(self.patience_s)
+            for first in range(0, len(commands), AT_ONCE):
+                part = commands[first : first + AT_ONCE]
+                self._watches |= any(command[0] == b"WATCH" for command in part)
+                # In one piece: Redis wakes up once.
+                self._socket.sendall(b"".join([hiredis.pack_command(tuple(command)) for command in part]))
+                answers += [self._answer() for _ in part]
+        except TimeoutError as error:
+            raise redis.TimeoutError(f"no answer within {self.patience_s:g} s") from error
+        except OSError as error:
+            raise redis.ConnectionError(str(error)) from error
         self.waited_s += time.perf_counter() - began
         return answers
+
+    def _answer(self) -> Any:
+        """The next answer."""
+        while (answer := self._reader.gets()) is False:
+            if not (data := self._socket.recv(2**16)):
+                raise redis.ConnectionError("Redis closed the connection")
+            self._reader.feed(data)
+        if isinstance(answer, redis.ResponseError):
+            raise answer
+        return answer
 
     def done(self) -> None:
         """Nothing is watched any more: a transaction has ended."""
@@ -98,9 +124,76 @@ class Link:
             self.ask([b"UNWATCH"])
             self._watches = False
 
-    def drop(self) -> None:
-        """The same, when the work failed for a reason of its own."""
+    def is_open(self) -> bool:
+        """Whether nothing has come that nobody asked for, such as the end of the connection."""
+        return not self._unread.poll(0)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.disconnect()
+
+
+class Links:
+    """The connections to an address; those that are free are used again.
+
+    Args:
+        url: such as redis://host:6379/0.
+
+    Raises:
+        HistoryError: it is no such address.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._pool = pool_of(url)
+        self._free: deque[Link] = deque()
+
+    @contextmanager
+    def one(self, patience_s: float = TIMEOUT_S) -> Iterator[Link]:
+        """A connection of one's own; it is not used again where anything about it failed.
+
+        Args:
+            patience_s: how long an answer may take.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        link = self._taken()
+        link.patience_s, link.waited_s = patience_s, 0.0
         try:
-            self.unwatch()
+            yield link
         except redis.RedisError:
-            self._connection.disconnect()
+            link.close()
+            raise
+        except BaseException:
+            try:
+                link.unwatch()
+            except redis.RedisError:
+                link.close()
+            else:
+                self._free.append(link)
+            raise
+        try:
+            link.unwatch()
+        except redis.RedisError:
+            link.close()
+            raise
+        self._free.append(link)
+
+    def _taken(self) -> Link:
+        """A free connection that still stands, or a new one."""
+        while self._free:
+            try:
+                link = self._free.pop()
+            except IndexError:  # another thread has just taken it
+                break
+            if link.is_open():
+                return link
+            link.close()
+        connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        connection.connect()
+        return Link(connection)
+
+    def close(self) -> None:
+        """End those that are free."""
+        while self._free:
+            self._free.pop().close()

@@ -32,7 +32,7 @@ from tsa_model.online.history import (
     WouldWait,
 )
 from tsa_model.online.redis_blocks import FillingCommands
-from tsa_model.online.redis_link import AT_ONCE, META, Link, address_of, pool_of
+from tsa_model.online.redis_link import AT_ONCE, META, TIMEOUT_S, Link, Links, address_of
 from tsa_model.online.redis_transaction import TURN, Changed, RedisTransaction, State, Torn
 from tsa_model.online.requirements import check_fits
 
@@ -113,7 +113,7 @@ class RedisStore:
             raise
 
     def _start(self, url: str) -> None:
-        self._pool, self.place = pool_of(url), address_of(url)
+        self._links, self.place = Links(url), address_of(url)
         self._lock, self._hurried = threading.Lock(), threading.local()
         self.is_near = False
         self._unfit = ""
@@ -138,7 +138,7 @@ class RedisStore:
                 with self._linked() as link:
                     seen, transaction = state.seen, RedisTransaction(link, state, turn)
                     result = transaction.done(work)
-                    link.patience_s = None  # whether it is written must be known
+                    link.patience_s = TIMEOUT_S  # whether it is written must be known
                     n_writes = transaction.commit()
                 if n_writes is not None:
                     self._note(state, n_writes, seen)
@@ -206,7 +206,7 @@ class RedisStore:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.disconnect()
+        self._links.close()
 
     def _note(self, state: State, n_writes: int, seen: int) -> None:
         """Refuse answers of a Redis that has lost writes; `seen` is what was known before it was asked."""
@@ -234,8 +234,9 @@ class RedisStore:
             raise StoreAway(
                 f"{self.place} holds no history store any more, so no order's history is known: load it again"
             )
-        known, state = self._state.columns, State(meta)
+        known = self._state.columns
         try:
+            state = State(meta)
             check_fits(state.columns, known)
         except HistoryError as error:
             raise StoreAway(f"{self.place}: {error}") from None
@@ -277,26 +278,16 @@ class RedisStore:
 
     @contextmanager
     def _linked(self) -> Iterator[Link]:
-        """A connection of one's own; it is not used again where anything about it failed."""
+        """A connection of one's own."""
+        link: Link | None = None
         try:
-            connection = self._pool.get_connection()
+            with self._links.one(AT_ONCE_S if self._is_hurried() else TIMEOUT_S) as link:
+                yield link
         except redis.RedisError as error:
-            raise StoreAway(self._away(error)) from error
-        link = Link(connection, AT_ONCE_S if self._is_hurried() else None)
-        try:
-            yield link
-            link.unwatch()
-        except redis.RedisError as error:
-            connection.disconnect()
             self.is_near = False
-            if link.patience_s is not None and isinstance(error, redis.TimeoutError):
+            if isinstance(error, redis.TimeoutError) and link is not None and link.patience_s == AT_ONCE_S:
                 raise WouldWait from error
             raise StoreAway(self._away(error)) from error
-        except BaseException:
-            link.drop()
-            raise
-        finally:
-            self._pool.release(connection)
 
     def _away(self, error: Exception) -> str:
         what = f"{type(error).__name__}: {str(error)[:200]}"

@@ -43,7 +43,7 @@ class BlockTransaction(ABC):
         self._seen: dict[tuple[Stream, bytes, int], Block] = {}
         """Blocks that were read: windows of several lengths often end in the same one."""
         self._latest: dict[tuple[Stream, bytes], tuple[int, int, Block]] = {}
-        """Of each stream that was read, the latest block: its moment, until when none follows it, and itself."""
+        """Of each stream that was read, the latest block: its moment, until when none follows, itself."""
 
     @abstractmethod
     def entry(self, order: bytes) -> Entry | None:
