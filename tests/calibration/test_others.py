@@ -93,6 +93,9 @@ def test_the_percentile_of_a_score_is_the_next_table_entrys():
     assert table.scores.size == 1000
     scores = [-1.0, 0.0, 0.0001, 0.5, 0.50001, 0.9999, 1.0, 2.0]
     np.testing.assert_allclose(table.percentile(scores), [0, 0, 0, 0.5, 0.501, 1, 1, 1])
+    alone = [table.percentile(np.array([score]))[0] for score in scores]
+    assert alone == table.percentile(scores).tolist()
+    assert table.percentile(0.5).shape == ()
 
 
 def test_percentiles_of_the_calibration_scores_are_uniform():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
-Number = TypeVar("Number", FloatArray, np.float64)
+Number = TypeVar("Number", FloatArray, float)
 
 STEPS = 2.0**50
 """Places within a piece. They lie far enough apart that no rounding error exceeds the rise between two."""
@@ -31,6 +33,12 @@ class BezierPieces:
         return np.ascontiguousarray(np.diff(self.control, axis=1).T)
 
     @cached_property
+    def numbers(self) -> tuple[list[float], list[float], list[list[float]], list[list[float]]]:
+        """The inner edges, all edges, `ends` and `rises` of each piece."""
+        ends, rises = np.stack(self.ends, axis=1), self.rises.T
+        return self.edges[1:-1].tolist(), self.edges.tolist(), ends.tolist(), rises.tolist()
+
+    @cached_property
     def ends(self) -> tuple[FloatArray, FloatArray]:
         """The first control points and the last, [n] each."""
         return np.ascontiguousarray(self.control[:, 0]), np.ascontiguousarray(self.control[:, 3])
@@ -47,6 +55,8 @@ def monotone_values(x: Number, pieces: BezierPieces) -> Number:
         x: [n] within the edges, or a single number, whose value is the same and is found sooner.
         pieces: see `bezier_pieces`, which takes far longer than all that follows.
     """
+    if isinstance(x, float):
+        return _value(x, pieces)
     edges = pieces.edges
     piece = edges[1:-1].searchsorted(x, side="right")
     start, end = edges[piece], edges[1:][piece]
@@ -54,10 +64,23 @@ def monotone_values(x: Number, pieces: BezierPieces) -> Number:
     b0, b3 = (each[piece] for each in pieces.ends)
     rise = pieces.rises[:, piece]
     u = 1.0 - t
-    # 3t² − 2t³, from the nearer end, where it has no rounding error to speak of; of a number, a number again.
-    middle = np.asarray(np.where(t <= 0.5, t * t * (3.0 - 2.0 * t), 1.0 - u * u * (3.0 - 2.0 * u)))[()]
+    # 3t² − 2t³, from the nearer end, where it has no rounding error to speak of.
+    middle = np.where(t <= 0.5, t * t * (3.0 - 2.0 * t), 1.0 - u * u * (3.0 - 2.0 * u))
     risen = rise[0] * (1.0 - u * u * u) + rise[1] * middle + rise[2] * (t * t * t)
     return np.minimum(np.maximum(b0 + risen, b0), b3)
+
+
+def _value(x: float, pieces: BezierPieces) -> float:
+    """The same operations on a single number; numpy would take longer to begin each of them."""
+    inner, edges, ends, rises = pieces.numbers
+    piece = bisect_right(inner, x)
+    start, end = edges[piece], edges[piece + 1]
+    t = math.floor((x - start) / (end - start) * STEPS) / STEPS
+    u = 1.0 - t
+    middle = t * t * (3.0 - 2.0 * t) if t <= 0.5 else 1.0 - u * u * (3.0 - 2.0 * u)
+    (b0, b3), rise = ends[piece], rises[piece]
+    risen = rise[0] * (1.0 - u * u * u) + rise[1] * middle + rise[2] * (t * t * t)
+    return min(max(b0 + risen, b0), b3)
 
 
 def bezier_pieces(knots: FloatArray, coefficients: FloatArray) -> BezierPieces:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -9,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 def checked_score(score: ArrayLike) -> NDArray[np.float64]:
     """Scores as float64, finite or refused."""
     scores = np.asarray(score, dtype=np.float64)
+    if scores.size == 1 and math.isfinite(scores.item()):  # of an order that waits: sooner than below
+        return scores
     if not np.isfinite(scores).all():
         bad = ~np.isfinite(scores)
         raise ValueError(f"{int(bad.sum())} of {scores.size} scores are not finite; score these rows again")

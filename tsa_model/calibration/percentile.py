@@ -52,6 +52,11 @@ class PercentileMap:
         Scores ≤ 0 give 0, scores ≥ 1 and scores above the whole table give 1.
         """
         scores = checked_score(score)
+        if scores.size == 1:  # the same, sooner
+            value = scores.item()
+            if 0.0 < value < 1.0:
+                return self._steps[self.scores.searchsorted(scores, side="left")]
+            return np.full(scores.shape, 0.0 if value <= 0.0 else 1.0)
         mapped = self._steps[self.scores.searchsorted(scores, side="left")]
         return np.where(scores <= 0.0, 0.0, np.where(scores >= 1.0, 1.0, mapped))
 

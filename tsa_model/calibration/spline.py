@@ -93,7 +93,7 @@ class MonotoneSpline:
             raise ValueError(f"degree {self.degree}: a spline is held inside bounds only when it is cubic")
         scores = checked_score(score)
         inside = np.minimum(np.maximum(scores, 0.0), 1.0).ravel()
-        values = monotone_values(inside[0] if inside.size == 1 else inside, self._pieces)
+        values = monotone_values(inside.item() if inside.size == 1 else inside, self._pieces)
         return np.reshape(_expit()(values), scores.shape)
 
     @cached_property
@@ -142,7 +142,7 @@ class MonotoneSpline:
 
 
 @cache
-def _expit() -> Callable[[FloatArray | np.float64], FloatArray]:
+def _expit() -> Callable[[FloatArray | float], FloatArray]:
     """SciPy's; imported when it is needed, and once."""
     from scipy.special import expit
 
