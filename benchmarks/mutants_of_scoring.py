@@ -13,7 +13,7 @@ SESSION = "export/session.py"
 STORE = "sequences/store/sequence_store.py"
 GATHER = "sequences/store/gather.py"
 CONCATENATED = "{name: np.concatenate([part[name] for part in parts])[back] for name in self.output_names}"
-BATCH_ROWS = "tensors = store.batch_rows(rows[window], sequences)"
+BATCH_ROWS = "batch = store.arrays(rows[window], sequences)"
 
 SCORING_MUTANTS: list[Mutant] = [
     # From rows to scores
@@ -30,14 +30,14 @@ SCORING_MUTANTS: list[Mutant] = [
         "scores of the neighbours",
         ROWS,
         BATCH_ROWS,
-        "tensors = store.batch_rows(np.roll(rows[window], 1), sequences)",
+        "batch = store.arrays(np.roll(rows[window], 1), sequences)",
     ),
     mutant(
         "two rows of a window gathered in each other's place",
         ROWS,
         BATCH_ROWS,
         "swapped = rows[window].copy(); swapped[:32:2], swapped[1:32:2] = swapped[1:32:2].copy(), "
-        "swapped[:32:2].copy(); tensors = store.batch_rows(swapped, sequences)",
+        "swapped[:32:2].copy(); batch = store.arrays(swapped, sequences)",
     ),
     mutant(
         "one call of every batch stale",

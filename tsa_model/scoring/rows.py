@@ -99,8 +99,8 @@ def compute_rows(
     pairs = PairDigest()
     for start in range(0, rows.size, WINDOW):
         window = slice(start, min(start + WINDOW, rows.size))
-        tensors = store.batch_rows(rows[window], sequences)
-        batch = {name: tensor.numpy() for name, tensor in tensors.items() if name != LABEL}
+        batch = store.arrays(rows[window], sequences)
+        del batch[LABEL]
         order_ids, lengths = store.ids_of(rows[window]), real_orders[window]
         for column, names in enumerate(histories):
             lengths[:, column] = (~batch[names.mask][:, :-1]).sum(axis=1)

@@ -12,7 +12,6 @@ import numpy as np
 from tsa_model.batch import ENGINEERED, LABEL, history_names
 from tsa_model.events.known_labels import delay_us
 from tsa_model.sequences.features.preprocessing import Preprocessing
-from tsa_model.sequences.store.building import build_store
 from tsa_model.sequences.store.gather import SequenceGather, SortedEvents
 from tsa_model.sequences.store.storage import StoreManifest, read_manifest, read_npy
 from tsa_model.settings.dataset import PERIODS, DatasetDescription
@@ -83,6 +82,8 @@ class SequenceStore:
             ValueError: the events do not fit the description; nothing is written then.
         """
         description = DatasetDescription.load(dataset_description)
+        from tsa_model.sequences.store.building import build_store  # a database, which reading does without
+
         build_store(events, description, Path(directory), preprocessing, engine)
         return cls.open(directory)
 
