@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from support.imports import loaded_after
+from support.shared import SharedFolder
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,26 +73,17 @@ def test_library_runs_without_kubeflow_and_great_expectations() -> None:
         assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
 
 
-LIGHT_LIBRARY = """
-import sys
-import tsa_model
-never = {"kfp", "kubernetes", "great_expectations", "click"}
-heavy = {"torch", "pytorch_lightning", "numpy", "pandas", "pyarrow"}
-assert not (never | heavy) & set(sys.modules), (never | heavy) & set(sys.modules)
-tsa_model.ModelConfig
-import tsa_model.settings.run
-assert not (never | heavy) & set(sys.modules), (never | heavy) & set(sys.modules)
-tsa_model.build_network
-assert "torch" in sys.modules
-tsa_model.TSASingleSeq
-assert "pytorch_lightning" in sys.modules
-assert not never & set(sys.modules), never & set(sys.modules)
-"""
-
-
-def test_the_library_imports_torch_when_a_name_needs_it_and_kubeflow_never() -> None:
-    done = subprocess.run([sys.executable, "-c", LIGHT_LIBRARY], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_the_library_imports_torch_when_a_name_needs_it_and_kubeflow_never(
+    shared_folder: SharedFolder,
+) -> None:
+    loaded = loaded_after(shared_folder)
+    never = {"kfp", "kubernetes", "great_expectations", "click"}
+    heavy = {"torch", "pytorch_lightning", "numpy", "pandas", "pyarrow"}
+    for step in ("package", "settings"):
+        assert not (never | heavy) & loaded[step]
+    assert "torch" in loaded["network"]
+    assert "pytorch_lightning" in loaded["training"]
+    assert not never & loaded["training"]
 
 
 def test_the_command_line_imports_only_what_is_light_at_module_level() -> None:
