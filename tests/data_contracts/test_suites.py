@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -88,26 +85,6 @@ def test_columns_that_may_be_missing_may_be_missing(run: RunConfig) -> None:
     sentences = [expectation.description for expectation in suites.raw_events(event_columns(dataset))]
     assert "every order has amount" not in sentences
     assert "every amount is finite" in sentences
-
-
-NO_SOCKET = """
-import socket
-
-def refuse(*_, **__):
-    raise AssertionError("a socket was opened")
-
-socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
-import pandas as pd
-from data_contracts import suites
-from data_contracts.context import check
-assert check(pd.DataFrame({"frauds": [1], "genuine": [1]}), suites.learnable_periods())[0].passed
-"""
-
-
-def test_checking_opens_no_socket_even_where_analytics_are_asked_for() -> None:
-    environment = os.environ | {"GX_ANALYTICS_ENABLED": "true"}
-    run = subprocess.run([sys.executable, "-c", NO_SOCKET], capture_output=True, env=environment, text=True)
-    assert run.returncode == 0, run.stderr
 
 
 def test_examples_name_order_value_and_row(events: pd.DataFrame, run: RunConfig) -> None:
