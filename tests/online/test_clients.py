@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import schemathesis
 import tritonclient.http as triton
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
@@ -107,6 +106,8 @@ def test_generated_requests_of_the_protocols_description_never_break_the_service
 
 def run(described: dict[str, Any], port: int, examples: int) -> set[str]:
     """Send generated requests to every operation; returns the paths."""
+    import schemathesis  # a second that only this test should take
+
     schema = schemathesis.openapi.from_dict(described)
     paths = set()
     for result in schema.get_all_operations():
