@@ -22,6 +22,8 @@ from tsa_model.scoring.files import (
 from tsa_model.scoring.pairs import PairDigest
 from tsa_model.scoring.proof.statement import Statement, about_files, about_orders
 
+CHARACTERS = 2**20
+"""Of a file of lines that are compared at a time."""
 FOLDERS = {"vali": "vali", "cali": "cali", "test": "."}
 """Scored period → folder inside the score folder."""
 
@@ -176,8 +178,16 @@ def differing_lines(path: Path, values: NDArray[Any]) -> NDArray[np.bool_]:
     """Which lines of a one-column file are not these values, [N]; all of them when their number differs."""
     if not path.is_file():
         return np.ones(len(values), bool)
-    lines = np.array(path.read_text(encoding="utf-8").split(), dtype=values.dtype)
-    return lines != values if len(lines) == len(values) else np.ones(max(1, len(values)), bool)
+    wrong, n_lines = np.ones(max(1, len(values)), bool), 0
+    with open(path, encoding="utf-8") as stream:
+        while read := stream.readlines(CHARACTERS):
+            lines = np.array("".join(read).split(), dtype=values.dtype)
+            beside = values[n_lines : n_lines + len(lines)]
+            if len(beside) < len(lines):
+                return np.ones_like(wrong)
+            wrong[n_lines : n_lines + len(lines)] = lines != beside
+            n_lines += len(lines)
+    return wrong[: len(values)] if n_lines == len(values) else np.ones_like(wrong)
 
 
 def _origin(manifest: ScoreManifest, file: ScoreFile) -> Statement:
