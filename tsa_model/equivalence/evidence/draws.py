@@ -141,6 +141,8 @@ class SameDraws(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Answer a draw; everything else is computed as always."""
+        if func not in _DRAWS:
+            return func(*args, **(kwargs or {}))
         aten = torch.ops.aten
         if func is aten.bernoulli_.float:
             place = self._place(1 - (args[1] if len(args) > 1 else 0.5))
@@ -228,6 +230,13 @@ _RANDOM = {
     torch.ops.aten.randn.default,
 }
 """Draws that belong to no place."""
+_DRAWS = _RANDOM | {
+    torch.ops.aten.bernoulli_.float,
+    torch.ops.aten.native_dropout.default,
+    torch.ops.aten.uniform_.default,
+    torch.ops.aten.rand.default,
+}
+"""All draws: one operation of hundreds."""
 
 
 def set_apart(
