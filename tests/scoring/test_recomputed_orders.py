@@ -12,6 +12,7 @@ import torch
 from support.batches import ragged_batch, tiny_config, tiny_network
 
 from tsa_model.batch import rows_of
+from tsa_model.export import other_routing
 from tsa_model.export.other_routing import OtherRoutings
 from tsa_model.network.blocks import MixtureOfExperts
 from tsa_model.scoring.proof.own_lines import Selection, period_selection, read_own_lines
@@ -182,7 +183,7 @@ def test_a_tiny_score_may_not_be_rounded_to_zero() -> None:
     assert not allowed.holds(np.array([0.0, 0.5001, np.nan], np.float32)).any()
 
 
-def test_a_tie_is_excused_by_the_other_routings_score_only() -> None:
+def test_a_tie_is_excused_by_the_other_routings_score_only(monkeypatch) -> None:
     network = tiny_network(tiny_config(num_experts=4))
     reference = network.twin("reference", moe_eval="deterministic").double().eval()
     layer = next(module for module in reference.modules() if isinstance(module, MixtureOfExperts))
@@ -195,3 +196,5 @@ def test_a_tie_is_excused_by_the_other_routings_score_only() -> None:
     assert not allowed_scores(logits_of(reference, batch)).holds(score)[0]
     assert excused_scores(reference, batch, score, wrong)[0]
     assert not excused_scores(reference, batch, score + np.float32(1e-3), wrong)[0]
+    monkeypatch.setattr(other_routing, "MOST_ROUTINGS", len(routings) - 1)
+    assert len(list(OtherRoutings(reference, 0)(batch))) == len(routings) - 1 > 1
