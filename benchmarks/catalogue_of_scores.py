@@ -210,9 +210,9 @@ def _load_once() -> None:
     sys.path.insert(0, str(ROOT))
     for name in LOADED:
         importlib.import_module(name)
-    from data_contracts.context import _frames
+    from data_contracts.context import _context
 
-    _frames()
+    _context()
     _be_quiet()
 
 
