@@ -59,7 +59,7 @@ class Client:
 def open_loop(bodies: list[bytes], rate: float, port: int) -> list[float]:
     """Latencies of requests that are due at a fixed rate, in seconds.
 
-    One thread does it all: to hand a request to another would take as long as a tenth of the answer.
+    One thread does it all, so that no request waits until another thread wakes up.
     """
     with ExitStack() as stack:
         free = [Client(port) for _ in range(CLIENTS)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.online import iso
+from support.redis_server import RedisServer
 from support.scored_run import Scored
 
 
@@ -13,3 +14,11 @@ def service_rows(scored: Scored) -> list[dict]:
     events = scored.events.sort_values(["order_time", "order_id"])
     found = events.astype(object).where(events.notna(), None).to_dict("records")
     return [{**row, "order_time": iso(row["order_time"])} for row in found]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A Redis of the module's own."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()

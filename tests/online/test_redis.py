@@ -6,10 +6,9 @@ import threading
 
 import numpy as np
 import pytest
-from support.online import DAY_S, as_table, assert_same, description, iso, orders
+from support.online import DAY_S, as_table, assert_same, description, iso, orders, over_redis
 from support.redis_server import RedisServer, SlowWay
 
-from tsa_model.online.histories import Histories
 from tsa_model.online.history import Contradiction, HistoryError, StoreAway, TooOld, UnknownOrder
 from tsa_model.online.loading import load_history, make_empty
 from tsa_model.online.redis_link import Link, address_of
@@ -28,23 +27,12 @@ def built(rows, tmp_path_factory) -> SequenceStore:
     return SequenceStore.build(as_table(rows), description(), tmp_path_factory.mktemp("built") / "store")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def online(server, built):
     """Empty histories in an empty Redis."""
     server.ask("FLUSHALL")
     make_empty(built.description, server.url)
-    return opened(server.url, built)
-
-
-def opened(url: str, built: SequenceStore) -> Histories:
-    return Histories(built.description, built.preprocessing, "dual", RedisStore(url))
+    return over_redis(server.url, built)
 
 
 def without_label(row: dict) -> dict:
@@ -54,7 +42,7 @@ def without_label(row: dict) -> dict:
 def test_a_loaded_log_and_then_a_stream_over_two_replicas(server, rows, built) -> None:
     server.ask("FLUSHALL")
     counts = load_history(as_table(rows[:60]), built.description, server.url)
-    replicas = [opened(server.url, built) for _ in range(2)]
+    replicas = [over_redis(server.url, built) for _ in range(2)]
     assert counts["orders"] == counts["kept"] == replicas[0].store.counts()["orders"] == 60
     assert replicas[0].store.counts()["blocks"] == counts["blocks"]
     for place, row in enumerate(rows[60:]):
@@ -65,7 +53,7 @@ def test_a_loaded_log_and_then_a_stream_over_two_replicas(server, rows, built) -
 def test_late_orders_and_labels_land_where_they_belong(server, built, tmp_path) -> None:
     server.ask("FLUSHALL")
     make_empty(built.description, server.url, late_days=20)
-    online = opened(server.url, built)
+    online = over_redis(server.url, built)
     random = np.random.default_rng(1)
     rows = orders(60, 1, customers=2)
     wanted = SequenceStore.build(as_table(rows), built.description, tmp_path / "s", built.preprocessing)
@@ -101,7 +89,7 @@ def test_all_or_none_and_once(online, rows) -> None:
 
 def test_writers_at_once_lose_nothing(online, server, rows, built, tmp_path) -> None:
     """Orders of few customers through three replicas at once: each history is that of the batch."""
-    replicas = [opened(server.url, built) for _ in range(3)]
+    replicas = [over_redis(server.url, built) for _ in range(3)]
     rows = rows[:60]
     mixed = [without_label(row) for row in rows]
     online.add(mixed[0])  # says how ids are read
@@ -188,7 +176,7 @@ def test_stopped_slow_and_back(rows, built, tmp_path) -> None:
     way = SlowWay(server.port)
     try:
         make_empty(built.description, server.url)
-        online = opened(way.url, built)
+        online = over_redis(way.url, built)
         online.add(rows[0])
         way.late_s = 2.0
         with pytest.raises(StoreAway, match="Timeout"):
@@ -226,7 +214,7 @@ def test_a_customer_with_many_orders_costs_no_more_round_trips_than_one_with_a_f
 
     log = [*spread(6000), *spread(50, who="few")]
     load_history(as_table(log), built.description, server.url, late_days=0)
-    online, trips = opened(server.url, built), [0]
+    online, trips = over_redis(server.url, built), [0]
     ask = Link.ask
 
     def counted(link: Link, *commands: list) -> list:

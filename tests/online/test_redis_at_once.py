@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.online import as_table, description, orders
-from support.redis_server import RedisServer, SlowWay
+from support.online import as_table, description, orders, over_redis
+from support.redis_server import SlowWay
 
-from tsa_model.online.histories import Histories
 from tsa_model.online.history import HistoryError, StoreAway, WouldWait
 from tsa_model.online.loading import make_empty
-from tsa_model.online.redis_link import META
+from tsa_model.online.redis_link import META, Link
 from tsa_model.online.redis_store import AT_ONCE_S, RedisStore
 from tsa_model.sequences import SequenceStore
 
@@ -23,17 +22,6 @@ def built(tmp_path_factory) -> SequenceStore:
     return SequenceStore.build(as_table(ROWS), description(), tmp_path_factory.mktemp("built") / "store")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.stop()
-
-
-def opened(url: str, built: SequenceStore) -> Histories:
-    return Histories(built.description, built.preprocessing, "dual", RedisStore(url))
-
-
 @pytest.fixture
 def way(server, built) -> SlowWay:
     """To an empty store."""
@@ -43,7 +31,7 @@ def way(server, built) -> SlowWay:
 
 
 def test_a_slow_redis_is_not_near_and_not_waited_for(way, built) -> None:
-    online = opened(way.url, built)
+    online = over_redis(way.url, built)
     store = online.store
     assert not store.is_near  # nothing is known of it yet
     online.add(ROWS[0])
@@ -62,7 +50,7 @@ def test_a_slow_redis_is_not_near_and_not_waited_for(way, built) -> None:
 
 def test_a_redis_that_answers_in_a_moment_is_near(way, built, monkeypatch) -> None:
     monkeypatch.setattr("tsa_model.online.redis_store.NEAR_S", 60.0)  # whatever else this machine does
-    online = opened(way.url, built)
+    online = over_redis(way.url, built)
     online.add(ROWS[0])
     assert online.store.is_near
     monkeypatch.setattr("tsa_model.online.redis_store.NEAR_S", 0.0)
@@ -71,7 +59,7 @@ def test_a_redis_that_answers_in_a_moment_is_near(way, built, monkeypatch) -> No
 
 
 def test_who_may_not_wait_leaves_a_conflict_to_others(server, way, built) -> None:
-    online, other = opened(server.url, built), opened(server.url, built)
+    online, other = over_redis(server.url, built), over_redis(server.url, built)
     online.add(ROWS[0])
     (order,) = online.read([ROWS[0]])
     tries = []
@@ -90,7 +78,7 @@ def test_who_may_not_wait_leaves_a_conflict_to_others(server, way, built) -> Non
 
 
 def test_a_store_of_another_version_is_refused(server, way, built) -> None:
-    online = opened(server.url, built)
+    online = over_redis(server.url, built)
     content = json.loads(online.store._ask([b"GET", META])[0])
     del content["layout"]
     online.store._ask([b"SET", META, json.dumps(content)])
@@ -98,3 +86,24 @@ def test_a_store_of_another_version_is_refused(server, way, built) -> None:
         RedisStore(server.url)
     with pytest.raises(StoreAway, match="of another version: empty its database"):
         online.add(ROWS[0])
+
+
+def test_answers_that_an_interruption_left_unread_are_nobody_elses(server, way, built, monkeypatch) -> None:
+    online = over_redis(server.url, built)
+    online.add(ROWS[:5])
+    wanted = online.tensors([ROWS[5]])
+    answer, n_read = Link._answer, 0
+
+    def interrupted(link: Link) -> object:
+        nonlocal n_read
+        n_read += 1
+        if n_read == 3:
+            raise KeyboardInterrupt
+        return answer(link)
+
+    monkeypatch.setattr(Link, "_answer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        online.store.counts()
+    found = online.tensors([ROWS[5]])
+    assert {name: x.tobytes() for name, x in found.items()} == {n: x.tobytes() for n, x in wanted.items()}
+    assert online.add(ROWS[5]) == 1

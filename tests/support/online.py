@@ -11,6 +11,7 @@ from support import event_oracle
 
 from tsa_model.online.histories import Histories
 from tsa_model.online.lmdb_store import LmdbStore
+from tsa_model.online.redis_store import RedisStore
 from tsa_model.online.requirements import columns_of
 from tsa_model.sequences import SequenceStore
 from tsa_model.settings.dataset import DatasetDescription
@@ -92,6 +93,11 @@ def histories(folder: Path, built: SequenceStore, **options) -> Histories:
     """Empty histories that encode as a store does."""
     store = LmdbStore.create(folder, columns_of(built.description, **options))
     return Histories(built.description, built.preprocessing, "dual", store)
+
+
+def over_redis(url: str, built: SequenceStore) -> Histories:
+    """The histories in a Redis, which encode as a store does."""
+    return Histories(built.description, built.preprocessing, "dual", RedisStore(url))
 
 
 def assert_same(batch: dict, wanted: dict, what: object = "") -> None:

@@ -62,8 +62,8 @@ def pool_of(url: str) -> redis.ConnectionPool:
 class Link:
     """A connection that nobody else uses meanwhile.
 
-    The client library connects, signs in and speaks TLS; what is asked later goes straight to its socket, for
-    an order asks a dozen things, and the library's own way takes as long as Redis does.
+    The client library connects, signs in and speaks TLS; what is asked later goes straight to its socket: an
+    order asks a dozen things, and the library's own way took some 0.2 ms more for them.
 
     Args:
         connection: of the library, connected.
@@ -74,7 +74,7 @@ class Link:
         self._reader = hiredis.Reader(protocolError=redis.ConnectionError, replyError=redis.ResponseError)
         self._unread = select.poll()
         self._unread.register(self._socket, select.POLLIN)
-        self._watches = False
+        self._watches, self._n_unread = False, 0
         self.patience_s: float = TIMEOUT_S
         """How long an answer may take."""
         self.waited_s = 0.0
@@ -94,9 +94,11 @@ class Link:
             for first in range(0, len(commands), AT_ONCE):
                 part = commands[first : first + AT_ONCE]
                 self._watches |= any(command[0] == b"WATCH" for command in part)
+                self._n_unread = len(part)
                 # In one piece: Redis wakes up once.
                 self._socket.sendall(b"".join([hiredis.pack_command(tuple(command)) for command in part]))
                 answers += [self._answer() for _ in part]
+                self._n_unread = 0
         except TimeoutError as error:
             raise redis.TimeoutError(f"no answer within {self.patience_s:g} s") from error
         except OSError as error:
@@ -119,7 +121,14 @@ class Link:
         self._watches = False
 
     def unwatch(self) -> None:
-        """Leave the connection as it was."""
+        """Leave the connection as it was.
+
+        Raises:
+            redis.RedisError: Redis does not answer, or has answers that nobody read, which the next who asks
+                would take for its own.
+        """
+        if self._n_unread:
+            raise redis.ConnectionError("answers were left unread")
         if self._watches:
             self.ask([b"UNWATCH"])
             self._watches = False
