@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.batches import ragged_batch, randomised, tiny_config
+from support.batches import outputs_and_gradients, ragged_batch, randomised, tiny_config
 from torch import Tensor
 
 from tsa_model import build_network
@@ -65,12 +65,7 @@ def test_overlapping_histories(sequences: str, training: bool, monkeypatch: pyte
     reference = randomised(build_network(config, "reference")).double().train(training)
     results = []
     for network in (reference, reference.twin("fast").train(training)):
-        network.zero_grad()
-        torch.manual_seed(11)
-        logits, ensemble = network(batch)
-        (torch.nn.functional.cross_entropy(logits, batch["label"]) + ensemble.square().mean()).backward()
-        gradients = {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
-        results.append([logits, ensemble, gradients])
+        results.append(outputs_and_gradients(network, batch))
     torch.testing.assert_close(results[1], results[0], rtol=1e-10, atol=1e-12)
     assert found
     assert all(each is not None and 2 * len(each[0]) <= len(each[1]) for each in found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.batches import ragged_batch, randomised, tiny_config
+from support.batches import outputs_and_gradients, ragged_batch, randomised, tiny_config
 
 from tsa_model import build_network
 from tsa_model.network.fast import padding
@@ -59,12 +59,7 @@ def test_training_without_dropout(sequences, policy):
     batch = {name: x.double() if x.is_floating_point() else x for name, x in batch.items()}
     results = []
     for network in (reference, fast):
-        network.zero_grad()
-        torch.manual_seed(11)
-        logits, ensemble = network(batch)
-        (torch.nn.functional.cross_entropy(logits, batch["label"]) + ensemble.square().mean()).backward()
-        gradients = {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
-        results.append([logits, ensemble, gradients])
+        results.append(outputs_and_gradients(network, batch))
     torch.testing.assert_close(results[1], results[0], rtol=1e-10, atol=1e-12)
 
 

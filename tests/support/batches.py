@@ -65,3 +65,13 @@ def tiny_sample(config: ModelConfig, n_real: int = 30, seed: int = 0) -> Sample:
 def tiny_evidence(config: ModelConfig, seed: int = 0) -> Evidence:
     """A tiny network beside its reference, on a tiny sample."""
     return Evidence(Networks.of(tiny_network(config, seed)), tiny_sample(config), SMALL_NETWORK)
+
+
+def outputs_and_gradients(network: Network, batch: dict[str, torch.Tensor]) -> list:
+    """Logits, the ensemble's output and all gradients of one step, whose draws are always the same."""
+    network.zero_grad()
+    torch.manual_seed(11)
+    logits, ensemble = network(batch)
+    (torch.nn.functional.cross_entropy(logits, batch["label"]) + ensemble.square().mean()).backward()
+    gradients = {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
+    return [logits, ensemble, gradients]
