@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from typing import Any
 
 CLIENTS = 16
+SLACK_S = 0.0005
+"""How late a thread may wake up that waits for a moment: it watches the clock for so long instead."""
 
 
 def timed(call: Callable[..., Any], *arguments: Any) -> float:
@@ -59,7 +61,8 @@ class Client:
 def open_loop(bodies: list[bytes], rate: float, port: int) -> list[float]:
     """Latencies of requests that are due at a fixed rate, in seconds.
 
-    One thread does it all, so that no request waits until another thread wakes up.
+    One thread does it all, so that no request waits until another thread wakes up, and it is awake when a
+    request is due: else what is measured would be how late it wakes, some 0.2 ms.
     """
     with ExitStack() as stack:
         free = [Client(port) for _ in range(CLIENTS)]
@@ -78,7 +81,8 @@ def open_loop(bodies: list[bytes], rate: float, port: int) -> list[float]:
                 n_asked += 1
                 continue
             is_next = n_asked < len(bodies) and free
-            for found in select.select(list(busy), [], [], due - now if is_next else None)[0]:
+            wait_s = max(0.0, due - now - SLACK_S) if is_next else None
+            for found in select.select(list(busy), [], [], wait_s)[0]:
                 client, since = busy[found]
                 if client.is_answered():
                     latencies.append(time.perf_counter() - since)
