@@ -93,12 +93,14 @@ class Link:
                 self._socket.settimeout(self.patience_s)
             for first in range(0, len(commands), AT_ONCE):
                 part = commands[first : first + AT_ONCE]
-                self._watches |= any(command[0] == b"WATCH" for command in part)
+                if part[0][0] == b"WATCH":  # nothing else comes before it
+                    self._watches = True
                 self._n_unread = len(part)
                 # In one piece: Redis wakes up once.
                 self._socket.sendall(b"".join([hiredis.pack_command(tuple(command)) for command in part]))
-                answers += [self._answer() for _ in part]
-                self._n_unread = 0
+                while self._n_unread:
+                    answers.append(self._answer())
+                    self._n_unread -= 1
         except TimeoutError as error:
             raise redis.TimeoutError(f"no answer within {self.patience_s:g} s") from error
         except OSError as error:

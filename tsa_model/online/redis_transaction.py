@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import bisect
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import redis
@@ -19,7 +18,7 @@ from tsa_model.online.history import (
     Stream,
     Transaction,
 )
-from tsa_model.online.redis_blocks import MOMENT, Known, newest, oldest, span
+from tsa_model.online.redis_blocks import MOMENT, Known, newest, oldest
 from tsa_model.online.redis_link import META, Link
 from tsa_model.online.transactions import FOREVER, MOST_DROPPED, BlockTransaction, Expected, prefix_of
 
@@ -85,11 +84,10 @@ class RedisTransaction(BlockTransaction):
         self._link, self._state, self._turn = link, state, turn
         self._is_open = False
         self._entries: dict[bytes, Entry | None] = {}
-        self._known: dict[bytes, Known] = {}
+        self._known: dict[tuple[Stream, bytes], Known] = {}
+        """By stream and key."""
         self._values: dict[bytes, bytes | None] = {}
         """Entries that are to be written, None = deleted."""
-        self._blocks: dict[bytes, dict[int, bytes | None]] = {}
-        """Stream of a key → moment → its block, None = deleted."""
         self.new_meta: bytes | None = None
         """What is noted of the store itself, if anything is."""
 
@@ -107,19 +105,21 @@ class RedisTransaction(BlockTransaction):
         """See `Transaction`."""
         listed = list(orders)
         names = list(dict.fromkeys(name for name, _ in listed if name not in self._entries))
-        indexes = {index: None for _, keys in listed for index in self._indexes(keys)}
-        wanted = [index for index in indexes if index not in self._known]
+        streams = {
+            each: None for _, keys in listed for each in self._streams(keys) if each not in self._known
+        }
         places = [self._order(name) for name in names]
-        if not (places or wanted):
+        if not (places or streams):
             return
+        wanted = [Known(self._index(*each)) for each in streams]
         commands = [[b"MGET", *places]] if places else []
-        commands += [newest(index, FOREVER, FIRST_BLOCKS) for index in wanted]
-        answers = self._ask(*commands, watched=(*places, *wanted))
+        commands += [newest(known.index, FOREVER, FIRST_BLOCKS) for known in wanted]
+        answers = self._ask(*commands, watched=[*places, *(known.index for known in wanted)])
         if places:
             for name, found in zip(names, answers.pop(0), strict=True):
                 self._entries[name] = None if found is None else Entry.unpacked(found)
-        for index, found in zip(wanted, answers, strict=True):
-            self._known[index] = known = Known()
+        for each, known, found in zip(streams, wanted, answers, strict=True):
+            self._known[each] = known
             known.add(found, FOREVER, FIRST_BLOCKS)
 
     def done(self, work: Callable[[Transaction], T]) -> T:
@@ -131,7 +131,9 @@ class RedisTransaction(BlockTransaction):
         try:
             return work(self)
         except ValueError:
-            self._values, self._blocks = {}, {}
+            self._values = {}
+            for known in self._known.values():
+                known.written = {}
             if self.commit() is None:
                 raise Torn from None
             raise
@@ -142,11 +144,9 @@ class RedisTransaction(BlockTransaction):
         writes: list[list[Any]] = []
         for place, value in self._values.items():
             writes.append([b"DEL", place] if value is None else [b"SET", place, value])
-        for index, blocks in self._blocks.items():
-            for moment_us, block in blocks.items():
-                writes.append([b"ZREMRANGEBYLEX", index, *span(moment_us)])
-                if block is not None:
-                    writes.append([b"ZADD", index, 0, MOMENT.pack(moment_us) + block])
+        for known in self._known.values():
+            if known.written:
+                writes += known.writes()
         last = [b"INCR", counter] if writes else [b"GET", counter]
         if self._turn:
             writes.append([b"DEL", self._state.root + TURN])
@@ -174,11 +174,10 @@ class RedisTransaction(BlockTransaction):
         self._entries[order] = self._values[self._order(order)] = None
 
     def _backwards(self, stream: Stream, key: bytes, moment_us: int) -> Iterator[tuple[int, bytes]]:
-        index, n_blocks = self._index(stream, key), FIRST_BLOCKS
-        known = self._of(index)
+        known, n_blocks = self._of(stream, key), FIRST_BLOCKS
         while moment_us >= 0:
             if not known.is_known(moment_us):
-                self._fetch(index, known, moment_us, n_blocks)
+                self._fetch(known, moment_us, n_blocks)
                 n_blocks *= 4
             if (since_us := known.at(moment_us)) is None:
                 return
@@ -186,55 +185,53 @@ class RedisTransaction(BlockTransaction):
             moment_us = since_us - 1
 
     def _last(self, stream: Stream, key: bytes, moment_us: int) -> tuple[int, bytes] | None:
-        return next(self._backwards(stream, key, moment_us), None)
+        known = self._of(stream, key)
+        if moment_us < 0 or not known.is_known(moment_us):
+            return next(self._backwards(stream, key, moment_us), None)
+        since_us = known.at(moment_us)
+        return None if since_us is None else (since_us, known.blocks[since_us])
 
     def _oldest(self, stream: Stream, key: bytes) -> int | None:
-        index = self._index(stream, key)
-        known = self._of(index)
-        (found,) = self._ask(oldest(index, known.floor, FOREVER, 1))
+        known = self._of(stream, key)
+        (found,) = self._ask(oldest(known.index, known.floor, FOREVER, 1))
         return min([*known.moments[:1], *(MOMENT.unpack_from(each)[0] for each in found)], default=None)
 
     def _is_newest(self, stream: Stream, key: bytes, since_us: int) -> bool:
-        newest = next(self._backwards(stream, key, FOREVER), None)
+        newest = self._last(stream, key, FOREVER)
         return newest is None or newest[0] == since_us
 
     def _put(self, stream: Stream, key: bytes, since_us: int, block: bytes) -> None:
-        index = self._index(stream, key)
-        known = self._of(index)
-        if since_us not in known.blocks:
-            bisect.insort(known.moments, since_us)
-        known.blocks[since_us] = self._blocks.setdefault(index, {})[since_us] = block
+        self._of(stream, key).put(since_us, block)
 
     def _delete_before(self, stream: Stream, key: bytes, since_us: int) -> list[bytes]:
-        index = self._index(stream, key)
-        known = self._of(index)
-        (found,) = self._ask(oldest(index, known.floor, since_us, MOST_DROPPED))
+        known = self._of(stream, key)
+        (found,) = self._ask(oldest(known.index, known.floor, since_us, MOST_DROPPED))
         blocks = {MOMENT.unpack_from(each)[0]: each[MOMENT.size :] for each in found}
         blocks |= {each: known.blocks[each] for each in known.moments if each < since_us}
         dropped = sorted(blocks)[:MOST_DROPPED]
         for each in dropped:
-            self._blocks.setdefault(index, {})[each] = None
-            known.floor = each + 1
-            if known.blocks.pop(each, None) is not None:
-                known.moments.remove(each)
+            known.drop(each)
         return [blocks[each] for each in dropped]
 
-    def _of(self, index: bytes) -> Known:
-        if index not in self._known:
-            self._known[index] = known = Known()
-            self._fetch(index, known, FOREVER, FIRST_BLOCKS)
-        return self._known[index]
+    def _of(self, stream: Stream, key: bytes) -> Known:
+        known = self._known.get((stream, key))
+        if known is None:
+            self._known[stream, key] = known = Known(self._index(stream, key))
+            self._fetch(known, FOREVER, FIRST_BLOCKS)
+        return known
 
-    def _fetch(self, index: bytes, known: Known, until_us: int, n: int) -> None:
-        (found,) = self._ask(newest(index, until_us, n), watched=(index,))
+    def _fetch(self, known: Known, until_us: int, n: int) -> None:
+        (found,) = self._ask(newest(known.index, until_us, n), watched=[known.index])
         known.add(found, until_us, n)
 
-    def _indexes(self, keys: tuple[bytes, bytes]) -> Iterator[bytes]:
-        """Of all streams of an order's keys."""
+    def _streams(self, keys: tuple[bytes, bytes]) -> Iterator[tuple[Stream, bytes]]:
+        """All streams of an order's keys."""
         for kind, key in zip(KINDS, keys, strict=False):
-            labels = (LABELS[kind], LATE_LABELS[kind]) if kind in self._columns.labelled else ()
             if key:
-                yield from (self._index(stream, key) for stream in (kind, *labels))
+                yield kind, key
+                if kind in self._columns.labelled:
+                    yield LABELS[kind], key
+                    yield LATE_LABELS[kind], key
 
     def _index(self, stream: Stream, key: bytes) -> bytes:
         return self._state.root + prefix_of(stream, key)
@@ -242,7 +239,7 @@ class RedisTransaction(BlockTransaction):
     def _order(self, name: bytes) -> bytes:
         return self._state.root + b"o" + name
 
-    def _ask(self, *commands: list[Any], watched: Iterable[bytes] = ()) -> list[Any]:
+    def _ask(self, *commands: list[Any], watched: Sequence[bytes] = ()) -> list[Any]:
         """Answers of Redis; the first time, it is asked whether it still holds the store that is known.
 
         Args:
