@@ -74,15 +74,16 @@ class Service:
 
 
 @contextmanager
-def in_process(app, port: int):
+def in_process(app, port: int, **options):
     """The application on a real port, in a thread of this process."""
     import threading
 
     import uvicorn
 
-    from tsa_model.online.service.connections import OneWrite
+    from tsa_model.online.service.connections import AtOnce
 
-    config = uvicorn.Config(app, port=port, log_level="error", timeout_keep_alive=600, http=OneWrite)
+    options = {"port": port, "log_level": "error", "timeout_keep_alive": 600, "http": AtOnce} | options
+    config = uvicorn.Config(app, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -19,19 +19,20 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope
+from starlette.types import Send as SendMessage
 
 from tsa_model.events.errors import BadEvents
 from tsa_model.export.file_names import MODEL_NAME
 from tsa_model.online.cells import WrongOrder
 from tsa_model.online.history import Contradiction, HistoryError, StoreAway, UnknownOrder, WouldWait
 from tsa_model.online.service import protocol
+from tsa_model.online.service.connections import JSON, Send
 from tsa_model.online.service.describe import description_of
-from tsa_model.online.service.handlers import Handlers
+from tsa_model.online.service.handlers import Handler, Handlers
 from tsa_model.online.service.requests import Refused, body_of
 
 log = logging.getLogger("tsa.serve")
-JSON = "application/json"
 STATUS: tuple[tuple[type[Exception], int], ...] = (
     (WrongOrder, 422),
     (BadEvents, 422),
@@ -45,7 +46,6 @@ AT_ONCE = 2
 """Requests that threads work on: one computes while the other waits for a store or in ONNX Runtime."""
 MOST_WAIT_S = 10.0
 """A request waits so long for a thread, where a store hangs, for instance."""
-Handler = Callable[[bytes, Request], Any]
 Errors = Callable[[Exception], Response]
 
 
@@ -78,11 +78,17 @@ class _Application(Starlette):
         lifespan: starts and ends the service.
     """
 
-    def __init__(self, work: Mapping[str, ASGIApp], routes: Sequence[BaseRoute], lifespan: Any) -> None:
+    def __init__(self, work: Mapping[str, _Post], routes: Sequence[BaseRoute], lifespan: Any) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
         self._endpoints = work
+        self._by_target = {path.encode(): endpoint for path, endpoint in work.items()}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def at_once(self, target: bytes, body: bytes, send: Send) -> bool:
+        """Answer a POST; False where that may take time, or is no work, and nothing was done."""
+        endpoint = self._by_target.get(target)
+        return endpoint is not None and endpoint.at_once(body, send)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         """Answer a request."""
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._endpoints:
             await self._endpoints[scope["path"]](scope, receive, send)
@@ -90,7 +96,7 @@ class _Application(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def _work(handlers: Handlers, at_work: anyio.CapacityLimiter) -> dict[str, ASGIApp]:
+def _work(handlers: Handlers, at_work: anyio.CapacityLimiter) -> dict[str, _Post]:
     """Orders, labels and rows in, answers out; by path."""
     endpoints: dict[str, tuple[str, Handler]] = {
         "/score": ("score", handlers.score),
@@ -169,7 +175,26 @@ class _Post:
         self._name, self._handler, self._handlers = name, handler, handlers
         self._at_work, self._errors = at_work, errors
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def at_once(self, body: bytes, send: Send) -> bool:
+        """Answer a quick request; False where it is none, and nothing was done."""
+        handlers, began = self._handlers, time.perf_counter()
+        if handlers.in_threads or not handlers.is_quick(body):
+            return False
+        try:
+            content, status = _packed(handlers.at_once(self._handler, body)), 200
+        except WouldWait:
+            return False
+        except Exception as error:
+            response = self._errors(error)
+            content, status = bytes(response.body), response.status_code
+        seconds = time.perf_counter() - began
+        try:
+            send(status, content)
+        finally:
+            handlers.metrics.answered(self._name, status, seconds)
+        return True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         """Answer a request."""
         began = time.perf_counter()
         try:
@@ -252,5 +277,8 @@ def _guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Req
 
 
 def _json(content: Any, status: int = 200) -> Response:
-    text = content if isinstance(content, bytes) else protocol.dumps(content)
-    return Response(text, status, media_type=JSON)
+    return Response(_packed(content), status, media_type=JSON)
+
+
+def _packed(content: Any) -> bytes:
+    return content if isinstance(content, bytes) else protocol.dumps(content)

@@ -13,6 +13,7 @@ from tsa_model.online.decisions import DecisionLog
 from tsa_model.online.explaining import MOST_EXPLAINED
 from tsa_model.online.scorer import OnlineScorer, Scored
 from tsa_model.online.service import protocol
+from tsa_model.online.service.connections import QUICK_BYTES
 from tsa_model.online.service.follow import Follower
 from tsa_model.online.service.journal import Journal, now_us
 from tsa_model.online.service.metrics import Metrics
@@ -22,9 +23,9 @@ from tsa_model.online.wide import needs_more_than_rows, positional
 
 EXPLAIN = "explain"
 """Entry of an order that asks for its reasons."""
-QUICK_BYTES = 2**12
-"""Of a body whose orders are scored in less time than another thread takes to wake up."""
 LABEL_FIELDS = ("order_id", "label", "known_at")
+Handler = Callable[[bytes, Request | None], Any]
+"""Body → content of the answer, by what else the request says where that matters."""
 
 
 class Handlers:
@@ -56,7 +57,7 @@ class Handlers:
         is_near = store is None or store.is_near
         return is_near and len(body) <= QUICK_BYTES and EXPLAIN.encode() not in body
 
-    def at_once(self, handler: Callable[[bytes, Request], Any], body: bytes, request: Request) -> Any:
+    def at_once(self, handler: Handler, body: bytes, request: Request | None = None) -> Any:
         """What a handler answers.
 
         Raises:
@@ -81,7 +82,7 @@ class Handlers:
         described = served.scorer.model.description
         self.metrics.model(described.onnx_sha256, described.verdict_id)
 
-    def score(self, body: bytes, _: Request) -> Any:
+    def score(self, body: bytes, _: Request | None) -> Any:
         """`POST /score`: look up, score, record."""
         rows, is_list = objects(parsed(body), "order")
         served = self._served
@@ -108,7 +109,7 @@ class Handlers:
         self.metrics.scored(answers)
         return answers
 
-    def add(self, body: bytes, _: Request) -> Any:
+    def add(self, body: bytes, _: Request | None) -> Any:
         """`POST /orders`: record without scoring."""
         rows, _is_list = objects(parsed(body), "order")
         served, received = self._served, now_us()
@@ -117,7 +118,7 @@ class Handlers:
         self.metrics.counted("added", n_new)
         return {"orders": len(rows), "new": n_new}
 
-    def label(self, body: bytes, _: Request) -> Any:
+    def label(self, body: bytes, _: Request | None) -> Any:
         """`POST /labels`: record labels."""
         rows, _is_list = objects(parsed(body), "label")
         for place, row in enumerate(rows):
@@ -132,7 +133,7 @@ class Handlers:
         self.metrics.counted("labelled", len(rows))
         return {"labels": len(rows)}
 
-    def predict(self, body: bytes, _: Request) -> Any:
+    def predict(self, body: bytes, _: Request | None) -> Any:
         """`POST /predict`: rows of the wide layout, in the legacy handler's form; nothing is kept."""
         served = self._served
         if served.wide is None:
@@ -154,8 +155,9 @@ class Handlers:
             ]
         }
 
-    def infer(self, body: bytes, request: Request) -> Any:
+    def infer(self, body: bytes, request: Request | None) -> Any:
         """Inference of the Open Inference Protocol: tensors, or raw orders as a tensor a column."""
+        assert request is not None
         name, served = protocol.known_model(request), self._served
         model = served.scorer.model
         text, binary = protocol.decoded(body, request.headers.get("inference-header-content-length"))

@@ -13,7 +13,7 @@ from tsa_model.online.decisions import DecisionLog
 from tsa_model.online.requirements import LATE_DAYS
 from tsa_model.online.scorer import OnlineScorer
 from tsa_model.online.service.app import AT_ONCE, make_app
-from tsa_model.online.service.connections import OneWrite
+from tsa_model.online.service.connections import AtOnce
 from tsa_model.online.service.follow import Champion, Follower
 from tsa_model.online.service.handlers import Handlers
 
@@ -70,7 +70,7 @@ def serve(
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            http=OneWrite,
+            http=AtOnce,
             log_level="warning",
             limit_concurrency=MOST_AT_ONCE,
             timeout_graceful_shutdown=30,
