@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsa_model.files import atomic_folder
+from tsa_model.memory import give_back
 from tsa_model.outputs import check_output_folder
 from tsa_model.scoring.files import provenance_of, write_manifest, write_scores
 from tsa_model.scoring.given import GivenOrders, Look, Notes
@@ -77,6 +78,7 @@ def score_events(
     notes = Notes(tell)
     with scratch_folder(output_dir) as scratch:
         store = given.build_store(model, scratch / "store")
+        give_back()
         rows = select_rows(store, orders, since)
         if history is not None:
             rows = rows[np.isin(rows, store.rows_of(given.order_ids()))]
@@ -86,12 +88,15 @@ def score_events(
         check_columns(store, rows, model, notes)
         for words in (*given.words(store), *(look(given.sources, model.dataset, scratch) if look else ())):
             notes(words)
+        give_back()
         is_proven = recompute != 0 and _can_be_proven(model, notes)
         scored = score_in_shards(store, model.session, rows, shards, scratch / "scores", show)
         with atomic_folder(output_dir) as folder:
             given.keep_aside(store, folder)
             _write(folder, model, store, rows, scored, notes)
             del scored  # the proof reads the files
+            store.forget_pages()
+            give_back()
             if is_proven:
                 _prove(folder, model, given, store, _selection(store, orders, since), recompute)
     return rows.size

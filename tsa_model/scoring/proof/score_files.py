@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from tsa_model.scoring.files import (
 )
 from tsa_model.scoring.pairs import PairDigest
 from tsa_model.scoring.proof.statement import Statement, about_files, about_orders
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CHARACTERS = 2**20
 """Of a file of lines that are compared at a time."""
@@ -96,11 +99,18 @@ class ScoreFile:
             probability=optional("calibrated_probability"),
             label=table["label"].cast(pa.int64()).fill_null(-1).to_numpy(),
             origin={
-                name: table[name].cast(pa.string()).unique().to_pylist()
+                name: _distinct_texts(table[name])
                 for name in Provenance.model_fields
                 if name in table.column_names
             },
         )
+
+
+def _distinct_texts(column: pa.ChunkedArray) -> list[str | None]:
+    """The values of a column as text, each once; a digest that a million rows share is written once."""
+    return [
+        *dict.fromkeys(text for chunk in column.chunks for text in chunk.unique().cast("string").to_pylist())
+    ]
 
 
 def read_score_files(scores_dir: Path, periods: Collection[str]) -> tuple[ScoreManifest, list[ScoreFile]]:

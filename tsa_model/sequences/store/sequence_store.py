@@ -11,6 +11,7 @@ import numpy as np
 
 from tsa_model.batch import ENGINEERED, LABEL, history_names
 from tsa_model.events.known_labels import delay_us
+from tsa_model.memory import forget_pages
 from tsa_model.sequences.features.preprocessing import Preprocessing
 from tsa_model.sequences.store.gather import SequenceGather, SortedEvents
 from tsa_model.sequences.store.storage import StoreManifest, read_manifest, read_npy
@@ -96,6 +97,11 @@ class SequenceStore:
         """
         manifest, digest = read_manifest(Path(directory))
         return cls(Path(directory), manifest, digest)
+
+    def forget_pages(self) -> None:
+        """Let go of the pages of the store's files that this process has read; see `memory.forget_pages`."""
+        of_keys = (vars(events)[part.name] for events in self._sequences.values() for part in fields(events))
+        forget_pages(array for array in (*vars(self).values(), *of_keys) if isinstance(array, np.ndarray))
 
     def __len__(self) -> int:
         """Number of orders, targets or not."""
