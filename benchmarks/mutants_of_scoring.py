@@ -58,9 +58,8 @@ SCORING_MUTANTS: list[Mutant] = [
     mutant(
         "scores rounded by the session",
         ROWS,
-        "outputs = session.run({name: values[part] for name, values in batch.items()})",
-        "outputs = session.run({name: values[part] for name, values in batch.items()}); "
-        'outputs["score"] = outputs["score"].round(3)',
+        "outputs = computed.result()",
+        'outputs = computed.result(); outputs["score"] = outputs["score"].round(3)',
     ),
     mutant(
         "scores kept in float16",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ WINDOW = 2048
 """Rows gathered at once, and sorted by history length."""
 BATCH = 256
 """Rows the session sees at once."""
+FORGOTTEN = 64 * WINDOW
+"""After so many rows the store's files have been read nearly whole: what is in memory of them is let go."""
 
 Progress = Callable[[int, int], None]
 
@@ -92,20 +95,13 @@ def compute_rows(
 ) -> ScoredRows:
     """`score_rows` without a look at what came out."""
     sequences = sequences_of(session.input_names)
-    histories = history_names(sequences)
     score = np.empty(rows.size, np.float32)
-    real_orders = np.empty((rows.size, len(histories)), np.int16)
+    real_orders = np.empty((rows.size, len(history_names(sequences))), np.int16)
     gate = np.empty((rows.size, 2), np.float32) if sequences == "dual" else None
     pairs = PairDigest()
-    for start in range(0, rows.size, WINDOW):
-        window = slice(start, min(start + WINDOW, rows.size))
-        batch = store.arrays(rows[window], sequences)
-        del batch[LABEL]
-        order_ids, lengths = store.ids_of(rows[window]), real_orders[window]
-        for column, names in enumerate(histories):
-            lengths[:, column] = (~batch[names.mask][:, :-1]).sum(axis=1)
-        for part in _batches(lengths):
-            outputs = session.run({name: values[part] for name, values in batch.items()})
+    for window, order_ids, under_way in _windows(store, session, rows, sequences, real_orders):
+        for part, computed in under_way:
+            outputs = computed.result()
             pairs.add(order_ids[part], outputs["score"])
             score[window][part] = outputs["score"]
             if gate is not None:
@@ -113,6 +109,46 @@ def compute_rows(
         if progress is not None:
             progress(window.stop, rows.size)
     return ScoredRows(score, real_orders, gate, str(pairs))
+
+
+class _Window(NamedTuple):
+    """Neighbouring rows that are being computed."""
+
+    rows: slice
+    order_ids: NDArray[Any]
+    under_way: list[tuple[NDArray[np.intp], Future[dict[str, NDArray[Any]]]]]
+    """Places of each batch among the window's rows, and its outputs."""
+
+
+def _windows(
+    store: SequenceStore,
+    session: ScoringSession,
+    rows: NDArray[Any],
+    sequences: Literal["single", "dual"],
+    real_orders: NDArray[np.int16],
+) -> Iterator[_Window]:
+    """Gather each window while the one before it is computed, and fill in the lengths of its histories."""
+
+    def compute(batch: dict[str, NDArray[Any]], part: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+        return session.run({name: values[part] for name, values in batch.items()})
+
+    before = None
+    with ThreadPoolExecutor(WINDOW // BATCH) as pool:
+        for start in range(0, rows.size, WINDOW):
+            window = slice(start, min(start + WINDOW, rows.size))
+            if start % FORGOTTEN == 0:
+                store.forget_pages()
+            batch = store.arrays(rows[window], sequences)
+            del batch[LABEL]
+            lengths = real_orders[window]
+            for column, names in enumerate(history_names(sequences)):
+                lengths[:, column] = (~batch[names.mask][:, :-1]).sum(axis=1)
+            under_way = [(part, pool.submit(compute, batch, part)) for part in _batches(lengths)]
+            if before is not None:
+                yield before
+            before = _Window(window, store.ids_of(rows[window]), under_way)
+        if before is not None:
+            yield before
 
 
 def _batches(lengths: NDArray[np.int16]) -> Iterator[NDArray[np.intp]]:

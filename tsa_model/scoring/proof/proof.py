@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,8 @@ ORDERS_SMALL, ORDERS_LARGE = 240, 60
 MOST_SUSPECTS = 64
 """Orders that are recomputed in addition because scoring them again gave another score."""
 WITNESSES_AT_ONCE = 64
+FORGOTTEN_PARTS = 8
+"""After so many calls, whose rows lie anywhere, the pages that were read of the store are let go."""
 
 
 @dataclass(frozen=True)
@@ -203,10 +207,16 @@ def _differs(made_from: Ingredients, file: ScoreFile, places: NDArray[np.int64])
     rows = _known_rows(made_from.store, file)
     if rows is None:
         return np.zeros(len(places), bool)
-    found = []
-    for start in range(0, len(places), WITNESSES_AT_ONCE):
-        part = places[start : start + WITNESSES_AT_ONCE]
-        batch = made_from.store.batch_rows(rows[part], made_from.model.config.sequences)
-        logits = made_from.model.session.run(batch)["logits"]
-        found.append(~allowed_scores(logits).holds(file.score[part]))
+    model, store = made_from.model, made_from.store
+
+    def differs(part: NDArray[np.int64]) -> NDArray[np.bool_]:
+        batch = store.arrays(rows[part], model.config.sequences)
+        return ~allowed_scores(model.session.run(batch)["logits"]).holds(file.score[part])
+
+    parts = [places[start : start + WITNESSES_AT_ONCE] for start in range(0, len(places), WITNESSES_AT_ONCE)]
+    found: list[NDArray[np.bool_]] = []
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for first in range(0, len(parts), FORGOTTEN_PARTS):
+            found += pool.map(differs, parts[first : first + FORGOTTEN_PARTS])
+            store.forget_pages()
     return np.concatenate(found) if found else np.zeros(0, bool)
