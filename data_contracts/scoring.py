@@ -42,7 +42,7 @@ def _findings(sources: list[Source], dataset: DatasetDescription, folder: Path) 
     target = folder / "looked_at.parquet"
     about_rows: list[Finding] = []
     histories, rows, good_rows = Histories(dataset), 0, 0
-    with CanonicalFile(target) as file:
+    with CanonicalFile(target, compression="lz4") as file:  # read once and gone
         for source in sources:
             for raw in source.parts([column.name for column in columns]):
                 good, findings = cast_part(raw, columns, dataset, forms, rows)

@@ -23,8 +23,8 @@ from tsa_model.settings.dataset import DatasetDescription
 class CanonicalFile:
     """A Parquet file whose types the first part decides."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, compression: str = "zstd") -> None:
+        self._path, self._compression = path, compression
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> CanonicalFile:
@@ -47,7 +47,7 @@ class CanonicalFile:
             BadEvents: an id has another type than in the first rows.
         """
         if self._writer is None:
-            options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+            options: dict[str, Any] = {"compression": self._compression, "write_page_checksum": True}
             self._writer = pq.ParquetWriter(self._path, table.schema, **options)
         for name in table.column_names:
             here, first = table.schema.field(name).type, self._writer.schema.field(name).type
