@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,19 +27,23 @@ Change = Callable[[onnx.ModelProto, onnx.GraphProto], None]
 LITTLE = 1e-4
 
 
-def _off(name: str, by: float = LITTLE) -> Change:
-    """One element of a tensor off by little."""
+def _off(name: str, place: int | None = None) -> Change:
+    """One element of a tensor off by little: the middle one, or that at a place."""
 
     def change(_: onnx.ModelProto, body: onnx.GraphProto) -> None:
         values = values_of(body, name)
-        values.ravel()[values.size // 2] += by
+        values.ravel()[values.size // 2 if place is None else place] += LITTLE
         put(body, name, values)
 
     return change
 
 
-def _nameless_off(_: onnx.ModelProto, body: onnx.GraphProto) -> None:
-    _off(next(nameless(body)))(_, body)
+def _heads_exchanged(_: onnx.ModelProto, body: onnx.GraphProto) -> None:
+    """Two of the places at which a token is cut into heads."""
+    name = next(nameless(body))
+    values = values_of(body, name)
+    values[[0, 1]] = values[[1, 0]]
+    put(body, name, values)
 
 
 def _map(name: str, function: Callable[[np.ndarray], np.ndarray]) -> Change:
@@ -127,7 +132,8 @@ def _other_operator(op_type: str, other: str, reads: str = "") -> Change:
 
 
 def _time_turned(_: onnx.ModelProto, body: onnx.GraphProto) -> None:
-    found = next(each for each in body.node if each.op_type == "Sub")
+    scaled = next(each for each in body.node if each.op_type == "Exp").input[0]
+    found = next(each for each in body.node if scaled in each.output)
     found.input[0], found.input[1] = found.input[1], found.input[0]
 
 
@@ -187,6 +193,27 @@ def _second_expert_only_counted(model: onnx.ModelProto, body: onnx.GraphProto) -
         sizes.attribute[0].ints[:] = [1]
 
 
+def _experts_weighed_by_logits(_: onnx.ModelProto, body: onnx.GraphProto) -> None:
+    best = {each.output[0] for each in body.node if each.op_type == "TopK"}
+    for found in [each for each in body.node if each.op_type == "Softmax" and each.input[0] in best]:
+        passed_on(found)
+
+
+def _mixture_added_to_nothing(_: onnx.ModelProto, body: onnx.GraphProto) -> None:
+    """What a small mixture is added to is the third input of its last product."""
+    for found in [each for each in body.node if each.op_type == "Gemm" and "feedforward.w2" in each.input[1]]:
+        del found.input[2:]
+
+
+def _padding_counts(_: onnx.ModelProto, body: onnx.GraphProto, of_times: bool) -> None:
+    """What a mask chooses, for logits or for times, is what it chooses where no padding is."""
+    masks = {name for each in body.node if each.op_type == "Unsqueeze" for name in each.output}
+    times = {name for each in body.node if each.op_type == "Transpose" for name in each.output}
+    for found in [each for each in body.node if each.op_type == "Where" and each.input[0] in masks]:
+        if (found.input[2] in times) == of_times:
+            found.input[1] = found.input[2]
+
+
 WEIGHTS = {
     "the table of the features": "features.table.weight",
     "the gate's table": "gate.categorical.table.weight",
@@ -205,7 +232,6 @@ WEIGHTS = {
     "the numbers' rows": "features.rows_FD",
     "the numbers' bias": "features.bias_num",
     "the categories' bias": "features.bias_cat",
-    "the read-out token": "features.readout_1D",
     "the card gate's bias": "gate_score.3.bias",
     "the classifier": "clf.0.weight",
     "the logits' bias": "clf.3.bias",
@@ -213,7 +239,8 @@ WEIGHTS = {
 
 FILE_MUTANTS = [
     *(ModelMutant(f"{kind} off by 1e-4", _off(name)) for kind, name in WEIGHTS.items()),
-    ModelMutant("a transposed weight off by 1e-4", _nameless_off),
+    ModelMutant("the read-out token off by 1e-4", _off("features.bias_num", -1)),
+    ModelMutant("two heads exchanged", _heads_exchanged),
     ModelMutant(
         "one tensor rounded to float16",
         _map("clf.3.weight", lambda x: x.astype(np.float16).astype(np.float32)),
@@ -229,7 +256,10 @@ FILE_MUTANTS = [
     ),
     ModelMutant("the histories' layer norms exchanged", _stacks_exchanged),
     ModelMutant("the card gate's threshold 0.0501", _constant(0.05, 0.0501)),
-    ModelMutant("the mixture's 1e-9 is 1e-8", _constant(1e-9, 1e-8)),
+    ModelMutant("experts weighed by their logits", _experts_weighed_by_logits),
+    ModelMutant("the mixture added to nothing", _mixture_added_to_nothing),
+    ModelMutant("padding not masked", partial(_padding_counts, of_times=False)),
+    ModelMutant("padding's times counted", partial(_padding_counts, of_times=True)),
     ModelMutant("times in units of 1.0001e6 s", _constant(1e6, 1.0001e6)),
     ModelMutant("the mask adds -10000", _constant(-np.inf, -1e4)),
     ModelMutant("63 rows per piece", _outer("rows_per_piece", 63)),
@@ -240,9 +270,7 @@ FILE_MUTANTS = [
     ModelMutant("softmax over another axis", _attribute("Softmax", "axis", 1)),
     ModelMutant("the worst experts instead of the best", _last_attribute("TopK", "largest", 0)),
     ModelMutant("one expert instead of two", _second_expert_only_counted),
-    ModelMutant(
-        "an order added to the dummy, not put in its place", _attribute("ScatterND", "reduction", "add")
-    ),
+    ModelMutant("a token's number added, not put in its place", _attribute("ScatterND", "reduction", "add")),
     ModelMutant(
         "an expert's share multiplied, not put in place", _attribute("ScatterElements", "reduction", "mul")
     ),

@@ -135,6 +135,20 @@ def test_what_padding_holds_changes_nothing(time_s):
     )
 
 
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_row_without_numbers_spoils_no_other(heads):
+    config = tiny_config(num_heads=heads)
+    network = tiny_network(config)
+    batch = made_rows(config, 20, seed=1)
+    spoiled = {name: x.clone() for name, x in batch.items()}
+    for x in spoiled.values():
+        if x.is_floating_point():
+            x[-1] = torch.nan
+    found, expected = run_exported(network, spoiled)["logits"], run_exported(network, batch)["logits"]
+    assert found[-1].isnan().all()
+    torch.testing.assert_close(found[:-1], expected[:-1], rtol=0, atol=0)
+
+
 def test_exporting_leaves_the_network_as_it_was():
     network = tiny_network(tiny_config()).train()
     export_network(network)

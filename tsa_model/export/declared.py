@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tsa_model.export.mixtures import SMALL
+from tsa_model.export.attention import NARROW
+from tsa_model.export.mixtures import MANY, SMALL, TINY
 from tsa_model.export.row_loop import BAND, rows_per_piece
 from tsa_model.network.blocks import FeatureAggregation, MixtureOfExperts, OrderAttentionModule
 from tsa_model.network.forms.experts import DenseSoftmaxExperts, NoisyTop2Experts
@@ -68,7 +69,8 @@ def weights(network: Network) -> Weights:
 
 def scalars(config: ModelConfig) -> set[float]:
     """Values of the graph's single float constants, as float32 holds them."""
-    values = [0.0, -torch.inf, 1e-9]
+    values = [0.0, -torch.inf]
+    values += [TINY] if config.num_experts > MANY else []
     values += [1e6] if config.use_time_seq or config.gate_use_time_seq else []
     values += [config.gate_threshold] if config.sequences == "dual" else []
     values += [1.0] if config.wide_hidden_dim and config.wide_encoding == "piecewise" else []
@@ -80,12 +82,12 @@ def whole_numbers(config: ModelConfig) -> set[int]:
     D, H, G = config.dim_embedding_table, config.num_heads, config.gate_embedding_dim
     n_cat, n_num = config.n_cat_features, config.n_num_features
     n_tokens = n_cat + n_num + config.n_engineered_num_features + 1
-    found = {-1, 0, 1, 2, 3, 4, 2**63 - 1, *range(config.num_experts + 1)}
+    found = {-1, 0, 1, 2, 3, 4, 2**63 - 1, *range(max(config.num_experts, 3 * H) + 1)}
     found |= {n // 2**k for n in (n_cat, n_num) for k in range(6)} | {n_tokens, n_tokens - 1}
     if config.wide_hidden_dim and config.wide_encoding == "piecewise":
         found |= {(n_num + config.n_engineered_num_features) * WIDE_INTERVALS}
     for width, heads in ((D, H), (2 * D, H), (G, 1), (2 * G, 1)):
-        found |= {width, width // heads, width * heads, 3 * width, heads, 3 * heads}
+        found |= {width, width // heads, width * heads, 3 * width, heads, 3 * heads, n_tokens * heads}
     return found
 
 
@@ -96,7 +98,7 @@ def loop_constants(config: ModelConfig, widths: dict[str, list[int]]) -> dict[st
         config: of the network.
         widths: output → its dimensions but the first.
     """
-    found = {"one": [1], "two": [2], "first": [0], "start": [0], "orders_axis": [1], "end": [2**62]}
+    found = {"one": [1], "two": [2], "first": [0], "orders_axis": [1], "end": [2**62]}
     found["rows_per_piece"] = [rows_per_piece(config)]
     if config.sequences == "dual":
         found |= {"band": [BAND], "many": [1 << 30]}
@@ -164,7 +166,7 @@ def _orders(name: str, block: OrderAttentionModule) -> Weights:
     table = block.embedding.weight
     last = len(table) - 2
     rows_FD = table[last - block.n_num_features + 1 : last + 1].detach().double()
-    found = _product(f"{name}.dummy", _normalised(block.dummy_order, block.layer_norm)[None])
+    found = _product(f"{name}.dummy", _normalised(block.dummy_order, block.layer_norm))
     found |= _exact(f"{name}.categorical.table.weight", table)
     found |= _encoder(f"{name}.categorical.encode", block.feature_aggregation_cat.get_submodule("encoder"))
     numerical = block.feature_aggregation_num
@@ -180,7 +182,7 @@ def _orders(name: str, block: OrderAttentionModule) -> Weights:
     found |= _module(f"{name}.layer_norm", block.layer_norm)
     if block.time_encoder is not None:
         found |= _module(f"{name}.time_encoder", block.time_encoder)
-    return found | _layers(f"{name}.layers", block.layer_stack, block.use_time_seq)
+    return found | _layers(f"{name}.layers", block.layer_stack, temporal=block.use_time_seq)
 
 
 def _normalised(x: Tensor, layer_norm: nn.LayerNorm) -> Tensor:
@@ -196,7 +198,6 @@ def _features(network: Any) -> Weights:
     n_cat, last = network.config.n_cat_features, len(table) - 2
     bias = torch.zeros(1, table.shape[1]) if block.emb_tbl_bias is None else block.emb_tbl_bias
     found = _exact(f"{name}.table.weight", table)
-    found |= _exact(f"{name}.readout_1D", engineered[:1])
     found |= _exact(f"{name}.bias_cat", bias[:n_cat])
     rows = [table[last - n_num + 1 : last + 1]]
     biases = [bias[n_cat:] if len(bias) > 1 else bias.expand(n_num, -1)]
@@ -204,9 +205,12 @@ def _features(network: Any) -> Weights:
         more = block.engineered_emb_tbl_bias
         rows.append(engineered[1:])
         biases.append((torch.zeros_like(bias[:1]) if more is None else more).expand(n_engineered, -1))
+    # The token that is read out is a bias to which no number is added.
+    rows.append(torch.zeros_like(engineered[:1]))
+    biases.append(engineered[:1])
     found |= _exact(f"{name}.rows_FD", torch.cat(rows)) | _exact(f"{name}.bias_num", torch.cat(biases))
     found |= _module(f"{name}.layer_norm", block.layer_norm_engineered)
-    return found | _layers(f"{name}.layers", block.layer_stack_feature, temporal=False)
+    return found | _layers(f"{name}.layers", block.layer_stack_feature, square=True)
 
 
 def _encoder(name: str, encoder: nn.Module) -> Weights:
@@ -228,24 +232,28 @@ def _numbers(name: str, layer: nn.Module, rows_FD: Tensor) -> Weights:
     return _product(f"{name}.weight", torch.cat(per_unit)) | _exact(f"{name}.bias", bias)
 
 
-def _layers(name: str, stack: nn.ModuleList, temporal: bool) -> Weights:
+def _layers(name: str, stack: nn.ModuleList, *, temporal: bool = False, square: bool = False) -> Weights:
     found: Weights = {}
     for place, layer in enumerate(stack):
         inner: Any = layer
         last_only = place == len(stack) - 1
-        found |= _attention(f"{name}.{place}.attention", inner.multi_attn, temporal, last_only)
+        heads = inner.multi_attn.num_heads
+        folded = (
+            last_only or heads == 1 or (square and heads * inner.multi_attn.out_proj.in_features <= NARROW)
+        )
+        found |= _attention(f"{name}.{place}.attention", inner.multi_attn, temporal, folded)
         found |= _module(f"{name}.{place}.layer_norm1", inner.layer_norm1)
         found |= _module(f"{name}.{place}.layer_norm2", inner.layer_norm2)
         found |= _feedforward(f"{name}.{place}.feedforward", inner.feedforward)
     return found
 
 
-def _attention(name: str, block: Any, temporal: bool, last_only: bool) -> Weights:
+def _attention(name: str, block: Any, temporal: bool, folded: bool) -> Weights:
     E, H = block.out_proj.in_features, block.num_heads
     d, scale = E // H, (E // H) ** -0.5
     weight, bias = block.in_proj_weight.detach().double(), block.in_proj_bias.detach().double()
     out, out_bias = block.out_proj.weight.detach().double(), block.out_proj.bias.detach().double()
-    if not (last_only or H == 1):
+    if not folded:
         of_query = torch.ones(3 * E, dtype=torch.float64)
         of_query[:E] = scale
         found = _product(f"{name}.project.weight", weight * of_query[:, None])

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from tsa_model.batch import network_inputs
 from tsa_model.export import operators
-from tsa_model.export.attention import AttentionInput, attention
+from tsa_model.export.attention import Layout, Packed, Square, attention
 from tsa_model.export.mixtures import Experts, SmallExperts, experts
 from tsa_model.export.parts import CategoricalAggregation, NumericalAggregation, PiecewiseNumbers
 from tsa_model.export.trees import TreeMargin
@@ -170,7 +170,7 @@ class OrderStack(nn.Module):
         self.layer_norm_feature = block.layer_norm_feature
         self.layer_norm = block.layer_norm
         self.time_encoder = block.time_encoder
-        self.dummy = nn.Parameter(_normalised(block.layer_norm, block.dummy_order)[None])
+        self.dummy = nn.Parameter(_normalised(block.layer_norm, block.dummy_order))
         self.use_time = block.use_time_seq
         last = len(block.layer_stack) - 1
         self.layers = nn.ModuleList(
@@ -181,24 +181,23 @@ class OrderStack(nn.Module):
 
     def forward(self, x_cat_BLF: Tensor, x_num_BLF: Tensor, time_BL1: Tensor, mask_BT: Tensor) -> Tensor:
         """Read a history."""
-        real = operators.real_places(mask_BT)
+        layout = Packed(mask_BT, time_BL1 if self.use_time else None)
+        orders_n2 = operators.but_last(layout.places_N2, mask_BT)
         orders_nE = torch.cat(
             [
-                self.categorical(operators.taken(x_cat_BLF, real)),
-                self.numerical(operators.taken(x_num_BLF, real)),
+                self.categorical(operators.taken(x_cat_BLF, orders_n2)),
+                self.numerical(operators.taken(x_num_BLF, orders_n2)),
             ],
             dim=-1,
         )
         orders_nE = self.layer_norm_feature(orders_nE)
         if self.time_encoder is not None:
-            orders_nE = orders_nE + self.time_encoder(operators.taken(time_BL1, real).unsqueeze(1)).squeeze(0)
-        # In the place of padding stands the dummy order, too: it is never read.
-        x_BTE = operators.placed(self.layer_norm(orders_nE), real, self.dummy, mask_BT)
-        time_BT1 = functional.pad(time_BL1, (0, 0, 0, 1)) if self.use_time else None
-        given = AttentionInput.build(mask_BT, time_BT1)
+            time_n1 = operators.taken(time_BL1, orders_n2)
+            orders_nE = orders_nE + self.time_encoder(time_n1.unsqueeze(1)).squeeze(0)
+        x_NE = operators.followed(self.layer_norm(orders_nE), self.dummy, mask_BT, layout.places_N2)
         for layer in self.layers:
-            x_BTE = layer(x_BTE, given)
-        return x_BTE
+            x_NE = layer(x_NE, layout)
+        return x_NE
 
 
 class FeatureStack(nn.Module):
@@ -208,17 +207,18 @@ class FeatureStack(nn.Module):
         super().__init__()
         self.table = block.embedding
         engineered = block.embedding_engineered.weight.detach()
-        rows = [_numerical_rows(block.embedding, block.n_num_features).detach(), engineered[1:]]
-        self.rows_FD = nn.Parameter(torch.cat(rows))
-        self.bias_cat = nn.Parameter(torch.zeros(1, rows[0].shape[1], dtype=engineered.dtype))
+        numerical = _numerical_rows(block.embedding, block.n_num_features).detach()
+        # The last token, which is read out, is a bias that no number is added to.
+        self.rows_FD = nn.Parameter(torch.cat([numerical, engineered[1:], torch.zeros_like(engineered[:1])]))
+        self.bias_cat = nn.Parameter(torch.zeros(1, numerical.shape[1], dtype=engineered.dtype))
         self.bias_num = nn.Parameter(torch.zeros_like(self.rows_FD))
         if block.emb_tbl_bias is not None:
             n_cat = len(block.emb_tbl_bias) - block.n_num_features
             self.bias_cat = nn.Parameter(block.emb_tbl_bias.detach()[:n_cat].clone())
             self.bias_num.data[: block.n_num_features] = block.emb_tbl_bias.detach()[n_cat:]
         if block.engineered_emb_tbl_bias is not None:
-            self.bias_num.data[len(rows[0]) :] = block.engineered_emb_tbl_bias.detach()
-        self.readout_1D = nn.Parameter(engineered[:1].clone())
+            self.bias_num.data[len(numerical) : -1] = block.engineered_emb_tbl_bias.detach()
+        self.bias_num.data[-1:] = engineered[:1]
         self.layer_norm = block.layer_norm_engineered
         last = len(block.layer_stack_feature) - 1
         self.layers = nn.ModuleList(
@@ -230,12 +230,13 @@ class FeatureStack(nn.Module):
     def forward(self, x_cat_BLF: Tensor, x_num_BLF: Tensor, x_engineered_BF: Tensor | None) -> Tensor:
         """Read the current order."""
         categories = self.table(x_cat_BLF[:, -1]) + self.bias_cat
-        numbers = self.rows_FD * _numbers(x_num_BLF, x_engineered_BF).unsqueeze(-1) + self.bias_num
-        tokens = torch.cat([categories, numbers], dim=1)
-        x_BTD = self.layer_norm(operators.followed(tokens, self.readout_1D))
+        numbers_BF1 = functional.pad(_numbers(x_num_BLF, x_engineered_BF), (0, 1)).unsqueeze(-1)
+        tokens = torch.cat([categories, self.rows_FD * numbers_BF1 + self.bias_num], dim=1)
+        layout = Square(x_cat_BLF.shape[2] + len(self.rows_FD))
+        x_ND = self.layer_norm(layout.packed(tokens))
         for layer in self.layers:
-            x_BTD = layer(x_BTD)
-        return x_BTD
+            x_ND = layer(x_ND, layout)
+        return x_ND
 
 
 class PostNormLayer(nn.Module):
@@ -243,17 +244,16 @@ class PostNormLayer(nn.Module):
 
     def __init__(self, layer: AttentionLayer, temporal: bool, last_only: bool) -> None:
         super().__init__()
-        self.attention = attention(layer.multi_attn, temporal, last_only)
+        self.attention = attention(layer.multi_attn, last_only, temporal=temporal)
         self.layer_norm1, self.layer_norm2 = layer.layer_norm1, layer.layer_norm2
         self.feedforward = _feedforward(layer.feedforward)
         self.last_only = last_only
 
-    def forward(self, x_BTE: Tensor, given: AttentionInput) -> Tensor:
-        """Run the layer: [B, T, E], or [B, E] of the last token alone."""
-        residual = x_BTE[:, -1] if self.last_only else x_BTE
-        x = self.layer_norm1(residual + self.attention(x_BTE, given))
-        real_BT = None if self.last_only else given.real_BT
-        return self.layer_norm2(_add_feedforward(self.feedforward, x, x, real_BT))
+    def forward(self, x_NE: Tensor, layout: Layout) -> Tensor:
+        """Run the layer: [N, E], or [B, E] of each row's last token."""
+        residual = layout.last(x_NE) if self.last_only else x_NE
+        x = self.layer_norm1(residual + self.attention(x_NE, layout))
+        return self.layer_norm2(_add_feedforward(self.feedforward, x, x))
 
 
 class PreNormLayer(nn.Module):
@@ -261,16 +261,16 @@ class PreNormLayer(nn.Module):
 
     def __init__(self, layer: AttentionLayerPreNorm, last_only: bool) -> None:
         super().__init__()
-        self.attention = attention(layer.multi_attn, False, last_only)
+        self.attention = attention(layer.multi_attn, last_only, square=True)
         self.layer_norm1, self.layer_norm2 = layer.layer_norm1, layer.layer_norm2
         self.feedforward = _feedforward(layer.feedforward)
         self.last_only = last_only
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        """Run the layer: [B, T, D], or [B, D] of the last token alone."""
-        residual = x_BTD[:, -1] if self.last_only else x_BTD
-        x = residual + self.attention(self.layer_norm1(x_BTD), None)
-        return _add_feedforward(self.feedforward, self.layer_norm2(x), x, None)
+    def forward(self, x_ND: Tensor, layout: Layout) -> Tensor:
+        """Run the layer: [N, D], or [B, D] of each row's last token."""
+        residual = layout.last(x_ND) if self.last_only else x_ND
+        x = residual + self.attention(self.layer_norm1(x_ND), layout)
+        return _add_feedforward(self.feedforward, self.layer_norm2(x), x)
 
 
 def _normalised(layer_norm: nn.LayerNorm, x: Tensor) -> Tensor:
@@ -284,10 +284,10 @@ def _feedforward(block: nn.Module) -> nn.Module:
     return experts(block) if isinstance(block, MixtureOfExperts) else block
 
 
-def _add_feedforward(block: nn.Module, x: Tensor, residual: Tensor, real_BT: Tensor | None) -> Tensor:
+def _add_feedforward(block: nn.Module, x_NE: Tensor, residual_NE: Tensor) -> Tensor:
     if not isinstance(block, (Experts, SmallExperts)):
-        return residual + block(x)
-    return block(x, residual, real_BT)
+        return residual_NE + block(x_NE)
+    return block(x_NE, residual_NE)
 
 
 def _numerical_rows(table: nn.Embedding, n_num_features: int) -> Tensor:

@@ -10,30 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from tsa_model.export.mixtures import write_mixture, write_small_mixture
 from tsa_model.export.trees import translation
 from tsa_model.network.trees import BoostedTrees
-
-
-@torch.library.custom_op("tsa::linear", mutates_args=())
-def linear(x_BTE: Tensor, weight_EE: Tensor, bias_E: Tensor) -> Tensor:
-    """Every token through a square matrix, [B, T, E] → [B, T, E]."""
-    return functional.linear(x_BTE, weight_EE, bias_E)
-
-
-@linear.register_fake
-def _(x_BTE: Tensor, weight_EE: Tensor, bias_E: Tensor) -> Tensor:
-    return torch.empty_like(x_BTE)
-
-
-def _write_linear(x_BTE: Any, weight_EE: Any, bias_E: Any) -> Any:
-    from onnxscript import opset20
-
-    op: Any = opset20
-    y_NE = op.Gemm(op.Flatten(x_BTE, axis=2), weight_EE, bias_E, transB=1)
-    return op.Reshape(y_NE, op.Shape(x_BTE))
 
 
 @torch.library.custom_op("tsa::reshaped", mutates_args=())
@@ -58,83 +38,135 @@ def _write_reshaped(x: Any, sizes: Sequence[int]) -> Any:
     return op.Reshape(x, op.Constant(value_ints=list(sizes)))
 
 
-@torch.library.custom_op("tsa::real_places", mutates_args=())
-def real_places(mask_BT: Tensor) -> Tensor:
-    """Row and position of every order that is no padding, int64 [n, 2]; the last column is no order's."""
-    return torch.nonzero(~mask_BT[:, :-1])
+@torch.library.custom_op("tsa::places", mutates_args=())
+def places(mask_BT: Tensor) -> Tensor:
+    """Row and position of every token that is no padding, int64 [N, 2], position after position.
+
+    The last position is never padding, so the last B places are its.
+    """
+    return torch.nonzero(~mask_BT.t()).flip(1)
 
 
-@real_places.register_fake
+@places.register_fake
 def _(mask_BT: Tensor) -> Tensor:
-    n = torch.library.get_ctx().new_dynamic_size()
-    return mask_BT.new_empty((n, 2), dtype=torch.int64)
+    N = torch.library.get_ctx().new_dynamic_size()
+    return mask_BT.new_empty((N, 2), dtype=torch.int64)
 
 
-def _write_real_places(mask_BT: Any) -> Any:
+def _write_places(mask_BT: Any) -> Any:
     from onnxscript import opset20
 
     op: Any = opset20
-    start, end, axis = (op.Constant(value_ints=[i]) for i in (0, -1, 1))
-    return op.Transpose(op.NonZero(op.Not(op.Slice(mask_BT, start, end, axis))), perm=[1, 0])
+    position_and_row = op.NonZero(op.Not(op.Transpose(mask_BT, perm=[1, 0])))
+    return op.Transpose(op.Gather(position_and_row, op.Constant(value_ints=[1, 0]), axis=0), perm=[1, 0])
+
+
+@torch.library.custom_op("tsa::slots", mutates_args=())
+def slots(mask_BT: Tensor, places_N2: Tensor) -> tuple[Tensor, Tensor]:
+    """The place's number of every token, int64 [B, T], and of every row's last one, [B].
+
+    Padding has its row's last token, so a row never meets the numbers of another.
+    """
+    N = len(places_N2)
+    last_B = torch.arange(N - len(mask_BT), N)
+    slot_BT = last_B[:, None].repeat(1, mask_BT.shape[1])
+    slot_BT[places_N2[:, 0], places_N2[:, 1]] = torch.arange(N)
+    return slot_BT, last_B
+
+
+@slots.register_fake
+def _(mask_BT: Tensor, places_N2: Tensor) -> tuple[Tensor, Tensor]:
+    return places_N2.new_empty(mask_BT.shape), places_N2.new_empty(mask_BT.shape[0])
+
+
+def _write_slots(mask_BT: Any, places_N2: Any) -> Any:
+    from onnxscript import opset20
+
+    op: Any = opset20
+    first, one = op.Constant(value_int=0), op.Constant(value_int=1)
+    numbers_N = op.Range(first, op.Squeeze(op.Shape(places_N2, start=0, end=1)), one)
+    zero, end = op.Constant(value_ints=[0]), op.Constant(value_ints=[2**63 - 1])
+    last_B = op.Slice(numbers_N, op.Sub(zero, op.Shape(mask_BT, start=0, end=1)), end, zero)
+    last_BT = op.Expand(op.Unsqueeze(last_B, op.Constant(value_ints=[1])), op.Shape(mask_BT))
+    return op.ScatterND(last_BT, places_N2, numbers_N), last_B
+
+
+@torch.library.custom_op("tsa::but_last", mutates_args=())
+def but_last(places_N2: Tensor, mask_BT: Tensor) -> Tensor:
+    """All but the last B, [N - B, 2]: the places of orders."""
+    return places_N2[: len(places_N2) - len(mask_BT)].clone()
+
+
+@but_last.register_fake
+def _(places_N2: Tensor, mask_BT: Tensor) -> Tensor:
+    return places_N2.new_empty((places_N2.shape[0] - mask_BT.shape[0], 2))
+
+
+def _write_but_last(places_N2: Any, mask_BT: Any) -> Any:
+    from onnxscript import opset20
+
+    op: Any = opset20
+    zero = op.Constant(value_ints=[0])
+    return op.Slice(places_N2, zero, op.Sub(zero, op.Shape(mask_BT, start=0, end=1)), zero)
 
 
 @torch.library.custom_op("tsa::taken", mutates_args=())
-def taken(x_BLF: Tensor, places_n2: Tensor) -> Tensor:
-    """What lies at some places, [n, F]."""
-    return x_BLF[places_n2[:, 0], places_n2[:, 1]]
+def taken(x_BT: Tensor, places_N2: Tensor) -> Tensor:
+    """What lies at some places, [B, T, ..] → [N, ..]."""
+    return x_BT[places_N2[:, 0], places_N2[:, 1]]
 
 
 @taken.register_fake
-def _(x_BLF: Tensor, places_n2: Tensor) -> Tensor:
-    return x_BLF.new_empty((places_n2.shape[0], x_BLF.shape[2]))
+def _(x_BT: Tensor, places_N2: Tensor) -> Tensor:
+    return x_BT.new_empty((places_N2.shape[0], *x_BT.shape[2:]))
 
 
-def _write_taken(x_BLF: Any, places_n2: Any) -> Any:
+def _write_taken(x_BT: Any, places_N2: Any) -> Any:
     from onnxscript import opset20
 
     op: Any = opset20
-    return op.GatherND(x_BLF, places_n2)
-
-
-@torch.library.custom_op("tsa::placed", mutates_args=())
-def placed(x_nE: Tensor, places_n2: Tensor, rest_11E: Tensor, mask_BT: Tensor) -> Tensor:
-    """Vectors at their places and one more at all others, [B, T, E]."""
-    y_BTE = rest_11E.expand(*mask_BT.shape, -1).clone()
-    y_BTE[places_n2[:, 0], places_n2[:, 1]] = x_nE
-    return y_BTE
-
-
-@placed.register_fake
-def _(x_nE: Tensor, places_n2: Tensor, rest_11E: Tensor, mask_BT: Tensor) -> Tensor:
-    return x_nE.new_empty((*mask_BT.shape, rest_11E.shape[2]))
-
-
-def _write_placed(x_nE: Any, places_n2: Any, rest_11E: Any, mask_BT: Any) -> Any:
-    from onnxscript import opset20
-
-    op: Any = opset20
-    last = op.Constant(value_ints=[-1])
-    y_BTE = op.Expand(rest_11E, op.Shape(op.Unsqueeze(mask_BT, last)))
-    return op.ScatterND(y_BTE, places_n2, x_nE)
+    return op.GatherND(x_BT, places_N2)
 
 
 @torch.library.custom_op("tsa::followed", mutates_args=())
-def followed(x_BLE: Tensor, last_1E: Tensor) -> Tensor:
-    """Every row with one more vector at its end, [B, L + 1, E]."""
-    return torch.cat([x_BLE, last_1E.expand(len(x_BLE), 1, -1)], dim=1)
+def followed(x_nE: Tensor, last_1E: Tensor, mask_BT: Tensor, places_N2: Tensor) -> Tensor:
+    """Tokens, and behind them one more for every row, [N, E]."""
+    return torch.cat([x_nE, last_1E.expand(len(mask_BT), -1)])
 
 
 @followed.register_fake
-def _(x_BLE: Tensor, last_1E: Tensor) -> Tensor:
-    return x_BLE.new_empty((x_BLE.shape[0], x_BLE.shape[1] + 1, x_BLE.shape[2]))
+def _(x_nE: Tensor, last_1E: Tensor, mask_BT: Tensor, places_N2: Tensor) -> Tensor:
+    return x_nE.new_empty((places_N2.shape[0], x_nE.shape[1]))
 
 
-def _write_followed(x_BLE: Any, last_1E: Any) -> Any:
+def _write_followed(x_nE: Any, last_1E: Any, mask_BT: Any, places_N2: Any) -> Any:
     from onnxscript import opset20
 
     op: Any = opset20
-    shape = op.Concat(op.Shape(x_BLE, start=0, end=1), op.Constant(value_ints=[1, 1]), axis=0)
-    return op.Concat(x_BLE, op.Expand(last_1E, shape), axis=1)
+    rows = op.Concat(op.Shape(mask_BT, start=0, end=1), op.Constant(value_ints=[1]), axis=0)
+    return op.Concat(x_nE, op.Expand(last_1E, rows), axis=0)
+
+
+@torch.library.custom_op("tsa::by_head", mutates_args=())
+def by_head(x_NE: Tensor, slot_BT: Tensor, heads: int) -> Tensor:
+    """Each token's vector cut into heads, at its place: [B, heads, T, E / heads]."""
+    cut = x_NE.reshape(-1, x_NE.shape[1] // heads)
+    return cut[slot_BT[:, None] * heads + torch.arange(heads)[:, None]]
+
+
+@by_head.register_fake
+def _(x_NE: Tensor, slot_BT: Tensor, heads: int) -> Tensor:
+    return x_NE.new_empty((slot_BT.shape[0], heads, slot_BT.shape[1], x_NE.shape[1] // heads))
+
+
+def _write_by_head(x_NE: Any, slot_BT: Any, heads: int) -> Any:
+    from onnxscript import opset20
+
+    op: Any = opset20
+    slot_B1T = op.Unsqueeze(slot_BT, op.Constant(value_ints=[1]))
+    head_H1 = op.Reshape(op.Constant(value_ints=list(range(heads))), op.Constant(value_ints=[-1, 1]))
+    cut_BHT = op.Add(op.Mul(slot_B1T, op.Constant(value_int=heads)), head_H1)
+    return op.Gather(op.Reshape(x_NE, op.Constant(value_ints=[-1, x_NE.shape[1] // heads])), cut_BHT)
 
 
 def translations(trees: BoostedTrees | None) -> dict[Callable[..., Any], Callable[..., Any]]:
@@ -148,12 +180,13 @@ def translations(trees: BoostedTrees | None) -> dict[Callable[..., Any], Callabl
     return of_trees | {
         torch.ops.tsa.add_mixture.default: write_mixture,
         torch.ops.tsa.add_small_mixture.default: write_small_mixture,
-        torch.ops.tsa.linear.default: _write_linear,
         torch.ops.tsa.reshaped.default: _write_reshaped,
-        torch.ops.tsa.real_places.default: _write_real_places,
+        torch.ops.tsa.places.default: _write_places,
+        torch.ops.tsa.slots.default: _write_slots,
+        torch.ops.tsa.but_last.default: _write_but_last,
         torch.ops.tsa.taken.default: _write_taken,
-        torch.ops.tsa.placed.default: _write_placed,
         torch.ops.tsa.followed.default: _write_followed,
+        torch.ops.tsa.by_head.default: _write_by_head,
         aten.rsub.Scalar: _write_rsub,
         aten.one_hot.default: _write_one_hot,
     }

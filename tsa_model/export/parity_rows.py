@@ -25,6 +25,8 @@ LAYOUT_SIZES = (1, 63, 64, 65, 128, MAX_BATCH_SIZE - 1, MAX_BATCH_SIZE)
 MORE_SIZES = (2, 7, MAX_BATCH_SIZE + 1)
 FEWEST_MADE, MOST_MADE = 64, 256
 ROWS_PER_LENGTH = 3
+OF_PADDING_S = -1e9
+"""exp of its difference to any order's time is infinite in float32."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +165,15 @@ def column_calls(rows: DistinctRows) -> Iterator[ShapedCall]:
 
 
 def _spread_to_the_cap(batch: Batch, config: ModelConfig) -> None:
-    """Spread the times of every third row, up to the cap: random times are seldom so large."""
+    """Spread the times of every third row, up to the cap: random times are seldom so large.
+
+    The next row's padding has a time that would make its factor infinite.
+    """
     spread_L1 = torch.linspace(MAX_TIME_S, 0, config.seq_len)[:, None]
     for names in history_names(config.sequences):
-        real_BL1 = ~batch[names.mask][::ROWS_PER_LENGTH, :-1, None]
-        batch[names.time][::ROWS_PER_LENGTH] = spread_L1 * real_BL1
+        padding_BL1 = batch[names.mask][:, :-1, None]
+        batch[names.time][::ROWS_PER_LENGTH] = spread_L1 * ~padding_BL1[::ROWS_PER_LENGTH]
+        batch[names.time][1::ROWS_PER_LENGTH].masked_fill_(padding_BL1[1::ROWS_PER_LENGTH], OF_PADDING_S)
 
 
 def _title(batch: Mapping[str, Any], row: int) -> str:

@@ -55,7 +55,6 @@ def in_pieces(model: onnx.ModelProto, rows: int) -> onnx.ModelProto:
         _integers("two", 2),
         _integers("rows_per_piece", rows),
         _integers("first", 0),
-        _integers("start", [0]),
         _integers("orders_axis", [1]),
         _integers("end", [2**62]),
     ]
@@ -65,9 +64,9 @@ def in_pieces(model: onnx.ModelProto, rows: int) -> onnx.ModelProto:
         helper.make_node("Shape", [inputs[0].name], ["batch_1"], start=0, end=1),
         helper.make_node("Squeeze", ["batch_1"], ["batch_size"]),
         # pieces = ⌈batch / rows_per_piece⌉, rows = ⌈batch / pieces⌉
-        *_divided_up("batch_size", "rows_per_piece", "n_pieces"),
-        *_divided_up("batch_size", "n_pieces", "piece_size"),
         helper.make_node("Sub", ["batch_size", "one"], ["last_row"]),
+        *_divided_up("last_row", "rows_per_piece", "n_pieces"),
+        *_divided_up("last_row", "n_pieces", "piece_size"),
         *_sorted_by_length(masks),
     ]
     loop = helper.make_node(
@@ -79,8 +78,7 @@ def in_pieces(model: onnx.ModelProto, rows: int) -> onnx.ModelProto:
         constants.append(_integers(f"{each.name}_shape", [-1, *width]))
         joined += [
             helper.make_node("Reshape", [f"{each.name}_pieces", f"{each.name}_shape"], [f"{each.name}_rows"]),
-            helper.make_node("Slice", [f"{each.name}_rows", "start", "batch_1"], [f"{each.name}_sorted"]),
-            helper.make_node("Gather", [f"{each.name}_sorted", "place_of_row"], [each.name], axis=0),
+            helper.make_node("Gather", [f"{each.name}_rows", "place_of_row"], [each.name], axis=0),
         ]
     graph = helper.make_graph([*size, loop, *joined], inner.name, inputs, outputs, constants)
     return helper.make_model(
@@ -184,14 +182,13 @@ def _mask_of(name: str, histories: list[History[str]]) -> str | None:
     return next((names.mask for names in histories if name in names), None)
 
 
-def _divided_up(whole: str, part: str, name: str) -> list[onnx.NodeProto]:
-    """⌈whole / part⌉ of positive integers."""
+def _divided_up(last: str, part: str, name: str) -> list[onnx.NodeProto]:
+    """⌈whole / part⌉ of positive integers, of which `last` is the whole minus 1."""
     from onnx import helper
 
     return [
-        helper.make_node("Add", [whole, part], [f"{name}_sum"]),
-        helper.make_node("Sub", [f"{name}_sum", "one"], [f"{name}_rest"]),
-        helper.make_node("Div", [f"{name}_rest", part], [name]),
+        helper.make_node("Add", [last, part], [f"{name}_sum"]),
+        helper.make_node("Div", [f"{name}_sum", part], [name]),
     ]
 
 

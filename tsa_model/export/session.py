@@ -105,7 +105,7 @@ class ScoringSession:
         return {name: np.asarray(batch[name]) for name in self.input_names}
 
     def _call(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        return dict(zip(self.output_names, self._session.run(None, feed), strict=True))
+        return dict(zip(self.output_names, self._session.run(self.output_names, feed), strict=True))
 
 
 def by_length(first_real: Sequence[NDArray[Any]]) -> NDArray[np.intp]:
