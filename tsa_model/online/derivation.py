@@ -5,6 +5,7 @@ They are computed from running totals and the latest orders; all windows over a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +17,21 @@ from tsa_model.online.derived import ABOUT_LABELS, DerivedColumns, Past
 from tsa_model.online.history import KINDS, KeyKind
 from tsa_model.online.layouts import OF_LABELS, OF_ORDERS, PER_COLUMN
 from tsa_model.online.records import NO_CATEGORY, Records
-from tsa_model.online.totals import counted_and_summed
-from tsa_model.sequences.features.derived import window_values
-from tsa_model.sequences.features.lags import gap_values, number_values, position_values, same_values
+from tsa_model.online.totals import counted_and_summed, counted_and_summed_one
+from tsa_model.sequences.features.derived import window_value, window_values
+from tsa_model.sequences.features.lags import (
+    gap_value,
+    gap_values,
+    number_values,
+    position_value,
+    same_values,
+)
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.derived import Lag, Window
 
 Numbers = Any
 """An array; or, of one column alone, a number, which numpy computes with sooner than with an array of one."""
-_NONE = np.float64(np.nan)
+_NONE: Numbers = np.float64(np.nan)
 """The own value of an order in a window that asks for none."""
 
 
@@ -57,9 +64,9 @@ class Derivation:
             totals = past.totals(moments, self._n_totals) if plan.summed else None
             counts = past.counts(moments) if totals is None else totals[:, 0]
             for window in plan.counted:
-                window.note(values, counts[0] - counts.take(window.at))
+                window.note_counts(values, counts[0] - counts.take(window.at))
             for name, lag in plan.positions:
-                values[name] = float(position_values(lag, counts[0]))
+                values[name] = position_value(lag, counts[0].item())
             for window in plan.summed:
                 assert totals is not None
                 window.note_sums(values, totals[0] - totals.take(window.at, axis=0), target.numbers[0])
@@ -85,28 +92,43 @@ class _Windows:
     summed: int | None
     """Its place among the columns that are summed, of all orders or of known frauds."""
 
-    def note(
-        self,
-        into: dict[str, float],
-        count: Numbers,
-        total: Numbers = _NONE,
-        own: Numbers = _NONE,
-    ) -> None:
-        """Note the columns, from counts and sums, [n] or one, and the order's own value."""
-        _note(into, self.names, window_values(self.window, own, count, total))
+    @property
+    def is_one(self) -> bool:
+        """Whether there is one column, which is computed from single numbers."""
+        return len(self.names) == 1
+
+    def note_counts(self, into: dict[str, float], count: Numbers) -> None:
+        """Note the columns, from how many orders are inside, [n] or one."""
+        if self.is_one:
+            into[self.names[0]] = window_value(self.window, math.nan, int(count), math.nan)
+        else:
+            _note(into, self.names, window_values(self.window, _NONE, count, _NONE))
 
     def note_sums(self, into: dict[str, float], totals: np.ndarray, own: np.ndarray) -> None:
         """Note the columns, from [n, T] or [T] totals of the orders inside and the order's raw numbers."""
         assert self.number is not None
         assert self.summed is not None
-        self.note(into, *counted_and_summed(totals, self.summed), own[self.number])
+        value = own[self.number]
+        if self.is_one:
+            one = counted_and_summed_one(totals, self.summed)
+            into[self.names[0]] = window_value(self.window, value.item(), *one)
+        else:
+            _note(
+                into, self.names, window_values(self.window, value, *counted_and_summed(totals, self.summed))
+            )
 
     def note_labels(self, into: dict[str, float], totals: np.ndarray) -> None:
         """Note the columns, from [n, T] or [T] totals of the labels inside."""
-        if self.summed is None:
-            self.note(into, totals[..., 0], totals[..., 1])
-        else:
-            self.note(into, *counted_and_summed(totals, self.summed, OF_LABELS))
+        if self.is_one:
+            listed = totals[:OF_LABELS].tolist()
+            if self.summed is not None:
+                listed = counted_and_summed_one(totals, self.summed, OF_LABELS)
+            into[self.names[0]] = window_value(self.window, math.nan, *listed)
+            return
+        counted = totals[..., 0], totals[..., 1]
+        if self.summed is not None:
+            counted = counted_and_summed(totals, self.summed, OF_LABELS)
+        _note(into, self.names, window_values(self.window, _NONE, *counted))
 
 
 @dataclass(frozen=True)
@@ -125,6 +147,12 @@ class _Lags:
     def of(self, latest: Records, target: Records, into: dict[str, float]) -> None:
         """Note the columns of an order, whose latest earlier ones are given."""
         n_earlier = len(latest)
+        if self.lag.statistic == "gap" and len(self.names) == 1:
+            gap_us = None
+            if self.most_back <= n_earlier:
+                gap_us = int(target.time_us[0] - latest.time_us[n_earlier - self.most_back])
+            into[self.names[0]] = gap_value(self.lag, gap_us)
+            return
         exists, at = self.back <= n_earlier, n_earlier - self.back
         if self.most_back > n_earlier:  # where there is no such earlier order, the order itself stands for it
             latest, at = Records.joined([latest, target]), np.where(exists, at, n_earlier)

@@ -163,7 +163,7 @@ class OnlineScorer:
             ValueError: a score is not a number in [0, 1].
         """
         score = self.model.session.run(batch)["score"]
-        if not (score.min() >= 0 and score.max() <= 1):
+        if not all(0 <= each <= 1 for each in score.tolist()):
             raise ValueError("a score is not a number in [0, 1]: look for extreme numbers in the order")
         return {
             "score": score,

@@ -66,3 +66,10 @@ def counted_and_summed(
     """
     first = head + PER_COLUMN * place
     return totals[..., first], exact_sums.summed(totals[..., first + 1 : first + PER_COLUMN])
+
+
+def counted_and_summed_one(totals: np.ndarray, place: int, head: int = OF_ORDERS) -> tuple[int, float]:
+    """The same of [T] totals."""
+    first = head + PER_COLUMN * place
+    count, *often = totals[first : first + PER_COLUMN].tolist()
+    return count, exact_sums.summed_one(often)

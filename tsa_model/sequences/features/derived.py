@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property, partial
 
@@ -113,6 +114,11 @@ def signed_log(values: np.ndarray) -> np.ndarray:
     return np.copysign(np.log1p(np.abs(values)), values)
 
 
+def signed_log_of(value: float) -> float:
+    """`signed_log` of a single number."""
+    return math.copysign(np.log1p(abs(value)).item(), value)
+
+
 def _end_of_key(ordering: Ordering, position: int) -> int:
     starts = ordering.start[ordering.rows[position:]]
     return position + int(np.searchsorted(starts, starts[0], side="right"))
@@ -136,6 +142,22 @@ def window_values(window: Window, own: np.ndarray, count: np.ndarray, total: np.
         return mean
     ratio = np.divide(own, mean, out=np.ones_like(mean), where=mean != 0)
     return np.where(np.isnan(own), np.nan, ratio)
+
+
+def window_value(window: Window, own: float, count: int, total: float) -> float:
+    """`window_values` of one order: the same operations on single numbers, which numpy begins later."""
+    if window.statistic in ("count", "label_count"):
+        return float(count)
+    mean = total / max(count, 1)
+    if window.statistic == "difference" and count > 0:
+        return own - mean
+    if window.statistic not in ("difference", "ratio"):
+        return mean
+    if math.isnan(own):
+        return math.nan
+    if window.statistic == "difference":
+        return 0.0
+    return own / mean if mean != 0 else 1.0
 
 
 _Summed = tuple[str | None, bool]

@@ -7,7 +7,7 @@ even the last bit of the window's sum, and a total that was kept gives the sum t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -66,3 +66,11 @@ def summed(often: np.ndarray) -> np.ndarray:
     for other in others:
         sums = sums + other
     return sums
+
+
+def summed_one(often: Sequence[int]) -> float:
+    """`summed` of one value's units, with the same operations."""
+    first, *others = [each * unit for each, unit in zip(often, UNITS, strict=True)]
+    for other in others:
+        first += other
+    return first

@@ -10,7 +10,7 @@ from tsa_model.events.codes import Codes
 from tsa_model.events.units import MICROSECONDS
 from tsa_model.sequences.columns.column_files import ColumnFiles
 from tsa_model.sequences.columns.event_columns import Orders
-from tsa_model.sequences.features.derived import KEY_ORDERING, signed_log, whole_keys
+from tsa_model.sequences.features.derived import KEY_ORDERING, signed_log, signed_log_of, whole_keys
 from tsa_model.sequences.features.orderings import Ordering
 from tsa_model.settings.dataset import DatasetDescription
 from tsa_model.settings.derived import Lag
@@ -93,6 +93,17 @@ def gap_values(lag: Lag, exists: np.ndarray, own_us: np.ndarray, before_us: np.n
     gap_s = (own_us - before_us) / MICROSECONDS
     values = np.minimum(np.where(exists, gap_s, LONGEST_GAP_S), LONGEST_GAP_S)
     return signed_log(values) if lag.log else values
+
+
+def position_value(lag: Lag, n_earlier: int) -> float:
+    """`position_values` of one order."""
+    return signed_log_of(float(n_earlier)) if lag.log else float(n_earlier)
+
+
+def gap_value(lag: Lag, gap_us: int | None) -> float:
+    """`gap_values` of one order, so long after the earlier one; None = there is none."""
+    gap_s = LONGEST_GAP_S if gap_us is None else min(gap_us / MICROSECONDS, LONGEST_GAP_S)
+    return signed_log_of(gap_s) if lag.log else gap_s
 
 
 def same_values(exists: np.ndarray, own: np.ndarray, before: np.ndarray, missing: int) -> np.ndarray:
