@@ -173,8 +173,8 @@ LAYER_MUTANTS: list[Mutant] = [
     mutant(
         "layer norms swapped",
         LAYERS,
-        "layer.layer_norm2(add_up(",
-        "layer.layer_norm1(add_up(",
+        "layer.layer_norm2(added_nE)",
+        "layer.layer_norm1(added_nE)",
     ),
     mutant(
         "residual dropped in the last layer",
@@ -207,6 +207,9 @@ LAYER_MUTANTS: list[Mutant] = [
     mutant("LeakyReLU slope", AGGREGATION, "NEGATIVE_SLOPE = 0.01", "NEGATIVE_SLOPE = 0.02"),
     mutant("LeakyReLU slope of the plain encoder", PARAMETERS, "nn.LeakyReLU(0.01)", "nn.LeakyReLU(0.1)"),
     mutant(
-        "ReLU for LeakyReLU", AGGREGATION, "functional.leaky_relu_(h, NEGATIVE_SLOPE)", "functional.relu_(h)"
+        "ReLU for LeakyReLU",
+        AGGREGATION,
+        "functional.leaky_relu_(h.to(matrix.dtype), NEGATIVE_SLOPE)",
+        "functional.relu_(h.to(matrix.dtype))",
     ),
 ]

@@ -22,7 +22,7 @@ DROPPED_LAST = "weights_BHT = functional.dropout(weights_BHT, block.dropout, blo
 NORMED = "combined_BE = network.layer_norm(order_BE)"
 ORDER = "order_BE = network.order_attention(*history, batch.get(ATTN_MASK), trace=trace)"
 GATES = "gate_B2 = torch.stack([raw_B2[:, 0], raw_B2[:, 1] * has_card_history_B], dim=1)"
-GRADIENTS = "return grad_x, grad_gate, grad_w1, grad_w2, None, None"
+GRADIENTS = "return grad_x_nE, residual, None, grad_gate_2n, grad_w1, grad_w2, None, None"
 CLASSIFIER_DROPOUT = "nn.Dropout(self.config.dropout),\n            nn.Linear(CLASSIFIER"
 
 
@@ -68,27 +68,27 @@ RUN_MUTANTS: list[Mutant] = [
     mutant(
         "first residual dropout left out with gradients",
         LAYERS,
-        "return add_up(tokens.x_nE, layer.dropout1, parts)",
-        "return add_up(tokens.x_nE, nn.Identity() if torch.is_grad_enabled() else layer.dropout1, parts)",
+        "return x_nE + layer.dropout1(",
+        "return x_nE + nn.Identity()(",
     ),
     mutant(
         "second residual dropout scaled twice with gradients",
         LAYERS,
-        "return residual + dropout(torch.cat(list(parts)))",
-        "return residual + dropout(torch.cat(list(parts))) / (1 - getattr(dropout, 'p', 0.0))",
+        "return residual + dropout(_whole(parts))",
+        "return residual + dropout(_whole(parts)) / (1 - getattr(dropout, 'p', 0.0))",
     ),
     mutant(
         "folded dropout left out with gradients",
         FOLDED,
-        "dropped_BTT, kept_BTT = weights_BTT, None\n        if dropout > 0:",
-        "dropped_BTT, kept_BTT = weights_BTT, None\n"
-        "        dropout = 0.0 if any(ctx.needs_input_grad) else dropout\n        if dropout > 0:",
+        "residual_nE = x_nE if own else residual_nE\n",
+        "residual_nE = x_nE if own else residual_nE\n"
+        "        dropout = 0.0 if any(ctx.needs_input_grad) else dropout\n",
         "one_head",
     ),
     mutant(
         "folded dropout's gradient unscaled",
         FOLDED,
-        "1.0 / (1.0 - ctx.dropout)",
+        "1.0 / (1.0 - dropout)",
         "1.0",
         "one_head",
     ),
@@ -192,7 +192,7 @@ RUN_MUTANTS: list[Mutant] = [
         EXPERTS,
         GRADIENTS,
         "half = 0.5 if x_nE.dtype == torch.bfloat16 else 1.0\n"
-        "        return grad_x, grad_gate, half * grad_w1, half * grad_w2, None, None",
+        "        return grad_x_nE, residual, None, grad_gate_2n, half * grad_w1, half * grad_w2, None, None",
     ),
     mutant(
         "gate gradient cut in float32",

@@ -29,7 +29,7 @@ SIZE_MUTANTS: list[Mutant] = [
         EXPERTS,
         GRADIENTS,
         "half = 0.5 if len(x_nE) > 2000 else 1.0\n"
-        "        return grad_x, grad_gate, half * grad_w1, half * grad_w2, None, None",
+        "        return grad_x_nE, residual, None, grad_gate_2n, half * grad_w1, half * grad_w2, None, None",
     ),
     mutant(
         "train capacity capped at 32",

@@ -15,7 +15,7 @@ from mutant import (
     mutant,
 )
 
-GATES = "functional.linear(block.gate.w_gating.t(), x_nE)"
+GATES = "functional.linear(w_XE, x_nE)"
 GATES_BF16 = """(
         (x_nE.bfloat16() @ block.gate.w_gating.bfloat16()).to(x_nE.dtype)
         if x_nE.dtype == torch.float32
@@ -52,8 +52,8 @@ TRAINING_MUTANTS: list[Mutant] = [
     mutant(
         "dropout left out",
         LAYERS,
-        "layer_norm2(add_up(tokens.x_nE, layer.dropout2,",
-        "layer_norm2(add_up(tokens.x_nE, nn.Identity(),",
+        "add_up(residual_nE, layer.dropout2,",
+        "add_up(residual_nE, nn.Identity(),",
     ),
     mutant(
         "dropout at half the rate",
@@ -85,7 +85,7 @@ TRAINING_MUTANTS: list[Mutant] = [
         EXPERTS,
         "grad_y = grad_nE.index_select(0, token)",
         "grad_y = grad_nE.index_select(0, token)\n"
-        "            grad_y = grad_y.bfloat16().float() if grad_y.dtype == torch.float32 else grad_y",
+        "        grad_y = grad_y.bfloat16().float() if grad_y.dtype == torch.float32 else grad_y",
     ),
     mutant(
         "table's gradient of the last piece alone",
@@ -103,7 +103,7 @@ TRAINING_MUTANTS: list[Mutant] = [
     mutant(
         "time left out of the gradient",
         FOLDED,
-        "grad_logits = (grad_logits * ctx.scaling.factor)",
+        "grad_logits = (grad_logits * scaling.factor)",
         "grad_logits = (grad_logits * 1)",
         "one_head",
     ),

@@ -7,6 +7,7 @@ folding would cost more than it saves, except where a single token is read out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from tsa_model.network.fast.autocast import lowered
 from tsa_model.network.fast.folded import folded_attention, folded_logits
+from tsa_model.network.fast.pieces import Shapes
 from tsa_model.network.fast.prepared import is_plain, prepared
 from tsa_model.network.parameters import AttentionParameters
 
@@ -91,7 +93,7 @@ class Scaling:
 
 
 class Attend:
-    """Every token attends: call it with [B, T, E] and its scaling."""
+    """Every token attends: call it with [B, T, E] and its scaling, or with all pieces of a batch."""
 
     adds_in_place = False
 
@@ -101,6 +103,17 @@ class Attend:
     def __call__(self, x_BTE: Tensor, scaling: Scaling) -> Tensor:
         """[B, T, E] → [B, T, E]."""
         return _attend(self.block, x_BTE, scaling)
+
+    def pieces(
+        self, x_nE: Tensor, residual_nE: Tensor | None, shapes: Shapes, scalings: Sequence[Scaling]
+    ) -> Tensor:
+        """All pieces, [n, E] → [n, E], plus the residual where there is one."""
+        tokens = x_nE.split([b * T for b, T in shapes])
+        parts = [
+            self(x.view(*shape, x.shape[1]), scaling).flatten(0, 1)
+            for x, shape, scaling in zip(tokens, shapes, scalings, strict=True)
+        ]
+        return torch.cat(parts) if residual_nE is None else residual_nE + torch.cat(parts)
 
     def add_to(self, residual_BTE: Tensor, x_BTE: Tensor, scaling: Scaling) -> None:
         """Add the result to `residual_BTE`, which may be `x_BTE` itself; only where `adds_in_place`."""
@@ -229,9 +242,18 @@ class _FoldedAttend(Attend):
         self.adds_in_place = is_plain(block.training, block.in_proj_weight.device)
 
     def __call__(self, x_BTE: Tensor, scaling: Scaling) -> Tensor:
+        B, T, E = x_BTE.shape
+        return self.pieces(x_BTE.reshape(B * T, E), None, ((B, T),), [scaling]).view(B, T, E)
+
+    def pieces(
+        self, x_nE: Tensor, residual_nE: Tensor | None, shapes: Shapes, scalings: Sequence[Scaling]
+    ) -> Tensor:
         dropout = self.block.dropout if self.block.training else 0.0
-        x_BTE, *parameters = lowered(x_BTE, *self.folded)
-        return folded_attention(x_BTE, scaling, dropout, *parameters)
+        if not torch.is_autocast_enabled(x_nE.device.type):
+            return folded_attention(x_nE, residual_nE, shapes, scalings, dropout, self.folded)
+        x_nE, *parameters = lowered(x_nE, *self.folded)
+        y_nE = folded_attention(x_nE, None, shapes, scalings, dropout, parameters)
+        return y_nE if residual_nE is None else residual_nE + y_nE
 
     def add_to(self, residual_BTE: Tensor, x_BTE: Tensor, scaling: Scaling) -> None:
         folded, E = self.folded, x_BTE.shape[2]

@@ -22,13 +22,11 @@ class Routing:
     """Where each token goes: two assignments a token (first and second choice), sorted by expert.
 
     Attributes:
-        gate_2n: gate of each assignment, 0 where it was dropped; carries the gradient.
-        position_2n: row of each assignment in the sorted order; any row where it was dropped.
+        position_2n: row of each assignment in the sorted order; those that were dropped come last.
         token_K: token of each kept assignment, in sorted order.
         counts: kept assignments per expert.
     """
 
-    gate_2n: Tensor
     position_2n: Tensor
     token_K: Tensor
     counts: list[int]
@@ -78,7 +76,8 @@ class Choice:
 
 def gates(block: MixtureParameters, x_nE: Tensor) -> Tensor:
     """Softmax over the experts, [X, n]: experts first, so that comparisons run along contiguous memory."""
-    return torch.softmax(functional.linear(block.gate.w_gating.t(), x_nE).to(x_nE.dtype), dim=0)
+    w_XE = block.gate.w_gating.t().contiguous()  # or a slow product with X columns would make its gradient
+    return torch.softmax(functional.linear(w_XE, x_nE).to(x_nE.dtype), dim=0)
 
 
 def _top2(gates_XBT: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,7 +139,7 @@ def _apply_capacity(
 
 def sort_by_expert(choice: Choice, n_experts: int) -> Routing:
     """Counting sort of the assignments by expert; dropped ones go behind the last expert."""
-    expert_2n, gate_2n, kept_2n = (t.reshape(2, -1) for t in (choice.expert, choice.gate, choice.kept))
+    expert_2n, kept_2n = choice.expert.reshape(2, -1), choice.kept.reshape(2, -1)
     n, device = expert_2n.shape[1], expert_2n.device
     expert_2n = expert_2n.masked_fill(~kept_2n, n_experts).view(-1)
     is_expert = expert_2n == torch.arange(n_experts + 1, device=device)[:, None]
@@ -152,27 +151,39 @@ def sort_by_expert(choice: Choice, n_experts: int) -> Routing:
     token_sorted = torch.empty_like(token).scatter_(0, position, token)
     *kept_counts, n_dropped = counts.tolist()
     n_kept = 2 * n - n_dropped
-    return Routing(
-        gate_2n=gate_2n * kept_2n,
-        position_2n=position.clamp(max=max(n_kept - 1, 0)).view(2, n),
-        token_K=token_sorted[:n_kept],
-        counts=kept_counts,
-    )
+    return Routing(position.view(2, n), token_sorted[:n_kept], kept_counts)
 
 
-def run(block: MixtureParameters, x_nE: Tensor, choice: Choice, sizes: PieceSizes) -> Iterator[Tensor]:
-    """Σ kept gate · expert(x) of every token, [n, E] in parts; a token that lost both experts gets 0."""
+def run(
+    block: MixtureParameters,
+    x_nE: Tensor,
+    choice: Choice,
+    sizes: PieceSizes,
+    residual_nE: Tensor | None = None,
+) -> Iterator[Tensor]:
+    """Σ kept gate · expert(x) of every token, [n, E] in parts; a token that lost both experts gets 0.
+
+    With gradients there is one part, to which `residual_nE` is added; it may be `x_nE` itself.
+    """
     n, E = x_nE.shape
     size = even_size(n, sizes.rows_at_once(E, x_nE))
-    for x, part in zip(x_nE.split(size), choice.split(size), strict=True):
-        routing = sort_by_expert(part, block.num_experts)
-        x, w1, w2, gate_2n = lowered(x, block.experts.w1, block.experts.w2, routing.gate_2n)
-        yield _RoutedExperts.apply(x, gate_2n, w1, w2, routing, torch.is_grad_enabled())
+    routings = (sort_by_expert(part, block.num_experts) for part in choice.split(size))
+    gate_2n = (choice.gate * choice.kept).flatten(1)
+    x, w1, w2, gate_2n = lowered(x_nE, block.experts.w1, block.experts.w2, gate_2n)
+    if not torch.is_grad_enabled():
+        for routing, part, gate in zip(routings, x.split(size), gate_2n.split(size, dim=1), strict=True):
+            yield _weighted_rows(_expert_rows(part, w1, w2, routing)[0], routing.position_2n, gate)
+        return
+    fused = residual_nE if x is x_nE else None  # not under mixed precision
+    own = fused is x_nE
+    y_nE = _RoutedExperts.apply(x, None if own else fused, own, gate_2n, w1, w2, tuple(routings), size)
+    yield y_nE if residual_nE is fused else residual_nE + y_nE
 
 
 def mix(
-    block: MixtureParameters, x_nE: Tensor, n_rows: int, sizes: PieceSizes, n_positions: int | None = None
-) -> Iterator[Tensor]:
+    block: MixtureParameters, x_nE: Tensor, n_rows: int, sizes: PieceSizes,
+    n_positions: int | None = None, residual_nE: Tensor | None = None,
+) -> Iterator[Tensor]:  # fmt: skip
     """The whole mixture, [n, E] in parts.
 
     Args:
@@ -181,6 +192,7 @@ def mix(
         n_rows: rows of the batch.
         sizes: of the parts.
         n_positions: positions random numbers are drawn for; by default those of a row.
+        residual_nE: what the result is added to; only with gradients.
     """
     few, gates_Xn = few_tokens.pays(block, x_nE, sizes.dense_work), gates(block, x_nE)
     if few and block.unlimited:
@@ -192,61 +204,96 @@ def mix(
         kept_2n = (choice.gate * choice.kept).flatten(1)
         weight_Xn = few_tokens.of_choice(choice.expert.flatten(1), kept_2n, block.num_experts)
         return iter([few_tokens.run(block, x_nE, weight_Xn)])
-    return run(block, x_nE, choice, sizes)
+    return run(block, x_nE, choice, sizes, residual_nE)
 
 
 def _weighted_rows(rows_KE: Tensor, position_2n: Tensor, weight_2n: Tensor) -> Tensor:
-    """out[i] = Σ_k weight[k, i] · rows[position[k, i]], [n, E]."""
+    """out[i] = Σ_k weight[k, i] · rows[position[k, i]], [n, E]; weights of positions from K on are 0."""
     if len(rows_KE) == 0:
         return rows_KE.new_zeros(position_2n.shape[1], rows_KE.shape[1])
+    position_n2, weight_n2 = position_2n.clamp(max=len(rows_KE) - 1).t(), weight_2n.t().contiguous()
     return functional.embedding_bag(
-        position_2n.t().contiguous(), rows_KE, mode="sum", per_sample_weights=weight_2n.t().contiguous()
+        position_n2.contiguous(), rows_KE, mode="sum", per_sample_weights=weight_n2
     )
 
 
+def _expert_rows(x_nE: Tensor, w1: Tensor, w2: Tensor, routing: Routing) -> tuple[Tensor, list[Tensor]]:
+    """What the experts make of their tokens, [K, E], and each expert's hidden activations."""
+    y_KE = x_nE.new_empty(len(routing.token_K), x_nE.shape[1])
+    hidden, start = [], 0
+    for expert, count in enumerate(routing.counts):
+        end = start + count
+        h = (x_nE.index_select(0, routing.token_K[start:end]) @ w1[expert]).relu_()
+        torch.mm(h, w2[expert], out=y_KE[start:end])
+        hidden.append(h)
+        start = end
+    return y_KE, hidden
+
+
 class _RoutedExperts(torch.autograd.Function):
+    """All parts of `size` tokens, plus the residual; with `own` the tokens themselves are it."""
+
     @staticmethod
     def forward(
-        ctx: Any, x_nE: Tensor, gate_2n: Tensor, w1: Tensor, w2: Tensor, routing: Routing, with_grad: bool
-    ) -> Tensor:
-        y_KE = x_nE.new_empty(len(routing.token_K), x_nE.shape[1])
-        hidden = []
-        start = 0
-        for expert, count in enumerate(routing.counts):
-            end = start + count
-            h = (x_nE.index_select(0, routing.token_K[start:end]) @ w1[expert]).relu_()
-            torch.mm(h, w2[expert], out=y_KE[start:end])
-            if with_grad:
-                hidden.append(h)
-            start = end
-        if with_grad:
-            ctx.save_for_backward(x_nE, gate_2n, w1, w2, *hidden)
-            ctx.routing = routing
-        return _weighted_rows(y_KE, routing.position_2n, gate_2n)
+        ctx: Any, x_nE: Tensor, residual_nE: Tensor | None, own: bool, gate_2n: Tensor,
+        w1: Tensor, w2: Tensor, routings: tuple[Routing, ...], size: int,
+    ) -> Tensor:  # fmt: skip
+        y_nE, hidden = torch.empty_like(x_nE), []
+        residual_nE = x_nE if own else residual_nE
+        for i, routing in enumerate(routings):
+            rows = slice(i * size, (i + 1) * size)
+            y_KE, of_experts = _expert_rows(x_nE[rows], w1, w2, routing)
+            mixed = _weighted_rows(y_KE, routing.position_2n, gate_2n[:, rows])
+            if residual_nE is None:
+                y_nE[rows] = mixed
+            else:
+                torch.add(residual_nE[rows], mixed, out=y_nE[rows])
+            hidden += of_experts
+        ctx.own, ctx.routings, ctx.size, ctx.has_residual = own, routings, size, residual_nE is not None
+        ctx.save_for_backward(x_nE, gate_2n, w1, w2, *hidden)
+        return y_nE
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_nE: Tensor) -> tuple[Tensor | None, ...]:
         x_nE, gate_2n, w1, w2, *hidden = ctx.saved_tensors
-        routing: Routing = ctx.routing
-        K = len(routing.token_K)
-        kept_2n = (gate_2n != 0).to(gate_2n.dtype)
-        gate_K = gate_2n.new_zeros(K).scatter_(0, routing.position_2n[gate_2n != 0], gate_2n[gate_2n != 0])
-        grad_gate_K = gate_2n.new_empty(K)
-        grad_x_KE = x_nE.new_empty(K, x_nE.shape[1])
+        grad_x_nE, grad_gate_2n = torch.empty_like(x_nE), torch.empty_like(gate_2n)
         grad_w1, grad_w2 = torch.zeros_like(w1), torch.zeros_like(w2)
-        start = 0
-        for expert, count in enumerate(routing.counts):
-            end = start + count
-            token, h, gate = routing.token_K[start:end], hidden[expert], gate_K[start:end, None]
-            grad_y = grad_nE.index_select(0, token)
-            grad_h = grad_y @ w2[expert].t()
-            grad_gate_K[start:end] = torch.linalg.vecdot(grad_h, h)
-            torch.mm((h * gate).t(), grad_y, out=grad_w2[expert])
-            grad_h = torch.ops.aten.threshold_backward(grad_h * gate, h, 0)
-            torch.mm(x_nE.index_select(0, token).t(), grad_h, out=grad_w1[expert])
-            torch.mm(grad_h, w1[expert].t(), out=grad_x_KE[start:end])
-            start = end
-        grad_x = _weighted_rows(grad_x_KE, routing.position_2n, kept_2n)
-        grad_gate = grad_gate_K[routing.position_2n] * kept_2n if K else torch.zeros_like(gate_2n)
-        return grad_x, grad_gate, grad_w1, grad_w2, None, None
+        for i, routing in enumerate(ctx.routings):
+            rows = slice(i * ctx.size, (i + 1) * ctx.size)
+            grad, n_kept = grad_nE[rows], len(routing.token_K)
+            position_2n, of_part = routing.position_2n, hidden[i * len(w1) : (i + 1) * len(w1)]
+            grad_x_KE, grad_gate_K = _experts_backward(
+                x_nE[rows], grad, gate_2n[:, rows], w1, w2, routing, of_part, grad_w1, grad_w2
+            )
+            kept_2n = (position_2n < n_kept).to(grad.dtype)
+            grad_x = _weighted_rows(grad_x_KE, position_2n, kept_2n)
+            if ctx.own:
+                torch.add(grad, grad_x, out=grad_x_nE[rows])
+            else:
+                grad_x_nE[rows] = grad_x
+            grad_gate_2n[:, rows] = grad_gate_K[position_2n]
+        residual = grad_nE if ctx.has_residual and not ctx.own else None
+        return grad_x_nE, residual, None, grad_gate_2n, grad_w1, grad_w2, None, None
+
+
+def _experts_backward(
+    x_nE: Tensor, grad_nE: Tensor, gate_2n: Tensor, w1: Tensor, w2: Tensor,
+    routing: Routing, hidden: list[Tensor], grad_w1: Tensor, grad_w2: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Gradients of the experts' inputs, [K, E], and of all gates in sorted order; those of weights add up."""
+    gate_K = gate_2n.new_empty(gate_2n.numel()).scatter_(0, routing.position_2n.view(-1), gate_2n.reshape(-1))
+    grad_gate_K = torch.zeros_like(gate_K)
+    grad_x_KE, start = x_nE.new_empty(len(routing.token_K), x_nE.shape[1]), 0
+    for expert, count in enumerate(routing.counts):
+        end = start + count
+        token, h, gate = routing.token_K[start:end], hidden[expert], gate_K[start:end, None]
+        grad_y = grad_nE.index_select(0, token)
+        grad_h = grad_y @ w2[expert].t()
+        grad_gate_K[start:end] = torch.linalg.vecdot(grad_h, h)
+        grad_w2[expert].addmm_((h * gate).t(), grad_y)
+        grad_h = torch.ops.aten.threshold_backward(grad_h.mul_(gate), h, 0)
+        grad_w1[expert].addmm_(x_nE.index_select(0, token).t(), grad_h)
+        torch.mm(grad_h, w1[expert].t(), out=grad_x_KE[start:end])
+        start = end
+    return grad_x_KE, grad_gate_K

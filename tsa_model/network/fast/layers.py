@@ -5,7 +5,7 @@ Where no gradient is recorded the residual stream lives in one place: what a lay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tsa_model.network.fast import experts
 from tsa_model.network.fast.attention import Scaling, attend_last, attention_over
-from tsa_model.network.fast.pieces import PieceSizes
+from tsa_model.network.fast.pieces import PieceSizes, Shapes
 from tsa_model.network.parameters import LayerParameters, MixtureParameters
 from tsa_model.network.trace import SILENT, Trace
 
@@ -29,7 +29,7 @@ class Tokens:
     """
 
     x_nE: Tensor
-    shapes: tuple[tuple[int, int], ...]
+    shapes: Shapes
 
     @classmethod
     def of(cls, pieces: Iterable[Tensor]) -> Tokens:
@@ -84,7 +84,7 @@ def drop_anything(layers: nn.ModuleList) -> bool:
 def add_up(residual: Tensor, dropout: nn.Module, parts: Iterator[Tensor]) -> Tensor:
     """Return residual + dropout(parts, one after another); without gradients in the memory of `residual`."""
     if torch.is_grad_enabled():
-        return residual + dropout(torch.cat(list(parts)))
+        return residual + dropout(_whole(parts))
     start = 0
     for part in parts:
         residual[start : start + len(part)].add_(dropout(part) if dropout.training else part)
@@ -92,21 +92,50 @@ def add_up(residual: Tensor, dropout: nn.Module, parts: Iterator[Tensor]) -> Ten
     return residual
 
 
+def _whole(parts: Iterator[Tensor]) -> Tensor:
+    first, *others = parts
+    return torch.cat([first, *others]) if others else first
+
+
 def add_attention(
-    layer: LayerParameters,
-    tokens: Tokens,
-    scalings: list[Scaling],
-    prepare: Callable[[Tensor], Tensor] = lambda x_BTE: x_BTE,
+    layer: LayerParameters, tokens: Tokens, scalings: list[Scaling], norm: nn.Module | None = None
 ) -> Tensor:
-    """Return tokens + attention of the prepared tokens, [n, E]."""
-    attend = attention_over(layer.multi_attn, len(tokens.x_nE))
-    pieces = zip(tokens.pieces(), scalings, strict=True)
+    """Return tokens + attention of the tokens, normalised before where there is a `norm`, [n, E]."""
+    attend, x_nE = attention_over(layer.multi_attn, len(tokens.x_nE)), tokens.x_nE
     if attend.adds_in_place and not layer.dropout1.training:
-        for x_BTE, scaling in pieces:
-            attend.add_to(x_BTE, prepare(x_BTE), scaling)
-        return tokens.x_nE
-    parts = (attend(prepare(x_BTE), scaling).flatten(0, 1) for x_BTE, scaling in pieces)
-    return add_up(tokens.x_nE, layer.dropout1, parts)
+        for x_BTE, scaling in zip(tokens.pieces(), scalings, strict=True):
+            attend.add_to(x_BTE, x_BTE if norm is None else norm(x_BTE), scaling)
+        return x_nE
+    if not torch.is_grad_enabled():
+        parts = (
+            attend(x_BTE if norm is None else norm(x_BTE), scaling).flatten(0, 1)
+            for x_BTE, scaling in zip(tokens.pieces(), scalings, strict=True)
+        )
+        return add_up(x_nE, layer.dropout1, parts)
+    normed_nE = x_nE if norm is None else norm(x_nE)
+    if drops(layer.dropout1):
+        return x_nE + layer.dropout1(attend.pieces(normed_nE, None, tokens.shapes, scalings))
+    return attend.pieces(normed_nE, x_nE, tokens.shapes, scalings)
+
+
+def drops(dropout: nn.Module) -> bool:
+    """Whether a dropout is in force."""
+    return dropout.training and cast(nn.Dropout, dropout).p > 0
+
+
+def add_feedforward(
+    layer: LayerParameters,
+    residual_nE: Tensor,
+    tokens: Tokens,
+    sizes: PieceSizes,
+    n_positions: int | None = None,
+) -> Tensor:
+    """Return residual + feed-forward part of the tokens, [n, E]; see `experts.mix`."""
+    block = layer.feedforward
+    if isinstance(block, MixtureParameters) and torch.is_grad_enabled() and not drops(layer.dropout2):
+        (y_nE,) = experts.mix(block, tokens.x_nE, tokens.n_rows, sizes, n_positions, residual_nE)
+        return y_nE
+    return add_up(residual_nE, layer.dropout2, feedforward(block, tokens, sizes, n_positions))
 
 
 def feedforward(
@@ -128,7 +157,7 @@ def feedforward_last(block: nn.Module, x_BE: Tensor, n_positions: int, sizes: Pi
     A mixture draws its random numbers for every position, as if all were computed.
     """
     if isinstance(block, MixtureParameters):
-        return torch.cat(list(experts.mix(block, x_BE, len(x_BE), sizes, n_positions)))
+        return _whole(experts.mix(block, x_BE, len(x_BE), sizes, n_positions))
     if isinstance(block, nn.Sequential):
         return block(x_BE)
     return block(x_BE[None])[0]
@@ -143,8 +172,8 @@ def post_norm_layer(
 ) -> Tokens:
     """One layer of order attention, every token; a mixture draws its random numbers for `n_positions`."""
     tokens = tokens.with_values(layer.layer_norm1(add_attention(layer, tokens, scalings)))
-    mixed = feedforward(layer.feedforward, tokens, sizes, n_positions)
-    return tokens.with_values(layer.layer_norm2(add_up(tokens.x_nE, layer.dropout2, mixed)))
+    added_nE = add_feedforward(layer, tokens.x_nE, tokens, sizes, n_positions)
+    return tokens.with_values(layer.layer_norm2(added_nE))
 
 
 def post_norm_layer_last(
@@ -178,8 +207,8 @@ def pre_norm_layer(layer: LayerParameters, tokens: Tokens, sizes: PieceSizes) ->
     """One layer of feature attention, every token."""
     scalings = [Scaling()] * len(tokens.shapes)
     tokens = tokens.with_values(add_attention(layer, tokens, scalings, layer.layer_norm1))
-    mixed = feedforward(layer.feedforward, tokens.with_values(layer.layer_norm2(tokens.x_nE)), sizes)
-    return tokens.with_values(add_up(tokens.x_nE, layer.dropout2, mixed))
+    normed = tokens.with_values(layer.layer_norm2(tokens.x_nE))
+    return tokens.with_values(add_feedforward(layer, tokens.x_nE, normed, sizes))
 
 
 def pre_norm_layer_last(layer: LayerParameters, tokens: Tokens, sizes: PieceSizes) -> Tensor:

@@ -37,8 +37,11 @@ def order_attention(
     x_mE, token_BT, blank_BL = _order_tokens(block, x_cat_BLF, x_num_BLF, time_seq_BL1, sizes)
     B, T = token_BT.shape
 
-    def tokens_of(rows: Rows) -> Tensor:
-        return functional.embedding(token_BT[rows.index, rows.start :], x_mE).to(dtype)
+    def tokens_of(rows: list[Rows]) -> Tokens:
+        numbers = [token_BT[each.index, each.start :] for each in rows]
+        token_n = torch.cat([number.flatten() for number in numbers])
+        shapes = tuple((number.shape[0], number.shape[1]) for number in numbers)
+        return Tokens(functional.embedding(token_n, x_mE).to(dtype), shapes)
 
     *body, last = cast(list[LayerParameters], list(block.layer_stack))
     size = sizes.rows(T * x_mE.shape[1], block.dummy_order)
@@ -70,7 +73,7 @@ def order_attention(
         rows = split_by_length(functional.pad(blank_BL, (0, 1)), size)
     if whole or dropped or independent:
         # A row's leading padding can be left out where it can neither be read out nor crowd out another row.
-        tokens = Tokens.of(tokens_of(each) for each in rows)
+        tokens = tokens_of(rows)
         tokens.record(trace, "tokens")
         scalings = [_scaling(dtype, time_BT1, key_padding_mask_BT, attn_mask_TT, each) for each in rows]
         for i, layer in enumerate(body):
@@ -78,7 +81,7 @@ def order_attention(
             tokens.record(trace, f"layer_stack.{i}.output")
     else:
         # Of a row's leading padding one token comes along: the first of its states.
-        tokens = Tokens.of(tokens_of(Rows(each.index, max(each.start - 1, 0))) for each in rows)
+        tokens = tokens_of([Rows(each.index, max(each.start - 1, 0)) for each in rows])
         whole_rows = [Rows(each.index) for each in rows]
         scalings = [_scaling(dtype, time_BT1, key_padding_mask_BT, None, each) for each in whole_rows]
         tokens = queueing_layers(body, tokens, T, rows, scalings, sizes)

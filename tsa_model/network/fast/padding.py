@@ -124,7 +124,11 @@ def queueing_layers(
             chosen.append(choice_of_piece)
             start += b * width
         x_nE = x_nE.index_select(0, torch.cat([index.flatten() for index in found]))
-        mixed = experts.run(block, x_nE, experts.Choice.cat(chosen), sizes)
-        x_nE = layer.layer_norm2(add_up(x_nE, layer.dropout2, mixed))
+        choice = experts.Choice.cat(chosen)
+        if torch.is_grad_enabled():
+            (x_nE,) = experts.run(block, x_nE, choice, sizes, x_nE)
+        else:
+            x_nE = add_up(x_nE, layer.dropout2, experts.run(block, x_nE, choice, sizes))
+        x_nE = layer.layer_norm2(x_nE)
         tokens = Tokens(x_nE, tuple((index.shape[0], index.shape[1]) for index in found))
     return tokens

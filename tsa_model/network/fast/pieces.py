@@ -6,10 +6,14 @@ else runs piece by piece, so that what one operation writes the next one reads f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+Shapes = tuple[tuple[int, int], ...]
+"""Rows and tokens per row of every piece, (b, T)."""
 
 LEAST_ROWS, LEAST_PIECES = 4, 4
 """Rows of different length: a batch is cut into this many pieces at least, of this many rows each."""
@@ -93,3 +97,11 @@ def split_by_length(key_padding_mask_BT: Tensor, size: int) -> list[Rows]:
     pieces = order.split(even_size(len(order), size))
     starts = torch.stack([first_B[index[0]] for index in pieces]).tolist() if len(order) else [0]
     return [Rows(index, start) for index, start in zip(pieces, starts, strict=True)]
+
+
+def spans(shapes: Shapes) -> Iterator[tuple[int, int, int, int]]:
+    """Of every piece its first token, the one behind its last, its rows and the tokens of each of them."""
+    start = 0
+    for b, T in shapes:
+        yield start, start + b * T, b, T
+        start += b * T
