@@ -207,9 +207,6 @@ LAYER_MUTANTS: list[Mutant] = [
     mutant("LeakyReLU slope", AGGREGATION, "NEGATIVE_SLOPE = 0.01", "NEGATIVE_SLOPE = 0.02"),
     mutant("LeakyReLU slope of the plain encoder", PARAMETERS, "nn.LeakyReLU(0.01)", "nn.LeakyReLU(0.1)"),
     mutant(
-        "ReLU for LeakyReLU",
-        AGGREGATION,
-        "functional.leaky_relu_(h.to(matrix.dtype), NEGATIVE_SLOPE)",
-        "functional.relu_(h.to(matrix.dtype))",
+        "ReLU for LeakyReLU", AGGREGATION, "functional.leaky_relu_(h, NEGATIVE_SLOPE)", "functional.relu_(h)"
     ),
 ]

@@ -23,9 +23,6 @@ from tsa_model.network.parameters import AggregationParameters
 from tsa_model.network.precision import computed_in
 
 NEGATIVE_SLOPE = 0.01
-NARROW = 4
-"""Layers of so many numbers, and all behind them, are computed in the tokens' dtype: their gradients cancel.
-With wider ones in float32 no gradient is further off than with all of them in float64."""
 
 
 def layer_matrices(encoder: nn.Sequential) -> list[Tensor]:
@@ -52,12 +49,12 @@ def aggregate_categorical(
 ) -> Tensor:
     """Aggregate the embeddings of `ids_nF` [n, Fc] → [n, D]; row 0 of the table is not trained.
 
-    With a `dtype`, narrow layers are computed in it, and so is the result.
+    With a `dtype`, all layers but the first one are computed in it, and so is the result.
     """
     if not isinstance(block, AggregationParameters):
         return computed_in(dtype, block, embedding(ids_nF).transpose(1, 2)).squeeze(-1)
     table, *matrices = lowered(embedding.weight, *_matrices(block))
-    matrices = _narrow_in(dtype, matrices)
+    matrices[1:] = [m if dtype is None else m.to(dtype) for m in matrices[1:]]
     return _AggregateCategorical.apply(table, ids_nF, sizes, *matrices)
 
 
@@ -66,27 +63,21 @@ def aggregate_numerical(
 ) -> Tensor:
     """Aggregate value × embedding for `x_nF` [n, Fn] and the features' embeddings [Fn, D] → [n, D].
 
-    With a `dtype`, narrow layers are computed in it, and so is the result.
+    With a `dtype`, all layers but the first one are computed in it, and so is the result.
     """
     if not isinstance(block, AggregationParameters):
         return computed_in(dtype, block, (rows_FD * x_nF[:, :, None]).transpose(1, 2)).squeeze(-1)
     rows_FD, x_nF = functional.pad(rows_FD, (0, 0, 0, 1), value=1.0), functional.pad(x_nF, (0, 1), value=1.0)
     rows_FD, x_nF, *matrices = lowered(rows_FD, x_nF, *_matrices(block))
-    matrices = _narrow_in(dtype, matrices)
+    matrices[1:] = [m if dtype is None else m.to(dtype) for m in matrices[1:]]
     return _AggregateNumerical.apply(rows_FD, x_nF, sizes, *matrices)
-
-
-def _narrow_in(dtype: torch.dtype | None, matrices: list[Tensor]) -> list[Tensor]:
-    """The matrices, those of narrow layers in `dtype`; the first one as it is."""
-    first, *others = matrices
-    return [first, *(m if dtype is None or len(m) > NARROW + 1 else m.to(dtype) for m in others)]
 
 
 def _forward_tail(h: Tensor, matrices: tuple[Tensor, ...]) -> list[Tensor]:
     """Run the remaining layers on `h` [F1 + 1, columns], the first layer's output before its nonlinearity."""
     activations = []
     for matrix in matrices:
-        h = functional.leaky_relu_(h.to(matrix.dtype), NEGATIVE_SLOPE)
+        h = functional.leaky_relu_(h, NEGATIVE_SLOPE)
         activations.append(h)
         h = matrix @ h
     activations.append(h)
@@ -99,7 +90,6 @@ def _backward_tail(
     """Add the matrices' gradients to `grads`; return that of the first layer's output, [F1, columns]."""
     for i in reversed(range(len(matrices))):
         h = activations[i]
-        grad = grad.to(h.dtype)
         grads[i][: len(grad)].addmm_(grad, h.t())
         grad = matrices[i][: len(grad), :-1].t() @ grad
         grad = torch.ops.aten.leaky_relu_backward(grad, h[:-1], NEGATIVE_SLOPE, True)
@@ -123,7 +113,7 @@ class _AggregateCategorical(torch.autograd.Function):
         out_nD = matrices[-1].new_empty(n, D)
         step = sizes.aggregated_orders(F, D)
         for start in range(0, n, step):
-            h = matrices[0] @ _embedded(table, ids_nF[start : start + step])
+            h = (matrices[0] @ _embedded(table, ids_nF[start : start + step])).to(out_nD.dtype)
             out_nD[start : start + step] = _forward_tail(h, matrices[1:])[-1].view(-1, D)
         ctx.sizes = sizes
         ctx.save_for_backward(table, ids_nF, *matrices)
@@ -142,7 +132,7 @@ class _AggregateCategorical(torch.autograd.Function):
         for start in range(0, n, step):
             ids = ids_nF[start : start + step]
             x = _embedded(table, ids)
-            activations = _forward_tail(matrices[0] @ x, matrices[1:])
+            activations = _forward_tail((matrices[0] @ x).to(grad_nD.dtype), matrices[1:])
             grad = grad_nD[start : start + step].reshape(1, -1)
             grad = _backward_tail(grad, activations, matrices[1:], grads[1:]).to(x.dtype)
             grads[0][:-1].addmm_(grad, x.t())
@@ -167,7 +157,7 @@ class _AggregateNumerical(torch.autograd.Function):
         out_nD = matrices[-1].new_empty(n, D)
         step = sizes.aggregated_orders(len(matrices[0]), D)
         for start in range(0, n, step):
-            h = (product @ x_nF[start : start + step].t()).view(len(matrices[0]), -1)
+            h = (product @ x_nF[start : start + step].t()).view(len(matrices[0]), -1).to(out_nD.dtype)
             out_nD[start : start + step] = _forward_tail(h, matrices[1:])[-1].view(D, -1).t()
         ctx.sizes = sizes
         ctx.save_for_backward(rows_FD, x_nF, *matrices)
@@ -187,7 +177,7 @@ class _AggregateNumerical(torch.autograd.Function):
         first = slice(0, (n_rows - 1) * D)
         for start in range(0, n, step):
             x = x_nF[start : start + step]
-            h = (product @ x.t()).view(n_rows, -1)
+            h = (product @ x.t()).view(n_rows, -1).to(grad_nD.dtype)
             activations = _forward_tail(h, matrices[1:])
             grad = grad_nD[start : start + step].t().reshape(1, -1)
             grad = _backward_tail(grad, activations, matrices[1:], grads[1:])
