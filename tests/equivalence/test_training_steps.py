@@ -116,10 +116,10 @@ def test_a_row_that_gets_another_rows_draws_in_the_backward_pass_is_noticed(monk
 
     class Saved:
         def __init__(self, ctx):
-            self.scaling, self.dropout = ctx.scaling, ctx.dropout
-            tensors = list(ctx.saved_tensors)
-            tensors[4] = tensors[4].flip(0)
-            self.saved_tensors = tensors
+            self.__dict__.update(ctx.__dict__)
+            common, pieces = ctx.saved_tensors[:7], list(ctx.saved_tensors[7:])
+            pieces[2::3] = [None if kept_BTT is None else kept_BTT.flip(0) for kept_BTT in pieces[2::3]]
+            self.saved_tensors = [*common, *pieces]
 
     monkeypatch.setattr(
         folded._FoldedAttention, "backward", staticmethod(lambda ctx, grad: backward(Saved(ctx), grad))
