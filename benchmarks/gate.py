@@ -16,7 +16,7 @@ import time
 from typing import Any
 
 import torch
-from model_cases import configuration
+from default_network import configuration
 from scoring import demo_configuration
 
 from tsa_model import build_network

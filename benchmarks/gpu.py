@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from model_cases import call_of, configuration, make_batch, seconds, useful_flops
+from default_network import configuration
+from model_cases import call_of, make_batch, seconds, useful_flops
 
 from tsa_model import Network, build_network
 from tsa_model.batch import Batch

@@ -33,7 +33,8 @@ from typing import Any
 
 import psutil
 import torch
-from model_cases import call_of, configuration, gemm_flops, make_batch, seconds, useful_flops, yardstick
+from default_network import configuration
+from model_cases import call_of, gemm_flops, make_batch, seconds, useful_flops, yardstick
 
 from tsa_model import build_network
 

@@ -1,4 +1,4 @@
-"""What speed is measured on: the default configuration, the yardstick, batches, calls and useful work."""
+"""What speed is measured on: the yardstick, batches, calls and useful work."""
 
 from __future__ import annotations
 
@@ -12,18 +12,6 @@ from torch import Tensor, nn
 from tsa_model import ModelConfig, Network
 from tsa_model.batch import ENGINEERED, LABEL, histories, history_names
 from tsa_model.network.blocks import OrderAttentionModule
-
-
-def configuration(sequences: str, moe_eval: str = "legacy") -> ModelConfig:
-    """The default configuration."""
-    return ModelConfig(
-        sequences=sequences,
-        n_cat_features=53,
-        n_num_features=47,
-        n_embedding=2000,
-        dim_attn_feedforward=128,
-        moe_eval=moe_eval,
-    )
 
 
 def yardstick(network: Network) -> Network:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import default_network
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -27,14 +28,7 @@ from tsa_model.export.graph import write_onnx
 def configuration(size: str, sequences: str) -> ModelConfig:
     """The network of a size that every version knows: `plain` or `full`."""
     if size == "full":
-        return ModelConfig(
-            sequences=sequences,
-            n_cat_features=53,
-            n_num_features=47,
-            n_embedding=2000,
-            dim_attn_feedforward=128,
-            moe_eval="deterministic",
-        )
+        return default_network.configuration(sequences, "deterministic")
     return ModelConfig(
         sequences=sequences,
         dim_embedding_table=32,

@@ -22,7 +22,8 @@ SPINS = {"library": None, "briefly": "1000", "long": "20000", "none": "0"}
 def measure(sequences: str, mode: str, n_rows: int, rounds: int, threads: int) -> list[tuple[float, float]]:
     """Seconds and processor's seconds of each round in this process."""
     import torch
-    from model_cases import call_of, configuration, make_batch
+    from default_network import configuration
+    from model_cases import call_of, make_batch
 
     from tsa_model import build_network
 
