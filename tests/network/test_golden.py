@@ -24,6 +24,7 @@ from tsa_model import (
     load_legacy_state_dict,
 )
 from tsa_model.network.blocks import plain_feedforward
+from tsa_model.network.fast import products
 
 IMPLEMENTATIONS = ("reference", "fast")
 DTYPES = {"f64": torch.float64, "f32": torch.float32}
@@ -149,6 +150,25 @@ def test_gradients(name: str, implementation: str, precision: str) -> None:
         bound = max(F32_OF_LARGEST * np.abs(expected).max(), F32_GRADIENT_OF_LEGACY * legacy_error)
         assert error <= bound, f"{key}: {error:.3g} > {bound:.3g}"
     assert own <= 2 * legacys or policy == "random"
+
+
+@pytest.fixture
+def every_product_by_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The golden networks' matrices are too small for it otherwise."""
+    for name, least in (("LEAST_MULTIPLICATIONS", 1), ("LEAST_WEIGHTS", 1), ("LEAST_TOKENS", 16)):
+        monkeypatch.setattr(products, name, least)
+
+
+@pytest.mark.usefixtures("every_product_by_onednn")
+@pytest.mark.parametrize("name", EVALUATED)
+def test_evaluation_by_onednn(name: str) -> None:
+    test_evaluation(name, "fast", "f32")
+
+
+@pytest.mark.usefixtures("every_product_by_onednn")
+@pytest.mark.parametrize("name", DIFFERENTIATED)
+def test_gradients_by_onednn(name: str) -> None:
+    test_gradients(name, "fast", "f32")
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

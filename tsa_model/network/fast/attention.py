@@ -19,6 +19,7 @@ from tsa_model.network.fast.autocast import lowered
 from tsa_model.network.fast.folded import folded_attention, folded_logits
 from tsa_model.network.fast.pieces import Shapes
 from tsa_model.network.fast.prepared import is_plain, prepared
+from tsa_model.network.fast.products import add_product, product
 from tsa_model.network.parameters import AttentionParameters
 
 TIME_SCALE_S = 1e6
@@ -257,9 +258,9 @@ class _FoldedAttend(Attend):
 
     def add_to(self, residual_BTE: Tensor, x_BTE: Tensor, scaling: Scaling) -> None:
         folded, E = self.folded, x_BTE.shape[2]
-        query_BTE = functional.linear(x_BTE, folded.w_query, folded.b_query)
+        query_BTE = product(x_BTE.view(-1, E), folded.w_query.t(), folded.b_query).view(x_BTE.shape)
         logits_BTT = folded_logits(query_BTE, x_BTE, scaling, folded.w_key_bias, folded.b_key_bias)
         del query_BTE  # its memory, still in the cache, serves what comes next
         mean_BTE = torch.bmm(scaling.weights(logits_BTT), x_BTE)
         residual_nE = residual_BTE.view(-1, E).add_(folded.b_output + folded.b_value)
-        residual_nE.addmm_(mean_BTE.view(-1, E), folded.w_output.t())
+        add_product(residual_nE, mean_BTE.view(-1, E), folded.w_output.t())

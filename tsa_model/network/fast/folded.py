@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from tsa_model.network.fast.pieces import Shapes, spans
+from tsa_model.network.fast.products import add_product, product
 
 if TYPE_CHECKING:
     from tsa_model.network.fast.attention import Scaling
@@ -84,7 +85,7 @@ class _FoldedAttention(torch.autograd.Function):
         kept = []
         for (start, end, b, T), scaling in zip(spans(shapes), scalings, strict=True):
             x_BTE = x_nE[start:end].view(b, T, E)
-            query = torch.addmm(b_query, x_nE[start:end], w_query.t(), out=query_nE[start:end])
+            query_nE[start:end] = query = product(x_nE[start:end], w_query.t(), b_query)
             weights_BTT = scaling.weights(
                 folded_logits(query.view(b, T, E), x_BTE, scaling, w_key_bias, b_key_bias)
             ).to(x_nE.dtype)
@@ -94,7 +95,7 @@ class _FoldedAttention(torch.autograd.Function):
                 y_nE[start:end].addr_(dropped_BTT.sum(dim=-1).view(-1), b_value)
             mean = mean_nE[start:end]
             torch.bmm(dropped_BTT, x_BTE, out=mean.view(b, T, E))
-            y_nE[start:end].addmm_(mean, w_output.t())
+            add_product(y_nE[start:end], mean, w_output.t())
             kept += [weights_BTT, dropped_BTT, kept_BTT]
         ctx.own, ctx.shapes, ctx.scalings, ctx.dropout = own, shapes, scalings, dropout
         ctx.has_residual = residual_nE is not None
@@ -117,8 +118,8 @@ class _FoldedAttention(torch.autograd.Function):
             weights_BTT, dropped_BTT, kept_BTT = kept[3 * i : 3 * i + 3]
             x, grad = x_nE[start:end], grad_nE[start:end]
             x_BTE, query_BTE = x.view(b, T, E), query_nE[start:end].view(b, T, E)
-            grad_w_output.addmm_(grad.t(), mean_nE[start:end])
-            grad_mean_BTE = (grad @ w_output).view(b, T, E)
+            add_product(grad_w_output, grad.t(), mean_nE[start:end])
+            grad_mean_BTE = product(grad, w_output).view(b, T, E)
             grad_weights = torch.bmm(grad_mean_BTE, x_BTE.transpose(1, 2))
             if kept_BTT is not None:
                 grad_b_value.addmv_(grad.t(), dropped_BTT.sum(dim=-1).view(-1))
@@ -129,8 +130,8 @@ class _FoldedAttention(torch.autograd.Function):
             grad_x_BTE.baddbmm_(dropped_BTT.transpose(1, 2), grad_mean_BTE)
             grad_query = torch.bmm(grad_logits, x_BTE, out=grad_mean_BTE).view(-1, E)
             grad_x_BTE.baddbmm_(grad_logits.transpose(1, 2), query_BTE)
-            grad_x.addmm_(grad_query, w_query)
-            grad_w_query.addmm_(grad_query.t(), x)
+            add_product(grad_x, grad_query, w_query)
+            add_product(grad_w_query, grad_query.t(), x)
             grad_b_query += grad_query.sum(dim=0)
             if scaling.factor is not None:
                 grad_key_bias_n = grad_logits.sum(dim=-1).view(-1)
