@@ -8,6 +8,8 @@ than many a product, so sizes should repeat.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,7 +21,7 @@ LEAST_WEIGHTS = 1 << 13
 LEAST_TOKENS = 512
 """Fewer are not padded to a number that repeats."""
 
-_onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+_onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 def product(x_nK: Tensor, w_KM: Tensor, bias_M: Tensor | None = None, *, varies: bool = False) -> Tensor:
