@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from online_load import CLIENTS, Client, connected, open_loop, paced, timed
+from online_load import CLIENTS, open_loop, paced, timed
 
 ROOT = Path(__file__).parents[1]
 TURN = 100
@@ -65,8 +65,8 @@ def main() -> None:
             scorer = OnlineScorer.open(options.model, place)
             batches = [scorer.tensors([row]) for row in rows]
             scorer.close()
-            with serving(options.model, place) as port, connected(port) as clients:
-                measure(rows, batches, model, legacy, options.rate, clients)
+            with serving(options.model, place) as port:
+                measure(rows, batches, model, legacy, options.rate, port)
 
 
 @contextmanager
@@ -195,12 +195,7 @@ class LegacyWay:
 
 
 def measure(
-    rows: list[dict[str, Any]],
-    batches: list[Any],
-    model: Any,
-    legacy: LegacyWay,
-    rate: float,
-    clients: list[Client],
+    rows: list[dict[str, Any]], batches: list[Any], model: Any, legacy: LegacyWay, rate: float, port: int
 ) -> None:
     """Send requests and make bare calls in turns; then as fast as the server answers."""
     bodies = [json.dumps(row).encode() for row in rows]
@@ -212,7 +207,7 @@ def measure(
     unpaced: list[float] = []
     for first in range(0, n_open, TURN):
         part = slice(first, min(first + TURN, n_open))
-        over_http += open_loop(bodies[part], rate, clients)
+        over_http += open_loop(bodies[part], rate, port)
         bare += paced(model.session.run, batches[part], rate)
         unpaced += [timed(model.session.run, batch) for batch in batches[part]]
     legacy.score(legacy.row(batches[0]), batches[0])
@@ -229,10 +224,8 @@ def measure(
             f"p{100 * quantile:g} over HTTP: {ratio:.2f} times the bare call's, {other:.2f} without a pause"
         )
     print(f"the legacy's way takes {np.median(slow) / np.median(over_http):.1f} times as long (medians)")
-    began = time.perf_counter()
-    open_loop(bodies[n_open:], float("inf"), clients)
-    n_rest = len(bodies) - n_open
-    print(f"saturation: {n_rest / (time.perf_counter() - began):,.0f} requests/s from {CLIENTS} clients")
+    seconds = max(open_loop(bodies[n_open:], float("inf"), port))  # all are due at once
+    print(f"saturation: {(len(bodies) - n_open) / seconds:,.0f} requests/s from {CLIENTS} clients")
 
 
 def show(what: str, seconds: list[float]) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 CLIENTS = 16
 SLACK_S = 0.0005
 """How late a thread may wake up that waits for a moment: it watches the clock for so long instead."""
-SETTLED_S = 0.2
-"""A server needs some to accept the connections."""
+ACCEPTED_S = 0.2
+"""A server has accepted all connections after that."""
 
 
 def timed(call: Callable[..., Any], *arguments: Any) -> float:
@@ -60,43 +60,36 @@ class Client:
         return True
 
 
-@contextmanager
-def connected(port: int) -> Iterator[list[Client]]:
-    """Clients with a kept connection each, which the server has accepted before anything is measured."""
-    clients = [Client(port) for _ in range(CLIENTS)]
-    try:
-        time.sleep(SETTLED_S)
-        yield clients
-    finally:
-        for client in clients:
-            client.socket.close()
-
-
-def open_loop(bodies: list[bytes], rate: float, clients: list[Client]) -> list[float]:
+def open_loop(bodies: list[bytes], rate: float, port: int) -> list[float]:
     """Latencies of requests that are due at a fixed rate, in seconds.
 
-    One thread does it all, so that no request waits until another thread wakes up, and it is awake when a
-    request is due: else what is measured would be how late it wakes, some 0.2 ms.
+    The first one is due when the server has accepted all connections. One thread does it all, so that no
+    request waits until another thread wakes up, and it is awake when a request is due: else what is measured
+    would be how late it wakes, some 0.2 ms.
     """
-    free = list(clients)
-    busy: dict[socket.socket, tuple[Client, float]] = {}
-    latencies: list[float] = []
-    n_asked, began = 0, time.perf_counter()
-    while len(latencies) < len(bodies):
-        due = began + n_asked / rate
-        now = time.perf_counter()
-        if n_asked < len(bodies) and now >= due and free:
-            client = free.pop()
-            client.ask(bodies[n_asked])
-            busy[client.socket] = client, due
-            n_asked += 1
-            continue
-        is_next = n_asked < len(bodies) and free
-        wait_s = max(0.0, due - now - SLACK_S) if is_next else None
-        for found in select.select(list(busy), [], [], wait_s)[0]:
-            client, since = busy[found]
-            if client.is_answered():
-                latencies.append(time.perf_counter() - since)
-                del busy[found]
-                free.append(client)
-    return latencies
+    with ExitStack() as stack:
+        free = [Client(port) for _ in range(CLIENTS)]
+        for client in free:
+            stack.callback(client.socket.close)
+        time.sleep(ACCEPTED_S)
+        busy: dict[socket.socket, tuple[Client, float]] = {}
+        latencies: list[float] = []
+        n_asked, began = 0, time.perf_counter()
+        while len(latencies) < len(bodies):
+            due = began + n_asked / rate
+            now = time.perf_counter()
+            if n_asked < len(bodies) and now >= due and free:
+                client = free.pop()
+                client.ask(bodies[n_asked])
+                busy[client.socket] = client, due
+                n_asked += 1
+                continue
+            is_next = n_asked < len(bodies) and free
+            wait_s = max(0.0, due - now - SLACK_S) if is_next else None
+            for found in select.select(list(busy), [], [], wait_s)[0]:
+                client, since = busy[found]
+                if client.is_answered():
+                    latencies.append(time.perf_counter() - since)
+                    del busy[found]
+                    free.append(client)
+        return latencies
