@@ -17,33 +17,23 @@ from mutant import (
 )
 from mutants_of_runs import GATES, GRADIENTS, NORMED, normed
 
-BY_ONEDNN = [
-    ("LEAST_MULTIPLICATIONS = 1 << 22", "LEAST_MULTIPLICATIONS = 1"),
-    ("LEAST_WEIGHTS = 1 << 13", "LEAST_WEIGHTS = 1"),
-    ("LEAST_TOKENS = 512", "LEAST_TOKENS = 16"),
-]
+BY_ONEDNN = ("LEAST_MULTIPLICATIONS = 1 << 23", "LEAST_MULTIPLICATIONS = 1")
 """The catalogue's small networks have all of their products computed as those of large ones are."""
 
 SIZE_MUTANTS: list[Mutant] = [
     # Large products
-    Mutant("large products: no bias", PRODUCTS, [*BY_ONEDNN, ('bias_M, "none"', 'None, "none"')]),
-    Mutant("large products: without ReLU", PRODUCTS, [*BY_ONEDNN, ('"relu"', '"none"')]),
+    Mutant("large products: no bias", PRODUCTS, [BY_ONEDNN, ('bias_M, "relu"', 'None, "relu"')]),
+    Mutant("large products: without ReLU", PRODUCTS, [BY_ONEDNN, ('"relu" if relu', '"none" if relu')]),
     Mutant(
-        "large products: not added", PRODUCTS, [*BY_ONEDNN, ("sum_nM += _onednn(", "sum_nM[:] = _onednn(")]
+        "large products: not added", PRODUCTS, [BY_ONEDNN, ("sum_nM[start:end] += ", "sum_nM[start:end] = ")]
     ),
     Mutant(
-        "large products: padded tokens have gradients",
-        EXPERTS,
-        [
-            (
-                "functional.pad(gate_K[start:end], (0, len(token) - count))",
-                "functional.pad(gate_K[start:end], (0, len(token) - count), value=1.0)",
-            ),
-            (
-                "with_padding(routing.token_K[start:end], w1[expert])",
-                "functional.pad(routing.token_K[start:end], (0, 3))",
-            ),
-        ],
+        "large products: gradient of the last block", PRODUCTS, [BY_ONEDNN, ("sum_KM += ", "sum_KM[:] = ")]
+    ),
+    Mutant(
+        "large products: rest without ReLU",
+        PRODUCTS,
+        [("if relu:\n            rest.relu_()", "if relu:\n            pass")],
     ),
     # Batch sizes
     mutant(

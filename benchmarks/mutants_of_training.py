@@ -96,8 +96,8 @@ TRAINING_MUTANTS: list[Mutant] = [
     mutant(
         "encoder bias without gradient",
         AGGREGATION,
-        "add_product(grads[i][: len(grad)], grad, h.t())",
-        "add_product(grads[i][: len(grad), :-1], grad, h[:-1].t())",
+        "grads[i][: len(grad)].addmm_(grad, h.t())",
+        "grads[i][: len(grad), :-1].addmm_(grad, h[:-1].t())",
     ),
     mutant("padding row trained", AGGREGATION, "grad_table[0] = 0.0", "pass"),
     mutant(

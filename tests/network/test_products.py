@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from tsa_model.network.fast import products
-from tsa_model.network.fast.products import add_product, product, relu_of_product, with_padding
+from tsa_model.network.fast.products import add_gradient, add_product, product
 
-LARGE = (1024, 128, 256)
-SMALL = (5, 128, 256)
+LARGE, SMALL = (1300, 128, 256), (5, 128, 256)
 
 
 @pytest.fixture
@@ -27,54 +26,61 @@ def asked(monkeypatch):
 
 def matrices(n, K, M, dtype=torch.float32):
     generator = torch.Generator().manual_seed(n)
-    shapes = (n, K), (K, M), (M,), (n, M)
+    shapes = (n, K), (K, M), (M,), (n, M), (K, M)
     return [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes]
 
 
-def of_all_kinds(x, w, bias, total):
-    sums = total.clone()
+def of_all_kinds(x, w, bias, tokens, weights):
+    sums, gradient, place = tokens.clone(), weights.clone(), torch.full_like(tokens, torch.nan)
     add_product(sums, x, w)
-    return [product(x, w), product(x, w, bias), relu_of_product(x, w), sums]
+    add_gradient(gradient, x, tokens)
+    assert product(x, w, bias, relu=True, out=place) is place
+    return [product(x, w), product(x, w, bias), sums, gradient, place, product(x, w, relu=True)]
 
 
 @pytest.mark.parametrize("sizes", [LARGE, SMALL])
 def test_products_are_those_of_float64(sizes, asked):
-    single = of_all_kinds(*matrices(*sizes))
-    assert asked == ([sizes] * 4 if sizes is LARGE else [])
-    double = of_all_kinds(*matrices(*sizes, torch.float64))
-    assert len(asked) == (4 if sizes is LARGE else 0)
-    for found, expected in zip(single, double, strict=True):
+    x, w, bias, tokens, weights = matrices(*sizes, torch.float64)
+    expected = [
+        x @ w,
+        x @ w + bias,
+        tokens + x @ w,
+        weights + x.t() @ tokens,
+        torch.relu(x @ w + bias),
+        torch.relu(x @ w),
+    ]
+    for found, exact in zip(of_all_kinds(*matrices(*sizes)), expected, strict=True):
         assert found.dtype == torch.float32
-        assert expected.dtype == torch.float64
-        torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5 * expected.abs().max())
+        torch.testing.assert_close(found.double(), exact, rtol=0, atol=2e-5 * exact.abs().max())
+    assert bool(asked) == (sizes is LARGE)
+    n_asked = len(asked)
+    for found, exact in zip(of_all_kinds(x, w, bias, tokens, weights), expected, strict=True):
+        torch.testing.assert_close(found, exact)
+    assert len(asked) == n_asked  # float64 is torch's alone
 
 
-def test_transposed_matrices_and_parts_of_larger_ones(asked):
-    x, w, _, grad = matrices(*LARGE)
+def test_transposed_weights_and_parts_of_larger_tensors(asked):
+    x, w, _, grad, _ = matrices(*LARGE)
     wide = torch.nn.functional.pad(x, (3, 3, 3, 3))[3:-3, 3:-3]
-    pairs = [(grad.t(), x), (x.t(), grad), (grad, w.t()), (wide, w)]
-    for left, right in pairs:
-        expected = left.double() @ right.double()
+    for left, right in [(grad, w.t()), (wide, w)]:
+        exact = left.double() @ right.double()
         torch.testing.assert_close(
-            product(left, right).double(), expected, rtol=0, atol=2e-5 * expected.abs().max()
+            product(left, right).double(), exact, rtol=0, atol=2e-5 * exact.abs().max()
         )
-    assert len(asked) == len(pairs)
+    assert asked
 
 
-def test_narrow_matrices_are_torchs_where_the_number_of_tokens_varies(asked):
-    x, w, _, _ = matrices(16384, 64, 64)
-    torch.testing.assert_close(product(x, w, varies=True), x @ w)
+def test_sizes_are_few_whatever_the_number_of_tokens(asked):
+    w, x = torch.randn(128, 256), torch.randn(4000, 128)
+    for n in range(0, 4000, 97):
+        product(x[:n], w)
+    assert {size[0] for size in asked} == {1024, 512, 256}
+    asked.clear()
+    product(x[:1000], w)
+    assert [size[0] for size in asked] == [512, 256]  # and 232 tokens by torch
+
+
+def test_narrow_matrices_are_torchs(asked):
+    x, w, *_ = matrices(16384, 64, 64)
+    torch.testing.assert_close(product(x, w), x @ w)
     assert asked == []
-    product(x, w)
-    assert len(asked) == 1
-
-
-def test_numbers_of_many_tokens_repeat():
-    wide, narrow = torch.empty(128, 64), torch.empty(64, 64)
-    assert len(with_padding(torch.arange(500), wide)) == 500
-    assert len(with_padding(torch.arange(5000), narrow)) == 5000
-    lengths = {len(with_padding(torch.arange(n), wide)) for n in range(512, 8192, 7)}
-    assert len(lengths) <= 4 * 8 + 1
-    padded = with_padding(torch.arange(1000, 1600), wide)
-    assert padded[:600].tolist() == list(range(1000, 1600))
-    assert padded[600:].tolist() == [0] * 40

@@ -19,7 +19,6 @@ from torch.nn import functional
 from tsa_model.network.fast.autocast import lowered
 from tsa_model.network.fast.pieces import PieceSizes
 from tsa_model.network.fast.prepared import prepared
-from tsa_model.network.fast.products import add_product, product
 from tsa_model.network.parameters import AggregationParameters
 from tsa_model.network.precision import computed_in
 
@@ -80,7 +79,7 @@ def _forward_tail(h: Tensor, matrices: tuple[Tensor, ...]) -> list[Tensor]:
     for matrix in matrices:
         h = functional.leaky_relu_(h, NEGATIVE_SLOPE)
         activations.append(h)
-        h = product(matrix, h)
+        h = matrix @ h
     activations.append(h)
     return activations
 
@@ -91,8 +90,8 @@ def _backward_tail(
     """Add the matrices' gradients to `grads`; return that of the first layer's output, [F1, columns]."""
     for i in reversed(range(len(matrices))):
         h = activations[i]
-        add_product(grads[i][: len(grad)], grad, h.t())
-        grad = product(matrices[i][: len(grad), :-1].t(), grad)
+        grads[i][: len(grad)].addmm_(grad, h.t())
+        grad = matrices[i][: len(grad), :-1].t() @ grad
         grad = torch.ops.aten.leaky_relu_backward(grad, h[:-1], NEGATIVE_SLOPE, True)
     return grad
 
@@ -114,7 +113,7 @@ class _AggregateCategorical(torch.autograd.Function):
         out_nD = matrices[-1].new_empty(n, D)
         step = sizes.aggregated_orders(F, D)
         for start in range(0, n, step):
-            h = product(matrices[0], _embedded(table, ids_nF[start : start + step])).to(out_nD.dtype)
+            h = (matrices[0] @ _embedded(table, ids_nF[start : start + step])).to(out_nD.dtype)
             out_nD[start : start + step] = _forward_tail(h, matrices[1:])[-1].view(-1, D)
         ctx.sizes = sizes
         ctx.save_for_backward(table, ids_nF, *matrices)
@@ -133,11 +132,11 @@ class _AggregateCategorical(torch.autograd.Function):
         for start in range(0, n, step):
             ids = ids_nF[start : start + step]
             x = _embedded(table, ids)
-            activations = _forward_tail(product(matrices[0], x).to(grad_nD.dtype), matrices[1:])
+            activations = _forward_tail((matrices[0] @ x).to(grad_nD.dtype), matrices[1:])
             grad = grad_nD[start : start + step].reshape(1, -1)
             grad = _backward_tail(grad, activations, matrices[1:], grads[1:]).to(x.dtype)
-            add_product(grads[0][:-1], grad, x.t())
-            grad_x = product(matrices[0][:-1, :-1].t(), grad).view(-1, D)
+            grads[0][:-1].addmm_(grad, x.t())
+            grad_x = (matrices[0][:-1, :-1].t() @ grad).view(-1, D)
             grad_table.index_add_(0, ids.t().reshape(-1), grad_x)
         grad_table[0] = 0.0
         return grad_table, None, None, *grads
@@ -154,11 +153,11 @@ class _AggregateNumerical(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows_FD: Tensor, x_nF: Tensor, sizes: PieceSizes, *matrices: Tensor) -> Tensor:
         n, D = len(x_nF), rows_FD.shape[1]
-        layer = _numerical_product(matrices[0], rows_FD)
+        product = _numerical_product(matrices[0], rows_FD)
         out_nD = matrices[-1].new_empty(n, D)
         step = sizes.aggregated_orders(len(matrices[0]), D)
         for start in range(0, n, step):
-            h = product(layer, x_nF[start : start + step].t()).view(len(matrices[0]), -1).to(out_nD.dtype)
+            h = (product @ x_nF[start : start + step].t()).view(len(matrices[0]), -1).to(out_nD.dtype)
             out_nD[start : start + step] = _forward_tail(h, matrices[1:])[-1].view(D, -1).t()
         ctx.sizes = sizes
         ctx.save_for_backward(rows_FD, x_nF, *matrices)
@@ -170,23 +169,23 @@ class _AggregateNumerical(torch.autograd.Function):
         rows_FD, x_nF, *saved = ctx.saved_tensors
         matrices = tuple(saved)
         n, D, n_rows = len(x_nF), rows_FD.shape[1], len(matrices[0])
-        layer = _numerical_product(matrices[0], rows_FD)
-        grad_layer = torch.zeros_like(layer)
+        product = _numerical_product(matrices[0], rows_FD)
+        grad_product = torch.zeros_like(product)
         grads = [torch.zeros_like(m) for m in matrices]
         grad_x_nF = torch.empty_like(x_nF) if ctx.needs_input_grad[1] else None
         step = ctx.sizes.aggregated_orders(n_rows, D)
         first = slice(0, (n_rows - 1) * D)
         for start in range(0, n, step):
             x = x_nF[start : start + step]
-            h = product(layer, x.t()).view(n_rows, -1).to(grad_nD.dtype)
+            h = (product @ x.t()).view(n_rows, -1).to(grad_nD.dtype)
             activations = _forward_tail(h, matrices[1:])
             grad = grad_nD[start : start + step].t().reshape(1, -1)
             grad = _backward_tail(grad, activations, matrices[1:], grads[1:])
             grad = grad.reshape(-1, len(x)).to(x.dtype)
-            add_product(grad_layer[first], grad, x)
+            grad_product[first].addmm_(grad, x)
             if grad_x_nF is not None:
-                grad_x_nF[start : start + step] = product(grad.t(), layer[first])
-        grad_layer = grad_layer.view(n_rows, D, -1)
-        grads[0] = torch.einsum("fdj,jd->fj", grad_layer, rows_FD)
-        grad_rows_FD = torch.einsum("fdj,fj->jd", grad_layer, matrices[0])
+                grad_x_nF[start : start + step] = grad.t() @ product[first]
+        grad_product = grad_product.view(n_rows, D, -1)
+        grads[0] = torch.einsum("fdj,jd->fj", grad_product, rows_FD)
+        grad_rows_FD = torch.einsum("fdj,fj->jd", grad_product, matrices[0])
         return grad_rows_FD, grad_x_nF, None, *grads

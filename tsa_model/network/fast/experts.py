@@ -14,7 +14,7 @@ from torch.nn import functional
 from tsa_model.network.fast import few_tokens
 from tsa_model.network.fast.autocast import lowered
 from tsa_model.network.fast.pieces import PieceSizes, even_size
-from tsa_model.network.fast.products import add_product, product, relu_of_product, with_padding
+from tsa_model.network.fast.products import add_gradient, product
 from tsa_model.network.parameters import MixtureParameters
 
 
@@ -224,9 +224,8 @@ def _expert_rows(x_nE: Tensor, w1: Tensor, w2: Tensor, routing: Routing) -> tupl
     hidden, start = [], 0
     for expert, count in enumerate(routing.counts):
         end = start + count
-        token = with_padding(routing.token_K[start:end], w1[expert])
-        h = relu_of_product(x_nE.index_select(0, token), w1[expert], varies=True)
-        y_KE[start:end] = product(h, w2[expert], varies=True)[:count]
+        h = product(x_nE.index_select(0, routing.token_K[start:end]), w1[expert], relu=True)
+        product(h, w2[expert], out=y_KE[start:end])
         hidden.append(h)
         start = end
     return y_KE, hidden
@@ -289,14 +288,13 @@ def _experts_backward(
     grad_x_KE, start = x_nE.new_empty(len(routing.token_K), x_nE.shape[1]), 0
     for expert, count in enumerate(routing.counts):
         end = start + count
-        token, h = with_padding(routing.token_K[start:end], w1[expert]), hidden[expert]
-        gate = functional.pad(gate_K[start:end], (0, len(token) - count))[:, None]
+        token, h, gate = routing.token_K[start:end], hidden[expert], gate_K[start:end, None]
         grad_y = grad_nE.index_select(0, token)
-        grad_h = product(grad_y, w2[expert].t(), varies=True)
-        grad_gate_K[start:end] = torch.linalg.vecdot(grad_h, h)[:count]
-        add_product(grad_w2[expert], (h * gate).t(), grad_y, varies=True)
+        grad_h = product(grad_y, w2[expert].t())
+        grad_gate_K[start:end] = torch.linalg.vecdot(grad_h, h)
+        add_gradient(grad_w2[expert], h * gate, grad_y)
         grad_h = torch.ops.aten.threshold_backward(grad_h.mul_(gate), h, 0)
-        add_product(grad_w1[expert], x_nE.index_select(0, token).t(), grad_h, varies=True)
-        grad_x_KE[start:end] = product(grad_h, w1[expert].t(), varies=True)[:count]
+        add_gradient(grad_w1[expert], x_nE.index_select(0, token), grad_h)
+        product(grad_h, w1[expert].t(), out=grad_x_KE[start:end])
         start = end
     return grad_x_KE, grad_gate_K

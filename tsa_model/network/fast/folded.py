@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from tsa_model.network.fast.pieces import Shapes, spans
-from tsa_model.network.fast.products import add_product, product
+from tsa_model.network.fast.products import add_gradient, add_product, product
 
 if TYPE_CHECKING:
     from tsa_model.network.fast.attention import Scaling
@@ -81,11 +81,11 @@ class _FoldedAttention(torch.autograd.Function):
         # Weights that are not dropped add up to one, and the value bias to a constant.
         b_constant = b_output if dropout > 0 else b_output + b_value
         y_nE = b_constant.expand_as(x_nE).clone() if residual_nE is None else residual_nE + b_constant
-        query_nE, mean_nE = torch.empty_like(x_nE), torch.empty_like(x_nE)
+        query_nE, mean_nE = product(x_nE, w_query.t(), b_query), torch.empty_like(x_nE)
         kept = []
         for (start, end, b, T), scaling in zip(spans(shapes), scalings, strict=True):
             x_BTE = x_nE[start:end].view(b, T, E)
-            query_nE[start:end] = query = product(x_nE[start:end], w_query.t(), b_query)
+            query = query_nE[start:end]
             weights_BTT = scaling.weights(
                 folded_logits(query.view(b, T, E), x_BTE, scaling, w_key_bias, b_key_bias)
             ).to(x_nE.dtype)
@@ -95,8 +95,8 @@ class _FoldedAttention(torch.autograd.Function):
                 y_nE[start:end].addr_(dropped_BTT.sum(dim=-1).view(-1), b_value)
             mean = mean_nE[start:end]
             torch.bmm(dropped_BTT, x_BTE, out=mean.view(b, T, E))
-            add_product(y_nE[start:end], mean, w_output.t())
             kept += [weights_BTT, dropped_BTT, kept_BTT]
+        add_product(y_nE, mean_nE, w_output.t())
         ctx.own, ctx.shapes, ctx.scalings, ctx.dropout = own, shapes, scalings, dropout
         ctx.has_residual = residual_nE is not None
         ctx.save_for_backward(x_nE, query_nE, mean_nE, w_query, w_key_bias, w_output, b_value, *kept)
@@ -113,12 +113,12 @@ class _FoldedAttention(torch.autograd.Function):
         grad_b_query, grad_w_key_bias = w_query.new_zeros(len(w_query)), torch.zeros_like(w_key_bias)
         grad_b_key_bias = w_key_bias.new_zeros(())
         grad_b_output = grad_nE.sum(dim=0)
+        add_gradient(grad_w_output, grad_nE, mean_nE)
         grad_b_value = torch.zeros_like(b_value) if ctx.dropout > 0 else grad_b_output
         for i, ((start, end, b, T), scaling) in enumerate(zip(spans(ctx.shapes), ctx.scalings, strict=True)):
             weights_BTT, dropped_BTT, kept_BTT = kept[3 * i : 3 * i + 3]
             x, grad = x_nE[start:end], grad_nE[start:end]
             x_BTE, query_BTE = x.view(b, T, E), query_nE[start:end].view(b, T, E)
-            add_product(grad_w_output, grad.t(), mean_nE[start:end])
             grad_mean_BTE = product(grad, w_output).view(b, T, E)
             grad_weights = torch.bmm(grad_mean_BTE, x_BTE.transpose(1, 2))
             if kept_BTT is not None:
@@ -131,7 +131,7 @@ class _FoldedAttention(torch.autograd.Function):
             grad_query = torch.bmm(grad_logits, x_BTE, out=grad_mean_BTE).view(-1, E)
             grad_x_BTE.baddbmm_(grad_logits.transpose(1, 2), query_BTE)
             add_product(grad_x, grad_query, w_query)
-            add_product(grad_w_query, grad_query.t(), x)
+            add_gradient(grad_w_query, grad_query, x)
             grad_b_query += grad_query.sum(dim=0)
             if scaling.factor is not None:
                 grad_key_bias_n = grad_logits.sum(dim=-1).view(-1)
