@@ -51,7 +51,7 @@ NETWORK_MUTANTS: list[Mutant] = [
     mutant("gates not normalised", EXPERTS, "gate_2BT / (gate_2BT.sum(dim=0) + 1e-9)", "gate_2BT"),
     mutant("gate eps 1e-8", EXPERTS, "+ 1e-9)", "+ 1e-8)"),
     mutant("gate eps 0", EXPERTS, "+ 1e-9)", "+ 0.0)"),
-    mutant("expert without ReLU", EXPERTS, ", relu=True)", ")"),
+    mutant("expert without ReLU", EXPERTS, "w1[expert]).relu_()", "w1[expert])"),
     Mutant(
         "capacity factors swapped in both computations",
         PARAMETERS,

@@ -22,18 +22,12 @@ BY_ONEDNN = ("LEAST_MULTIPLICATIONS = 1 << 23", "LEAST_MULTIPLICATIONS = 1")
 
 SIZE_MUTANTS: list[Mutant] = [
     # Large products
-    Mutant("large products: no bias", PRODUCTS, [BY_ONEDNN, ('bias_M, "relu"', 'None, "relu"')]),
-    Mutant("large products: without ReLU", PRODUCTS, [BY_ONEDNN, ('"relu" if relu', '"none" if relu')]),
+    Mutant("large products: no bias", PRODUCTS, [BY_ONEDNN, ('bias_M, "none"', 'None, "none"')]),
     Mutant(
         "large products: not added", PRODUCTS, [BY_ONEDNN, ("sum_nM[start:end] += ", "sum_nM[start:end] = ")]
     ),
     Mutant(
         "large products: gradient of the last block", PRODUCTS, [BY_ONEDNN, ("sum_KM += ", "sum_KM[:] = ")]
-    ),
-    Mutant(
-        "large products: rest without ReLU",
-        PRODUCTS,
-        [("if relu:\n            rest.relu_()", "if relu:\n            pass")],
     ),
     # Batch sizes
     mutant(

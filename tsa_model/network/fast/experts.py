@@ -224,7 +224,7 @@ def _expert_rows(x_nE: Tensor, w1: Tensor, w2: Tensor, routing: Routing) -> tupl
     hidden, start = [], 0
     for expert, count in enumerate(routing.counts):
         end = start + count
-        h = product(x_nE.index_select(0, routing.token_K[start:end]), w1[expert], relu=True)
+        h = product(x_nE.index_select(0, routing.token_K[start:end]), w1[expert]).relu_()
         product(h, w2[expert], out=y_KE[start:end])
         hidden.append(h)
         start = end

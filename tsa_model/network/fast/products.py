@@ -22,30 +22,25 @@ BLOCK = 1024
 _onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
-def product(
-    x_nK: Tensor, w_KM: Tensor, bias_M: Tensor | None = None, *, relu: bool = False, out: Tensor | None = None
-) -> Tensor:
+def product(x_nK: Tensor, w_KM: Tensor, bias_M: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """The product x @ w of n tokens, [n, M]; torch records no gradients of it.
 
     Args:
         x_nK: tokens.
         w_KM: a layer's weights.
         bias_M: added to every token.
-        relu: put 0 where the result is less.
         out: where the result goes, [n, M].
     """
     y_nM = x_nK.new_empty(len(x_nK), w_KM.shape[1]) if out is None else out
     end = 0
     for start, end in _blocks(x_nK, w_KM.shape[1]):
-        y_nM[start:end] = _onednn(x_nK[start:end], w_KM.t(), bias_M, "relu" if relu else "none", [], "")
+        y_nM[start:end] = _onednn(x_nK[start:end], w_KM.t(), bias_M, "none", [], "")
     if end < len(x_nK):
         rest = y_nM[end:]
         if bias_M is None:
             torch.mm(x_nK[end:], w_KM, out=rest)
         else:
             torch.addmm(bias_M, x_nK[end:], w_KM, out=rest)
-        if relu:
-            rest.relu_()
     return y_nM
 
 
